@@ -1,0 +1,98 @@
+"""What the commands share: errors as one sentence, tables, JSON, messages on stderr."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+
+from edaformer.errors import EdaformerError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count it
+DEBUG = typer.Option("--debug", help="Show tracebacks and the libraries' own messages.")
+JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn whatever a user can cause into one sentence on stderr and its exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        debug = bool(kwargs.get("debug"))
+        logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if debug else logging.ERROR)
+        try:
+            return command(*args, **kwargs)
+        except EdaformerError as error:
+            if debug:
+                raise
+            say(f"error: {error}")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            say("interrupted; nothing was written")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+    return run
+
+
+def run(command: Callable[..., None]) -> None:
+    """The entry point of a console script of one command."""
+    app = new_app()
+    app.command()(command)
+    app()
+
+
+def new_app() -> typer.Typer:
+    """A typer application as ours look."""
+    return typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def say(message: str) -> None:
+    """A line for the person, on stderr."""
+    typer.echo(message, err=True)
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """The result for a program, on stdout; NaN, which JSON lacks, is null."""
+    typer.echo(json.dumps(_finite(content), indent=1, allow_nan=False))
+
+
+def print_pairs(title: str, pairs: Iterable[tuple[str, object]]) -> None:
+    """Names and values, one a line, under a title; values that are None are left out."""
+    shown = [(name, value) for name, value in pairs if value is not None]
+    width = max(len(name) for name, _ in shown)
+    typer.echo(title)
+    for name, value in shown:
+        typer.echo(f"  {name:<{width}}  {value}")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table with its first column left and the others right aligned."""
+    body = [list(row) for row in rows]
+    widths = [max(len(row[i]) for row in [list(columns), *body]) for i in range(len(columns))]
+    for row in [list(columns), ["-" * width for width in widths], *body]:
+        first, *others = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        typer.echo("  ".join([first, *others]).rstrip())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN

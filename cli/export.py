@@ -1,0 +1,167 @@
+"""``edaformer-export``: a checkpoint to ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edaformer.cli.common import DEBUG, JSON, guarded, print_json, print_pairs, run, say
+from edaformer.errors import InputError, require
+
+if TYPE_CHECKING:
+    from edaformer.export.exporter import ExportOptions, ExportResult
+    from edaformer.export.verify import Images
+
+
+@guarded
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A trained EDAFormer .pth or .safetensors.")],
+    isr: Annotated[
+        str, typer.Option(help="Pooling ratios: 16,8,4,1 or 16,8,4,1-2,4,8, base or paper.")
+    ] = "base",
+    size: Annotated[
+        str | None,
+        typer.Option(help="Input HxW. Default: the checkpoint's own where recorded, else 512x512."),
+    ] = None,
+    precision: Annotated[
+        Literal["fp16", "fp32"], typer.Option(help="Written into the graph's types.")
+    ] = "fp16",
+    outputs: Annotated[str, typer.Option(help="labels, logits or labels,logits.")] = "labels",
+    input_: Annotated[
+        Literal["image", "tensor"],
+        typer.Option("--input", help="uint8 (N,H,W,3) RGB, or normalised float32 (N,3,H,W)."),
+    ] = "image",
+    batch: Annotated[str, typer.Option(help="Images at a time: a number or dynamic.")] = "1",
+    opset: Annotated[int, typer.Option(help="18, 19 or 20.")] = 18,
+    align: Annotated[
+        str, typer.Option(help="Pad image input to multiples of this, or none.")
+    ] = "32",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The ONNX file to write.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Verify on these images: camvid:DIR or folder:DIR.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many images of --data to verify on.")] = 2,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Largest logit error allowed. Default: by precision.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing file of the default name.")
+    ] = False,
+    as_json: Annotated[bool, JSON] = False,
+    debug: Annotated[bool, DEBUG] = False,
+) -> None:
+    """Export a checkpoint to ONNX, the ISR ratios baked in, verified against PyTorch.
+
+    Example: edaformer-export edaformer_t.pth --isr 16,8,4,1 --size 512x512
+    """
+    for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
+        require(package, "export")
+    from edaformer.checkpoint import load_checkpoint
+    from edaformer.export.exporter import DEFAULT_SIZE, ExportOptions, export_model
+    from edaformer.isr import ISR
+    from edaformer.preprocess import parse_size
+
+    ratios, wanted = ISR.parse(isr), parse_size(size) if size is not None else None
+    loaded = load_checkpoint(checkpoint)
+    options = ExportOptions(
+        isr=ratios,
+        size=wanted or loaded.input_size or DEFAULT_SIZE,
+        precision=precision,
+        outputs=_outputs(outputs),  # type: ignore[arg-type]  # checked by ExportOptions
+        input=input_,
+        batch=None if batch == "dynamic" else _number("--batch", batch),
+        opset=opset,
+        align=None if align == "none" else _number("--align", align),
+        tolerance=tolerance,
+    )
+    path = output or Path(options.default_name(loaded.variant.name))
+    if path.exists() and output is None and not force:
+        raise InputError(f"{path} exists already; replace it with --force or name another with -o")
+    images = _images(data, limit, options) if data is not None else None
+    result = export_model(loaded, options, path, images=images, on_step=lambda s: say(f"... {s}"))
+    if as_json:
+        print_json(result.to_json())
+    else:
+        _print_result(result)
+    say(f"next: edaformer-build {path}")
+
+
+def _outputs(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not set(names) <= {"labels", "logits"}:
+        raise InputError(f"expected --outputs as labels, logits or labels,logits, got '{text}'")
+    return names
+
+
+def _number(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        word = "dynamic" if option == "--batch" else "none"
+        raise InputError(f"expected {option} as a number or '{word}', got '{text}'")
+    return int(text)
+
+
+def _images(spec: str, limit: int, options: ExportOptions) -> Images:
+    import numpy as np
+
+    from edaformer.data import open_dataset
+    from edaformer.export.verify import Images
+    from edaformer.preprocess import format_size
+
+    samples = list(open_dataset(spec).head(limit))
+    for sample in samples:
+        got = (sample.image.shape[0], sample.image.shape[1])
+        if got != options.size:
+            raise InputError(
+                f"image {sample.name} of --data is {format_size(got)} and the export is "
+                f"{format_size(options.size)}; use --size {format_size(got)}"
+            )
+    return Images(np.stack([s.image for s in samples]), f"{len(samples)} images of {spec}")
+
+
+def _print_result(result: ExportResult) -> None:
+    manifest, check = result.manifest, result.manifest.verification
+    assert check is not None
+    spec = manifest.input
+    batch = spec.batch if spec.batch is not None else "N"
+    padded = f"{spec.padded_height}x{spec.padded_width}"
+    shape = f"({batch}, {spec.height}, {spec.width}, 3)"
+    if spec.layout == "NCHW":
+        shape = f"({batch}, 3, {spec.height}, {spec.width})"
+    padding = f", padded to {padded} inside" if padded != f"{spec.height}x{spec.width}" else ""
+    saving = 1 - result.gmacs / result.gmacs_base
+    rounding = ", float16 rounding emulated" if check.rounding_emulated else ""
+    outputs = ", ".join(f"{o.name} {o.dtype} {o.height}x{o.width}" for o in manifest.outputs)
+    kept = "; ".join(f"{k.reason} ({', '.join(k.modules)})" for k in manifest.kept_fp32 or ())
+    print_pairs(
+        str(result.path),
+        [
+            ("model", f"EDAFormer-{manifest.variant}, {manifest.num_classes} classes"),
+            ("ISR", manifest.isr),
+            ("input", f"{spec.name} {spec.dtype} {shape}{padding}"),
+            ("outputs", outputs),
+            ("precision", manifest.precision),
+            ("kept in FP32", kept or None),
+            ("GMACs", f"{result.gmacs_base:.2f} -> {result.gmacs:.2f} ({saving:.1%} saved)"),
+            ("graph", f"{result.nodes} nodes, opset {manifest.opset}, {_mb(result.file_bytes)}"),
+            ("rewrites", ", ".join(manifest.rewrites or ()) or None),
+            ("verified on", f"{check.source}{rounding}"),
+            ("logit error", f"max {check.max_logit_error:.2g} (allowed {check.tolerance:.2g}), "
+              f"mean {check.mean_logit_error:.2g}; cosine {check.cosine:.7f}"),
+            ("labels agree", f"{check.label_agreement:.4%} of all pixels, "
+              f"{check.label_agreement_decided:.4%} of those beyond rounding ties"),
+            ("time", f"{result.seconds:.1f} s"),
+        ],
+    )  # fmt: skip
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def main() -> None:
+    """The console script ``edaformer-export``."""
+    run(export)

@@ -1,0 +1,122 @@
+"""What an input costs: multiply-adds and parameters, exactly, from the sizes alone.
+
+Counted, as the paper's GFLOPs are: convolutions, linear layers and both attention products; not
+normalisation, pooling, activations or resizing. No torch is needed, so thousands of ISR settings
+are counted in a moment.
+
+Letters: C channels, N queries, M keys, K hidden width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edaformer.isr import BASE, ISR, STRIDES
+from edaformer.variants import (
+    DECODER_DEPTHS,
+    DECODER_STAGES,
+    PATCH_KERNELS,
+    Variant,
+)
+
+_PARTS = ("stage 1", "stage 2", "stage 3", "stage 4", "decoder c4", "decoder c3", "decoder c2")
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """One part of the network, in multiply-adds."""
+
+    name: str
+    macs: int
+    attention_macs: int  # the products q k^T and p v
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one image costs."""
+
+    params: int
+    parts: tuple[PartCost, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds in all."""
+        return sum(part.macs for part in self.parts)
+
+    @property
+    def gmacs(self) -> float:
+        """10^9 multiply-adds."""
+        return self.macs / 1e9
+
+    @property
+    def attention_share(self) -> float:
+        """The fraction spent in the attention products."""
+        return sum(part.attention_macs for part in self.parts) / self.macs
+
+
+def count(variant: Variant, num_classes: int, size: tuple[int, int], isr: ISR = BASE) -> Cost:
+    """Count one image of ``size`` (H, W) pixels, padding included.
+
+    Raises:
+        ISRError: if a feature map cannot hold one pooling window.
+    """
+    isr.check_fits(*size)
+    maps = [(-(-size[0] // stride), -(-size[1] // stride)) for stride in STRIDES]
+    widths = variant.widths
+    parts = []
+    for stage in range(4):
+        blocks = _Blocks(_PARTS[stage], widths[stage], variant.hidden(stage), variant.depths[stage])
+        tokens = maps[stage][0] * maps[stage][1]
+        weights = PATCH_KERNELS[stage] ** 2 * (widths[stage - 1] if stage else 3) * widths[stage]
+        parts.append(blocks.cost(maps[stage], isr.encoder[stage], extra=tokens * weights))
+    for place, (stage, depth) in enumerate(zip(DECODER_STAGES, DECODER_DEPTHS, strict=True)):
+        hidden = variant.decoder_hidden(stage)
+        blocks = _Blocks(_PARTS[4 + place], widths[stage], hidden, depth)
+        parts.append(blocks.cost(maps[4 + place], isr.decoder[place]))
+    pixels = maps[1][0] * maps[1][1]  # fuse and classify run at c2's size
+    head = pixels * variant.fuse_width * (sum(variant.widths[1:]) + num_classes)
+    parts.append(PartCost("fuse and classify", head, 0))
+    return Cost(count_params(variant, num_classes), tuple(parts))
+
+
+def count_params(variant: Variant, num_classes: int) -> int:
+    """Trainable parameters, without the published files' unused conv_seg."""
+    total = 0
+    for stage in range(4):
+        width, channels_in = variant.widths[stage], 3 if stage == 0 else variant.widths[stage - 1]
+        embed = width * channels_in * PATCH_KERNELS[stage] ** 2 + width + 2 * width
+        block = _block_params(width, variant.hidden(stage))
+        total += embed + variant.depths[stage] * block + 2 * width
+    for stage, depth in zip(DECODER_STAGES, DECODER_DEPTHS, strict=True):
+        width = variant.widths[stage]
+        block = _block_params(width, variant.decoder_hidden(stage)) + 2 * width  # the key norm
+        total += depth * block
+    fuse = sum(variant.widths[1:]) * variant.fuse_width + 2 * variant.fuse_width
+    return total + fuse + (variant.fuse_width + 1) * num_classes
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """``depth`` equal blocks."""
+
+    name: str
+    channels: int
+    hidden: int
+    depth: int
+
+    def cost(self, size: tuple[int, int], ratio: int, extra: int = 0) -> PartCost:
+        """On a map of ``size``, pooled by ``ratio`` for the keys, plus ``extra`` multiply-adds."""
+        queries = size[0] * size[1]
+        keys = (size[0] // ratio) * (size[1] // ratio)
+        attention = 2 * queries * keys * self.channels
+        projections = (keys + queries) * self.channels**2
+        mlp = queries * self.hidden * (2 * self.channels + 9)  # two linear layers, depthwise 3x3
+        block = attention + projections + mlp
+        return PartCost(self.name, self.depth * block + extra, self.depth * attention)
+
+
+def _block_params(channels: int, hidden: int) -> int:
+    norms = 4 * channels
+    attention = 2 * (channels**2 + channels)
+    mlp = (channels + 1) * hidden + 10 * hidden + (hidden + 1) * channels
+    return norms + attention + mlp

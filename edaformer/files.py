@@ -1,0 +1,106 @@
+"""Files appear whole or not at all, and a killed process leaves nothing behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from edaformer.errors import InputError
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as 64 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all, replacing what was there.
+
+    The bytes go to a file without a name, which the kernel frees if the process dies, and get
+    their name only once they are on disk.
+
+    Raises:
+        InputError: if the folder is missing, not writable or full.
+    """
+    check_writable(path)
+    try:
+        _write_nameless(path, data)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"cannot write {path}: {reason}; free some space or name another place with -o"
+        ) from error
+
+
+def check_writable(path: Path) -> None:
+    """Refuse an output path that cannot be written, before any work is done for it.
+
+    Raises:
+        InputError: naming the folder and what to do.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"expected a file to write, but {path} is a folder; name a file in it")
+    if not folder.is_dir():
+        raise InputError(f"the folder {folder} does not exist; create it: mkdir -p {folder}")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"the folder {folder} is not writable; name another one with -o")
+
+
+def _write_nameless(path: Path, data: bytes) -> None:
+    flags = getattr(os, "O_TMPFILE", 0)
+    if not flags:
+        _write_named(path, data)
+        return
+    try:
+        descriptor = os.open(path.parent, flags | os.O_WRONLY, 0o666)
+    except OSError:  # a file system without nameless files (some network mounts)
+        _write_named(path, data)
+        return
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        part = _part(path)  # a name can be given but not taken over, hence the rename
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:  # with a folder descriptor Python calls linkat, which follows /proc's link
+            os.link(f"/proc/self/fd/{file.fileno()}", part.name, dst_dir_fd=folder)
+        finally:
+            os.close(folder)
+    _rename(part, path)
+
+
+def _write_named(path: Path, data: bytes) -> None:
+    part = _part(path)
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _rename(part, path)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def _rename(part: Path, path: Path) -> None:
+    try:
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,247 @@
+"""The manifest: what was made, from what, how, and how well it agreed.
+
+Made at export and stored in the ONNX metadata. A plan carries the part an application needs as the
+network's name, where TensorRT keeps any string of at most 4095 bytes, so the plan stays a plain
+plan that every loader accepts; the whole manifest lies beside it as ``<plan>.json``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import zlib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edaformer.errors import ManifestError
+from edaformer.isr import ISR
+
+SCHEMA = 1
+ONNX_KEY = "edaformer.manifest"  # in the ONNX model's metadata_props
+MARKER = "edaformer-deploy:1:"  # opens the network's name; then 4 digits of length, ":" and JSON
+NAME_LIMIT = 4095  # bytes, NvInfer.h: INetworkDefinition::setName
+_NAMES_PLAIN = 1500  # bytes of class names above which they are compressed
+_NAMES_MAX = 1 << 16  # bytes they may inflate to: the name comes from an untrusted file
+_SHA256 = Field(pattern="^[0-9a-f]{64}$")
+_IN_NAME_ONLY_IN_SIDECAR = {"palette", "rewrites", "kept_fp32", "verification", "engine"}
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSpec(_Record):
+    """The one input; for ``tensor`` the caller normalises, and nothing is padded."""
+
+    name: Literal["image", "tensor"]
+    layout: Literal["NHWC", "NCHW"]
+    dtype: Literal["uint8", "float32"]
+    batch: int | None = Field(ge=1)  # None: dynamic
+    height: int = Field(ge=1)  # valid size, in pixels
+    width: int = Field(ge=1)
+    colour: Literal["RGB"] = "RGB"
+    mean: tuple[float, float, float]  # on the 0..255 scale
+    std: tuple[float, float, float]
+    align: int | None = Field(ge=1)  # padded right and bottom to multiples of it, in the graph
+    padded_height: int = Field(ge=1)
+    padded_width: int = Field(ge=1)
+    fill: Literal["zero after normalisation"] = "zero after normalisation"
+
+
+class OutputSpec(_Record):
+    """An output: ``labels`` uint8 at the valid size, ``logits`` float32 at 1/stride."""
+
+    name: Literal["labels", "logits"]
+    layout: Literal["NHW", "NCHW"]
+    dtype: Literal["uint8", "float32"]
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+
+
+class KeptFP32(_Record):
+    """Nodes that compute in FP32 in an FP16 graph, and the reason."""
+
+    reason: str
+    why: str
+    modules: tuple[str, ...]
+
+
+class Verification(_Record):
+    """How the exported graph compares with PyTorch float32, at export."""
+
+    images: int
+    source: str
+    rounding_emulated: bool
+    max_logit_error: float
+    mean_logit_error: float
+    cosine: float
+    label_agreement: float  # fraction of all pixels
+    label_agreement_decided: float  # of pixels whose top-2 margin exceeds twice the largest error
+    tolerance: float  # on max_logit_error
+    tolerance_rule: str
+
+
+class EngineRecord(_Record):
+    """How a plan was built."""
+
+    flavour: Literal["tensorrt", "tensorrt-rtx"]
+    version: str
+    compute_capabilities: tuple[str, ...]  # empty: the builder's default, or this machine's GPU
+    flags: tuple[str, ...]
+    workspace_bytes: int | None
+    warnings: tuple[str, ...]
+    plan_sha256: str = _SHA256
+    plan_bytes: int
+
+
+class Manifest(_Record):
+    """Everything recorded about an artifact; None where a plan alone does not say."""
+
+    schema_version: Literal[1] = 1
+    tool_version: str
+    variant: str
+    isr: str
+    num_classes: int = Field(ge=1, le=256)
+    ignore_label: int
+    checkpoint_sha256: str = _SHA256
+    onnx_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    precision: Literal["fp16", "fp32"]
+    opset: int
+    input: InputSpec
+    outputs: tuple[OutputSpec, ...] = Field(min_length=1)
+    logits_stride: int
+    classes: tuple[str, ...] | None = None
+    palette: tuple[tuple[int, int, int], ...] | None = None
+    rewrites: tuple[str, ...] | None = None
+    kept_fp32: tuple[KeptFP32, ...] | None = None
+    verification: Verification | None = None
+    engine: EngineRecord | None = None
+
+    @property
+    def isr_value(self) -> ISR:
+        """The ISR, as a value."""
+        return ISR.parse(self.isr)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Valid input size (H, W), in pixels."""
+        return self.input.height, self.input.width
+
+    def to_json(self) -> str:
+        """Indented JSON."""
+        return self.model_dump_json(indent=1)
+
+
+def parse_manifest(text: str, origin: str) -> Manifest:
+    """Read a whole manifest; ``origin`` names the file in errors.
+
+    Raises:
+        ManifestError: if it is damaged or of another schema.
+    """
+    return _validate(_load_json(text, origin), origin)
+
+
+def network_name(manifest: Manifest) -> str:
+    """The part of the manifest that travels inside the plan, ready to be the network's name."""
+    content = manifest.model_dump(mode="json", exclude=_IN_NAME_ONLY_IN_SIDECAR, exclude_none=True)
+    names = content.pop("classes", None)
+    if names is not None:
+        content |= _pack_names(names)
+    body = json.dumps(content, separators=(",", ":"), ensure_ascii=True)
+    name = f"{MARKER}{len(body):04d}:{body}"
+    if len(name) > NAME_LIMIT:
+        raise ManifestError(
+            f"the class names are too long to travel in the plan "
+            f"({len(name)} of {NAME_LIMIT} bytes); "
+            "shorten them in the checkpoint's meta"
+        )
+    return name
+
+
+def parse_network_name(name: str, origin: str) -> Manifest:
+    """Read what network_name wrote.
+
+    Raises:
+        ManifestError: if the length does not fit or the content is damaged.
+    """
+    match = re.match(re.escape(MARKER) + r"([0-9]{4}):", name)
+    if match is None or len(name) < match.end() + int(match[1]):
+        raise ManifestError(
+            f"the manifest in {origin} is cut short or damaged; build the plan again"
+        )
+    content = _load_json(name[match.end() : match.end() + int(match[1])], origin)
+    if "classes_z" in content:
+        content["classes"] = _unpack_names(content.pop("classes_z"), origin)
+    return _validate(content, origin)
+
+
+def find_in_plan(plan: bytes, origin: str) -> Manifest | None:
+    """The manifest inside a plan's bytes, or None where there is none.
+
+    Raises:
+        ManifestError: if it is damaged, or there is more than one.
+    """
+    marker = MARKER.encode()
+    at = plan.find(marker)
+    if at < 0:
+        return None
+    if plan.find(marker, at + 1) >= 0:
+        raise ManifestError(
+            f"{origin} holds two manifests; it is not a plan as built: build it again"
+        )
+    text = plan[at : at + NAME_LIMIT].split(b"\0", 1)[0]
+    return parse_network_name(text.decode("ascii", errors="replace"), origin)
+
+
+def _pack_names(names: list[str]) -> dict[str, Any]:
+    plain = json.dumps(names, ensure_ascii=True)
+    if len(plain) <= _NAMES_PLAIN:
+        return {"classes": names}
+    packed = zlib.compress("\n".join(names).encode(), 9)
+    return {"classes_z": base64.b64encode(packed).decode("ascii")}
+
+
+def _unpack_names(text: object, origin: str) -> list[str]:
+    try:
+        packed = base64.b64decode(str(text), validate=True)
+        inflater = zlib.decompressobj()
+        names = inflater.decompress(packed, _NAMES_MAX).decode()
+    except (binascii.Error, zlib.error, UnicodeDecodeError) as error:
+        raise ManifestError(
+            f"the class names in {origin} are damaged; build the plan again"
+        ) from error
+    return names.split("\n")
+
+
+def _load_json(text: str, origin: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ManifestError(
+            f"the manifest in {origin} is not JSON; make the artifact again"
+        ) from error
+    if not isinstance(content, dict):
+        raise ManifestError(f"the manifest in {origin} is no JSON object; make the artifact again")
+    schema = content.get("schema_version")
+    if schema != SCHEMA:
+        raise ManifestError(
+            f"{origin} has manifest schema {schema}, this version reads {SCHEMA}; "
+            "use the edaformer-deploy version that made it"
+        )
+    return content
+
+
+def _validate(content: dict[str, Any], origin: str) -> Manifest:
+    try:
+        manifest = Manifest.model_validate(content)
+        ISR.parse(manifest.isr)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ManifestError(
+            f"the manifest in {origin} is damaged: {where}: {first['msg']}; make the artifact again"
+        ) from error
+    return manifest

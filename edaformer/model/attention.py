@@ -1,0 +1,122 @@
+"""Embedding-free attention (paper section 3.1) and the block around it.
+
+There are no query, key and value projections: the normalised tokens are the queries, and one
+pooled, projected copy of them is both key and value. The pooling ratio is the only thing that
+Inference Spatial Reduction changes; it has no weights.
+
+Letters: B batch, C channels, h heads, d = C / h, H x W the map, N = H W queries, M keys.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SharedKeyValueAttention(nn.Module):
+    """softmax(q k^T / sqrt(d)) v with k = v; a module of its own so that exports can replace it."""
+
+    def forward(self, q: Tensor, kv: Tensor) -> Tensor:
+        """(B, h, N, d), (B, h, M, d) -> (B, h, N, d)."""
+        scores = q @ kv.transpose(-2, -1) * q.shape[-1] ** -0.5  # (B, h, N, M)
+        return scores.softmax(dim=-1) @ kv
+
+
+class EmbeddingFreeAttention(nn.Module):
+    """out = Linear(softmax(q k^T / sqrt(d)) v) with q = x and k = v = reduce(x).
+
+    ``ratio`` is the pooling kernel and stride; a partial window at the border is dropped.
+    """
+
+    def __init__(self, channels: int, *, heads: int, ratio: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.ratio = ratio
+        self.kv = nn.Conv2d(channels, channels, kernel_size=1)
+        self.attend: nn.Module = SharedKeyValueAttention()
+        self.proj = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Attend from every token to the pooled map.
+
+        Args:
+            x: (B, N, C), the block's normalised input.
+            size: (H, W) with H W = N.
+        """
+        kv = self.split_heads(self.reduce(to_map(x, size)))  # (B, h, M, d)
+        out = self.attend(self.split_heads(x), kv)  # (B, h, N, d)
+        return self.join_heads(out)
+
+    def reduce(self, feature: Tensor) -> Tensor:
+        """Keys and values: (B, C, H, W) pooled and projected to (B, M, C)."""
+        if self.ratio > 1:
+            feature = functional.avg_pool2d(feature, self.ratio)  # floors, like the published one
+        return to_tokens(self.kv(feature))
+
+    def split_heads(self, tokens: Tensor) -> Tensor:
+        """(B, N, C) -> (B, h, N, d)."""
+        batch, count, channels = tokens.shape
+        return tokens.reshape(batch, count, self.heads, channels // self.heads).transpose(1, 2)
+
+    def join_heads(self, tokens: Tensor) -> Tensor:
+        """(B, h, N, d) -> (B, N, C), then the output projection."""
+        return self.proj(tokens.transpose(1, 2).flatten(2))
+
+
+class DecoderAttention(EmbeddingFreeAttention):
+    """The decoder's: keys and values pass GELU(LayerNorm(.)) after the projection."""
+
+    def __init__(self, channels: int, *, heads: int, ratio: int) -> None:
+        super().__init__(channels, heads=heads, ratio=ratio)
+        self.norm = nn.LayerNorm(channels)
+
+    def reduce(self, feature: Tensor) -> Tensor:
+        """Keys and values: (B, C, H, W) pooled, projected, normalised to (B, M, C)."""
+        return functional.gelu(self.norm(super().reduce(feature)))
+
+
+class MixMLP(nn.Module):
+    """Linear -> ReLU -> depthwise 3x3 -> GELU -> Linear; the decoder's has no ReLU."""
+
+    def __init__(self, channels: int, hidden: int, *, relu: bool) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.relu = relu
+        self.dwconv = nn.Conv2d(hidden, hidden, kernel_size=3, padding=1, groups=hidden)
+        self.fc2 = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, N, C) -> (B, N, C) over a map of ``size`` (H, W)."""
+        x = self.fc1(x)  # (B, N, hidden)
+        if self.relu:
+            x = functional.relu(x)
+        x = to_tokens(self.dwconv(to_map(x, size)))
+        return self.fc2(functional.gelu(x))
+
+
+class Block(nn.Module):
+    """x + Attention(LayerNorm(x)), then x + MLP(LayerNorm(x))."""
+
+    def __init__(self, attention: EmbeddingFreeAttention, mlp: MixMLP, *, eps: float) -> None:
+        super().__init__()
+        channels = attention.proj.in_features
+        self.norm1 = nn.LayerNorm(channels, eps=eps)
+        self.attention = attention
+        self.norm2 = nn.LayerNorm(channels, eps=eps)
+        self.mlp = mlp
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, N, C) -> (B, N, C) over a map of ``size`` (H, W)."""
+        x = x + self.attention(self.norm1(x), size)
+        return x + self.mlp(self.norm2(x), size)
+
+
+def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, N, C) -> (B, C, H, W)."""
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *size)
+
+
+def to_tokens(feature: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, N, C)."""
+    return torch.flatten(feature, 2).transpose(1, 2)

@@ -1,0 +1,59 @@
+"""How an image becomes the network's input: one definition for PyTorch, ONNX and engines.
+
+Values of the published release: RGB, mean and standard deviation on the 0..255 scale. Aligned
+inputs are padded on the right and at the bottom with zeros *after* normalisation; the logits are
+resized to the padded size and cropped to the valid one.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaformer.errors import InputError
+
+MEAN = (123.675, 116.28, 103.53)  # RGB, ImageNet, 0..255
+STD = (58.395, 57.12, 57.375)
+ALIGN = 32  # the encoder's total stride
+LOGITS_STRIDE = 8
+MAX_SIDE = 8192  # pixels; larger sides are refused before memory is touched
+
+
+def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8 RGB (N, H, W, 3) -> normalised float32 (N, 3, H, W)."""
+    scaled = (images.astype(np.float32) - np.asarray(MEAN, np.float32)) / np.asarray(
+        STD, np.float32
+    )
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def aligned(size: tuple[int, int], align: int | None) -> tuple[int, int]:
+    """``size`` (H, W) rounded up to multiples of ``align``; None leaves it as it is."""
+    if align is None:
+        return size
+    height, width = size
+    return -(-height // align) * align, -(-width // align) * align
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read ``HxW`` in pixels.
+
+    Raises:
+        InputError: if it is not two numbers between 1 and MAX_SIDE.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,9})x([0-9]{1,9})\s*", text)
+    if match is None:
+        raise InputError(f"expected a size as HEIGHTxWIDTH, such as 512x512, got '{text}'")
+    height, width = int(match[1]), int(match[2])
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise InputError(
+            f"expected sides of 1 to {MAX_SIDE} pixels, got {height}x{width}; use e.g. 512x512"
+        )
+    return height, width
+
+
+def format_size(size: tuple[int, int]) -> str:
+    """``HxW``, the form parse_size reads."""
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,55 @@
+"""The sizes of EDAFormer-T and -B (paper, table 1), in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edaformer.errors import InputError
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Every number that tells one variant from another."""
+
+    name: str
+    widths: tuple[int, int, int, int]  # channels of stages 1..4
+    depths: tuple[int, int, int, int]  # blocks of stages 1..4
+    mlp_ratio: float  # hidden width of an encoder MLP, as a multiple of its channels
+    decoder_mlp_ratio: float
+    fuse_width: int  # channels after the decoder's fuse convolution
+
+    @property
+    def attention_blocks(self) -> int:
+        """Attention blocks in the whole model: 22 for T, 37 for B."""
+        return sum(self.depths) + sum(DECODER_DEPTHS)
+
+    def hidden(self, stage: int) -> int:
+        """Hidden width of the MLPs of encoder stage ``stage`` (0..3)."""
+        return int(self.widths[stage] * self.mlp_ratio)
+
+    def decoder_hidden(self, stage: int) -> int:
+        """Hidden width of the decoder's MLPs on the output of encoder stage ``stage`` (1..3)."""
+        return int(self.widths[stage] * self.decoder_mlp_ratio)
+
+
+HEADS = (1, 2, 4, 8)  # per stage; the decoder uses its stage's
+PATCH_KERNELS = (7, 3, 3, 3)
+PATCH_STRIDES = (4, 2, 2, 2)
+DECODER_STAGES = (3, 2, 1)  # the decoder works on c4, c3, c2, in this order
+DECODER_DEPTHS = (3, 2, 1)
+
+VARIANTS = {
+    "T": Variant("T", (32, 64, 128, 256), (2, 2, 10, 2), 3.8, 2, 128),
+    "B": Variant("B", (64, 128, 256, 512), (3, 3, 22, 3), 4, 1, 768),
+}
+
+
+def get_variant(name: str) -> Variant:
+    """The variant called ``name``.
+
+    Raises:
+        InputError: listing the known ones.
+    """
+    if name not in VARIANTS:
+        raise InputError(f"expected a variant out of {', '.join(VARIANTS)}, got '{name}'")
+    return VARIANTS[name]

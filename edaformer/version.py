@@ -1,0 +1,3 @@
+"""The version of this toolchain, written into every manifest."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,322 @@
+"""Build a plan from an exported ONNX file: one strongly typed path for every TensorRT.
+
+The network is made with TensorRT's own API rather than Polygraphy's loaders, which branch on
+version numbers, always attach a timing cache (deprecated in TensorRT-RTX) and report a parse
+failure without its nodes. Polygraphy serves where the engine runs (edaformer.engines.segmenters).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edaformer.engines import backend
+from edaformer.engines.backend import Backend, trt
+from edaformer.engines.onnx_file import read_onnx_manifest
+from edaformer.engines.plan import write_plan
+from edaformer.errors import BuildError, InputError
+from edaformer.files import check_writable, sha256, write_whole
+from edaformer.manifest import EngineRecord, Manifest, network_name
+
+_log = logging.getLogger(__name__)
+_ON_DEVICE = "build on the device with --backend tensorrt"
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build."""
+
+    backend: str = "auto"
+    compute_capabilities: tuple[str, ...] = ()  # such as "8.6"; TensorRT-RTX only
+    workspace: float | None = None  # GiB of scratch memory; None: the builder's default
+    timing_cache: Path | None = None  # read where it exists, written afterwards; TensorRT only
+    batches: tuple[int, int, int] | None = None  # least, best, most of a dynamic batch
+
+    @property
+    def workspace_bytes(self) -> int | None:
+        """``workspace`` in bytes."""
+        return None if self.workspace is None else int(self.workspace * 2**30)
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """The plan that was written."""
+
+    path: Path
+    sha256: str
+    seconds: float  # in the builder
+    manifest: Manifest
+
+    def to_json(self) -> dict[str, Any]:
+        """Path, hash, seconds and manifest."""
+        return {
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "seconds": round(self.seconds, 3),
+            "manifest": self.manifest.model_dump(mode="json"),
+        }
+
+
+def build_engine(
+    onnx: Path,
+    path: Path,
+    options: BuildOptions | None = None,
+    *,
+    on_start: Callable[[Backend], None] = lambda _: None,
+    on_progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> BuildResult:
+    """Build ``onnx`` into ``path``, with ``path``.json beside it.
+
+    Args:
+        onnx: a file that edaformer-export wrote.
+        path: the plan.
+        options: how; None takes the defaults.
+        on_start: told which backend was chosen.
+        on_progress: told a phase, steps done and steps in all.
+
+    Raises:
+        InputError: if the file, an option or the output does not fit.
+        BuildError: if TensorRT refuses the network or cannot build it.
+        MissingError: if the backend is not here.
+    """
+    options = options or BuildOptions()
+    manifest = read_onnx_manifest(onnx)
+    check_writable(path)
+    chosen = backend.use(options.backend)
+    _check_options(options, chosen, manifest)
+    on_start(chosen)
+    logger = _make_logger()
+    builder, network = _parse(onnx, logger)
+    manifest = manifest.model_copy(update={"onnx_sha256": sha256(onnx)})
+    network.name = network_name(manifest)
+    config, flags = _configure(builder, options, manifest)
+    start = time.perf_counter()
+    with _interruptible(config, on_progress):
+        plan = builder.build_serialized_network(network, config)
+    seconds = time.perf_counter() - start
+    if plan is None:
+        raise BuildError(f"{chosen.flavour} could not build {onnx}: {_last_errors(logger)}")
+    data = bytes(plan)
+    if options.timing_cache is not None:
+        cache = bytes(config.get_timing_cache().serialize())
+        write_whole(options.timing_cache, cache)
+    record = EngineRecord(
+        flavour=chosen.flavour,
+        version=chosen.version,
+        compute_capabilities=options.compute_capabilities,
+        flags=flags,
+        workspace_bytes=options.workspace_bytes,
+        warnings=tuple(logger.warnings),
+        plan_sha256=hashlib.sha256(data).hexdigest(),
+        plan_bytes=len(data),
+    )
+    manifest = manifest.model_copy(update={"engine": record})
+    write_plan(path, data, manifest)
+    return BuildResult(path, record.plan_sha256, seconds, manifest)
+
+
+def parse_compute_capabilities(text: str) -> tuple[str, ...]:
+    """Read ``8.6,8.9``.
+
+    Raises:
+        InputError: if it is not a list of major.minor.
+    """
+    parts = tuple(part.strip() for part in text.split(","))
+    for part in parts:
+        major, dot, minor = part.partition(".")
+        if part != "current" and not (dot and major.isdecimal() and minor.isdecimal()):
+            raise InputError(f"expected compute capabilities like 8.6,8.9 or current, got '{text}'")
+    return parts
+
+
+def _check_options(options: BuildOptions, chosen: Backend, manifest: Manifest) -> None:
+    """Refuse what the chosen backend would ignore."""
+    if options.workspace is not None and not 0 < options.workspace <= 1024:
+        raise InputError(f"expected --workspace in GiB, above 0, got {options.workspace:g}")
+    if options.timing_cache is not None and not chosen.times_kernels:
+        raise InputError(
+            f"--timing-cache has no effect on {chosen.flavour}, which times no kernels while "
+            "building; leave it out, or use --backend tensorrt"
+        )
+    if options.compute_capabilities and not chosen.compute_capabilities:
+        raise InputError(
+            f"--compute-capability has no effect on {chosen.flavour}, which builds for the GPU it "
+            "runs on; leave it out, or use --backend tensorrt-rtx"
+        )
+    known = (*chosen.compute_capabilities, "current")
+    for capability in options.compute_capabilities:
+        if capability not in known:
+            raise InputError(
+                f"{chosen.flavour} cannot target compute capability {capability} (it can: "
+                f"{', '.join(chosen.compute_capabilities)}); {_ON_DEVICE}"
+            )
+    if options.timing_cache is not None:
+        check_writable(options.timing_cache)
+    _check_batches(options, manifest)
+
+
+def _check_batches(options: BuildOptions, manifest: Manifest) -> None:
+    dynamic = manifest.input.batch is None
+    if dynamic and options.batches is None:
+        raise InputError(
+            "the model has a dynamic batch and needs its bounds; add for example: "
+            "--min-batch 1 --opt-batch 1 --max-batch 4"
+        )
+    if not dynamic and options.batches is not None:
+        raise InputError(
+            f"the model has a fixed batch of {manifest.input.batch}; leave out "
+            "--min-batch, --opt-batch and --max-batch, or export with --batch dynamic"
+        )
+    if options.batches is not None:
+        least, best, most = options.batches
+        if not 1 <= least <= best <= most:
+            raise InputError(f"expected 1 <= min <= opt <= max batch, got {least}, {best}, {most}")
+
+
+def _make_logger() -> Any:
+    """A logger that keeps errors and warnings; its base class exists only with a backend."""
+
+    class Collector(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+            self.warnings: list[str] = []
+
+        def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                self.errors.append(msg)
+            elif severity == trt.ILogger.WARNING and msg not in self.warnings:
+                self.warnings.append(msg)
+            _log.debug("%s", msg)
+
+    return Collector()
+
+
+def _parse(onnx: Path, logger: Any) -> tuple[trt.Builder, trt.INetworkDefinition]:
+    builder = trt.Builder(logger)
+    flags = 0
+    typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    if typed is not None:  # kept up to 11.x, where it is the only way and the flag is ignored
+        flags |= 1 << int(typed)
+    network = builder.create_network(flags)
+    parser = trt.OnnxParser(network, logger)
+    parsed: object = parser.parse_from_file(str(onnx))  # the stubs mistake trt.bool for bool
+    if not parsed:
+        problems = [_describe(parser.get_error(index)) for index in range(parser.num_errors)]
+        raise BuildError(f"TensorRT cannot parse {onnx}: {'; '.join(problems[:3])}")
+    return builder, network
+
+
+def _describe(error: trt.ParserError) -> str:
+    node = error.node_name() if hasattr(error, "node_name") else f"node {error.node()}"
+    return f"{node}: {error.desc()}" if node else error.desc()
+
+
+def _configure(
+    builder: trt.Builder, options: BuildOptions, manifest: Manifest
+) -> tuple[trt.IBuilderConfig, tuple[str, ...]]:
+    """The builder configuration and the flags worth recording."""
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    flags = ["STRONGLY_TYPED", "PROFILING_DETAILED"]
+    if hasattr(trt.BuilderFlag, "TF32"):
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default: FP32 would then be 10-bit
+        flags.append("NO_TF32")
+    if options.workspace_bytes is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
+    if options.compute_capabilities:
+        _set_targets(config, options.compute_capabilities)
+    if options.timing_cache is not None:
+        _set_timing_cache(config, options.timing_cache)
+    if options.batches is not None:
+        _add_profile(builder, config, manifest, options.batches)
+        flags.append("BATCH_{}_{}_{}".format(*options.batches))
+    return config, tuple(flags)
+
+
+def _set_targets(config: Any, capabilities: tuple[str, ...]) -> None:
+    """TensorRT-RTX only, hence not in the stubs."""
+    kinds: Any = vars(backend).get("trt")
+    config.num_compute_capabilities = len(capabilities)
+    for index, capability in enumerate(capabilities):
+        name = "CURRENT" if capability == "current" else "SM" + capability.replace(".", "")
+        config.set_compute_capability(getattr(kinds.ComputeCapability, name), index)
+
+
+def _set_timing_cache(config: trt.IBuilderConfig, path: Path) -> None:
+    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    if not config.set_timing_cache(cache, ignore_mismatch=False):
+        raise InputError(
+            f"the timing cache {path} is another GPU's or version's; delete or rename it"
+        )
+
+
+def _add_profile(
+    builder: trt.Builder,
+    config: trt.IBuilderConfig,
+    manifest: Manifest,
+    batches: tuple[int, int, int],
+) -> None:
+    profile = builder.create_optimization_profile()
+    spec = manifest.input
+    image = (spec.height, spec.width, 3) if spec.layout == "NHWC" else (3, spec.height, spec.width)
+    least, best, most = ((batch, *image) for batch in batches)
+    profile.set_shape(spec.name, least, best, most)  # type: ignore[arg-type]
+    config.add_optimization_profile(profile)
+
+
+@contextmanager
+def _interruptible(
+    config: trt.IBuilderConfig, on_progress: Callable[[str, int, int], None]
+) -> Iterator[None]:
+    """Report progress, and let Ctrl-C end a build between two steps instead of after it.
+
+    An exception must not cross the builder's C++ frames, so the signal only sets a flag.
+    """
+    stopped = threading.Event()
+
+    class Monitor(trt.IProgressMonitor):
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.steps: dict[str, int] = {}
+
+        def phase_start(  # the names are NVIDIA's: pybind passes them by position
+            self,
+            phase_name: str,
+            parent_phase: str | None,  # noqa: ARG002
+            num_steps: int,
+        ) -> None:
+            self.steps[phase_name] = num_steps
+            on_progress(phase_name, 0, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            on_progress(phase_name, step + 1, self.steps.get(phase_name, 0))
+            return not stopped.is_set()
+
+        def phase_finish(self, phase_name: str) -> None:
+            steps = self.steps.pop(phase_name, 0)
+            on_progress(phase_name, steps, steps)
+
+    config.progress_monitor = Monitor()
+    in_main = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGINT, lambda *_: stopped.set()) if in_main else None
+    try:
+        yield
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, previous)
+    if stopped.is_set():
+        raise KeyboardInterrupt
+
+
+def _last_errors(logger: Any) -> str:
+    errors = logger.errors[-2:] or ["the builder gave no reason"]
+    return "; ".join(message.strip() for message in errors)

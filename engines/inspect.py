@@ -1,0 +1,217 @@
+"""Describe a checkpoint, an ONNX file, a plan or a bare variant, with its cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edaformer import cost
+from edaformer.cost import Cost
+from edaformer.engines.onnx_file import read_onnx_manifest
+from edaformer.engines.plan import is_plan, read_plan
+from edaformer.errors import InputError, ManifestError
+from edaformer.files import sha256
+from edaformer.isr import BASE, ISR
+from edaformer.manifest import Manifest
+from edaformer.preprocess import format_size
+from edaformer.variants import VARIANTS, Variant, get_variant
+
+_DEFAULT_SIZE = (512, 512)
+_DEFAULT_CLASSES = 150
+_CHECKPOINT_MAGIC = (b"PK\x03\x04", b"\x80")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What something is, and what one image costs at ``isr`` and at base."""
+
+    kind: str  # variant, checkpoint, onnx or plan
+    cost: Cost
+    cost_base: Cost
+    isr: ISR
+    size: tuple[int, int]  # as counted: padding included
+    facts: list[tuple[str, object]]  # names and values for people
+    extra: dict[str, Any] = field(default_factory=dict)  # for programs
+
+    @property
+    def saving(self) -> float:
+        """The fraction of base ISR's multiply-adds that this ISR saves."""
+        return 1 - self.cost.macs / self.cost_base.macs
+
+    def to_json(self) -> dict[str, Any]:
+        """``gmacs`` in 10^9 multiply-adds, shares and ``saving`` as fractions."""
+        return {
+            "kind": self.kind,
+            "isr": str(self.isr),
+            "size": format_size(self.size),
+            "params": self.cost.params,
+            "gmacs": self.cost.gmacs,
+            "gmacs_base": self.cost_base.gmacs,
+            "saving": self.saving,
+            "attention_share": self.cost.attention_share,
+            "parts": [
+                {"name": p.name, "gmacs": p.macs / 1e9, "attention_gmacs": p.attention_macs / 1e9}
+                for p in self.cost.parts
+            ],
+            **self.extra,
+        }
+
+
+def describe(
+    subject: str, *, isr: ISR | None, size: tuple[int, int] | None, num_classes: int | None
+) -> Description:
+    """Describe a file, or a variant by its name.
+
+    Args:
+        subject: a path, or ``T`` or ``B`` where no such file exists.
+        isr: to count at, for checkpoints and variants.
+        size: (H, W) to count at, likewise.
+        num_classes: of a bare variant.
+
+    Raises:
+        InputError: if it is none of these, or an option is baked into the file.
+    """
+    path = Path(subject)
+    if subject in VARIANTS and not path.exists():
+        return _describe_variant(get_variant(subject), isr, size, num_classes)
+    if not path.is_file():
+        known = ", ".join(VARIANTS)
+        raise InputError(f"expected a file or a variant ({known}), found nothing at {subject}")
+    if num_classes is not None:
+        raise InputError(f"--classes is for a bare variant; {subject} has its own, leave it out")
+    with path.open("rb") as file:
+        head = file.read(9)
+    if is_plan(path):
+        _refuse_baked(subject, isr, size)
+        return _describe_plan(path)
+    if head.startswith(_CHECKPOINT_MAGIC) or head[8:9] == b"{":
+        return _describe_checkpoint(path, isr, size)
+    if head[:1] == b"\x08":  # ModelProto field 1, ir_version
+        _refuse_baked(subject, isr, size)
+        return _describe_onnx(path)
+    raise InputError(
+        f"{subject} is no checkpoint, ONNX model or TensorRT plan; expected one of these or a "
+        f"variant ({', '.join(VARIANTS)})"
+    )
+
+
+def _describe_variant(
+    variant: Variant, isr: ISR | None, size: tuple[int, int] | None, num_classes: int | None
+) -> Description:
+    classes = num_classes if num_classes is not None else _DEFAULT_CLASSES
+    if not 1 <= classes <= 65536:
+        raise InputError(f"expected --classes of 1 to 65536, got {classes}")
+    facts: list[tuple[str, object]] = [("model", f"EDAFormer-{variant.name}, {classes} classes")]
+    return _costed("variant", (variant, classes), (isr or BASE, size or _DEFAULT_SIZE), facts)
+
+
+def _describe_checkpoint(path: Path, isr: ISR | None, size: tuple[int, int] | None) -> Description:
+    from edaformer.checkpoint import load_checkpoint
+
+    loaded = load_checkpoint(path)
+    left_over = ", ".join(loaded.coverage.left_over) or "none"
+    facts: list[tuple[str, object]] = [
+        ("model", f"EDAFormer-{loaded.variant.name}, {loaded.num_classes} classes"),
+        ("weights used", f"{loaded.coverage.used}; left over: {left_over}"),
+        ("classes", ", ".join(loaded.classes) if loaded.classes else None),
+        ("trained at", format_size(loaded.input_size) if loaded.input_size else None),
+        ("SHA-256", loaded.sha256),
+    ]
+    extra = {
+        "variant": loaded.variant.name,
+        "num_classes": loaded.num_classes,
+        "classes": list(loaded.classes) if loaded.classes else None,
+        "sha256": loaded.sha256,
+        "coverage": {"used": loaded.coverage.used, "left_over": list(loaded.coverage.left_over)},
+    }
+    size = size or loaded.input_size or _DEFAULT_SIZE
+    model = (loaded.variant, loaded.num_classes)
+    return _costed("checkpoint", model, (isr or BASE, size), facts, extra)
+
+
+def _describe_onnx(path: Path) -> Description:
+    manifest, digest = read_onnx_manifest(path), sha256(path)
+    facts = [*_manifest_facts(manifest), ("SHA-256", digest)]
+    return _of_manifest("onnx", manifest, facts, {"sha256": digest})
+
+
+def _describe_plan(path: Path) -> Description:
+    plan = read_plan(path)
+    if plan.manifest is None:
+        raise ManifestError(
+            f"{path} is a {plan.flavour} {plan.version} plan without a manifest; "
+            "build it with edaformer-build"
+        )
+    record = plan.manifest.engine
+    missing = f"missing: no {path.name}.json, so palette, flags and verification are unknown"
+    facts = [
+        ("plan", f"{plan.flavour} {plan.version}, {plan.size / 1e6:.1f} MB"),
+        *_manifest_facts(plan.manifest),
+        ("built with", ", ".join(record.flags) if record else None),
+        ("ONNX SHA-256", plan.manifest.onnx_sha256),
+        ("SHA-256", plan.sha256),
+        ("sidecar", "matches the plan" if plan.has_sidecar else missing),
+    ]
+    extra = {
+        "flavour": plan.flavour,
+        "version": plan.version,
+        "sha256": plan.sha256,
+        "sidecar": plan.has_sidecar,
+    }
+    return _of_manifest("plan", plan.manifest, facts, extra)
+
+
+def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
+    spec, check = manifest.input, manifest.verification
+    batch = spec.batch if spec.batch is not None else "dynamic"
+    outputs = ", ".join(f"{o.name} {o.dtype} {o.height}x{o.width}" for o in manifest.outputs)
+    return [
+        ("model", f"EDAFormer-{manifest.variant}, {manifest.num_classes} classes"),
+        ("ISR", manifest.isr),
+        ("precision", manifest.precision),
+        ("input", f"{spec.name} {spec.dtype} {spec.layout} {format_size(manifest.size)}, "
+          f"batch {batch}"),
+        ("runs at", f"{spec.padded_height}x{spec.padded_width} (align {spec.align or 'none'})"),
+        ("outputs", outputs),
+        ("classes", ", ".join(manifest.classes) if manifest.classes else None),
+        ("rewrites", ", ".join(manifest.rewrites) if manifest.rewrites else None),
+        ("verified", f"logit error max {check.max_logit_error:.2g} on {check.source}"
+         if check else None),
+        ("checkpoint SHA-256", manifest.checkpoint_sha256),
+        ("made by", f"edaformer-deploy {manifest.tool_version}"),
+    ]  # fmt: skip
+
+
+def _of_manifest(
+    kind: str, manifest: Manifest, facts: list[tuple[str, object]], extra: dict[str, Any]
+) -> Description:
+    size = (manifest.input.padded_height, manifest.input.padded_width)
+    extra = {**extra, "manifest": manifest.model_dump(mode="json")}
+    model = (get_variant(manifest.variant), manifest.num_classes)
+    return _costed(kind, model, (manifest.isr_value, size), facts, extra)
+
+
+def _costed(
+    kind: str,
+    model: tuple[Variant, int],
+    at: tuple[ISR, tuple[int, int]],
+    facts: list[tuple[str, object]],
+    extra: dict[str, Any] | None = None,
+) -> Description:
+    """Count ``model`` (variant, classes) ``at`` an ISR and a size."""
+    (isr, size) = at
+    counted = cost.count(*model, size, isr)
+    facts = [
+        *facts,
+        ("parameters", f"{counted.params / 1e6:.3f} M"),
+        ("counted at", f"{format_size(size)}, ISR {isr}"),
+    ]
+    base = cost.count(*model, size)
+    return Description(kind, counted, base, isr, size, facts, extra or {})
+
+
+def _refuse_baked(subject: str, isr: ISR | None, size: tuple[int, int] | None) -> None:
+    for option, value in (("--isr", isr), ("--size", size)):
+        if value is not None:
+            raise InputError(f"{option} is baked into {subject}; leave it out")

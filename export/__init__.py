@@ -1,0 +1,1 @@
+"""PyTorch to ONNX: the deployment wrapper, exact rewrites, FP16 typing, verification."""

@@ -1,0 +1,291 @@
+"""Export a checkpoint to ONNX: rewrite, trace, type, check, verify, write."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common
+import torch
+
+from edaformer import cost
+from edaformer.checkpoint import Checkpoint
+from edaformer.errors import InputError
+from edaformer.export.fp16 import Kept, convert_to_fp16
+from edaformer.export.graph import trace
+from edaformer.export.ranges import measure_ranges
+from edaformer.export.rewrites import apply_rewrites
+from edaformer.export.verify import Images, natural_noise, run_shipped, verify
+from edaformer.export.wrapper import Deployment, Geometry
+from edaformer.files import check_writable, sha256, write_whole
+from edaformer.isr import BASE, ISR
+from edaformer.manifest import ONNX_KEY, InputSpec, KeptFP32, Manifest, OutputSpec, Verification
+from edaformer.preprocess import ALIGN, LOGITS_STRIDE, MAX_SIDE, MEAN, STD, format_size, normalise
+from edaformer.version import __version__
+
+_log = logging.getLogger(__name__)
+
+OPSETS = (18, 19, 20)  # what the tracer writes and TensorRT 10.3 reads
+DEFAULT_SIZE = (512, 512)
+VERIFY_IMAGES = 2
+MAX_LABELS = 256  # labels are uint8
+IGNORE_LABEL = 255
+
+Output = Literal["labels", "logits"]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to bake into the graph."""
+
+    isr: ISR = BASE
+    size: tuple[int, int] = DEFAULT_SIZE  # (H, W), valid pixels
+    precision: Literal["fp16", "fp32"] = "fp16"
+    outputs: tuple[Output, ...] = ("labels",)
+    input: Literal["image", "tensor"] = "image"
+    batch: int | None = 1  # None: dynamic
+    opset: int = 18
+    align: int | None = ALIGN  # None: the size as it is; tensor input is never padded
+    tolerance: float | None = None  # on the largest logit error; None: the precision's rule
+
+    def __post_init__(self) -> None:
+        height, width = self.size
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise InputError(f"expected sides of 1 to {MAX_SIDE} pixels, got {height}x{width}")
+        if self.opset not in OPSETS:
+            known = ", ".join(map(str, OPSETS))
+            raise InputError(
+                f"expected an opset out of {known}, got {self.opset}; 18 is the default"
+            )
+        if not self.outputs or len(set(self.outputs)) != len(self.outputs):
+            raise InputError(
+                "expected labels, logits or labels,logits as outputs, each at most once"
+            )
+        if self.batch is not None and not 1 <= self.batch <= 256:
+            raise InputError(f"expected a batch of 1 to 256 or 'dynamic', got {self.batch}")
+        if self.align is not None and not 1 <= self.align <= MAX_SIDE:
+            raise InputError(f"expected --align as 'none' or 1 to {MAX_SIDE}, got {self.align}")
+        self.isr.check_fits(*self.geometry.padded)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Valid and padded size."""
+        return Geometry.of(self.size, self.align if self.input == "image" else None)
+
+    def default_name(self, variant: str) -> str:
+        """``edaformer_t_16-8-4-1_512x512_fp16.onnx``."""
+        size = format_size(self.size)
+        return f"edaformer_{variant.lower()}_{self.isr.slug}_{size}_{self.precision}.onnx"
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """The file that was written and what it is."""
+
+    path: Path
+    sha256: str
+    seconds: float
+    manifest: Manifest
+    nodes: int
+    file_bytes: int
+    gmacs: float
+    gmacs_base: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Path, hash, seconds and manifest, and what the table shows beside them."""
+        return {
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "seconds": round(self.seconds, 3),
+            "manifest": self.manifest.model_dump(mode="json"),
+            "nodes": self.nodes,
+            "file_bytes": self.file_bytes,
+            "gmacs": self.gmacs,
+            "gmacs_base": self.gmacs_base,
+        }
+
+
+def export_model(
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    path: Path,
+    *,
+    images: Images | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> ExportResult:
+    """Export ``checkpoint`` to ``path``; the file appears only if verification passes.
+
+    Args:
+        checkpoint: as loaded.
+        options: what to bake in.
+        path: the ONNX file.
+        images: uint8 RGB (N, H, W, 3) of ``options.size`` to verify on; None makes two of noise.
+        on_step: told what is being done.
+
+    Raises:
+        InputError: if the options do not fit the model or the path cannot be written.
+        GateError: if the graph differs from PyTorch by more than the tolerance.
+    """
+    start = time.perf_counter()
+    check_writable(path)
+    _check_classes(checkpoint, options)
+    images = _input_images(images, options)
+    model = checkpoint.model(options.isr)
+    on_step("tracing the graph")
+    rewritten, rewrites = apply_rewrites(model)
+    graph = _trace(_deployment(rewritten, options), options)
+    _select_outputs(graph, options.outputs)
+    kept: tuple[Kept, ...] = ()
+    if options.precision == "fp16":
+        on_step("measuring ranges and typing FP16")
+        batch = options.batch or 1
+        sample = np.resize(images.array, (max(batch, 1), *images.array.shape[1:]))
+        kept = convert_to_fp16(graph, measure_ranges(graph, sample, name=options.input))
+    _drop_unused(graph)
+    on_step(f"verifying against PyTorch float32 on {images.source}")
+    reference = _deployment(model, options)
+    verification = verify(graph, reference, images, tolerance=options.tolerance)
+    manifest = _manifest(checkpoint, options, rewrites, _kept_modules(kept), verification)
+    proto = _finish(graph, manifest)
+    data = proto.SerializeToString(deterministic=True)
+    run_shipped(data, images, options.batch or 1)
+    write_whole(path, data)
+    size = options.geometry.padded
+    return ExportResult(
+        path=path,
+        sha256=sha256(path),
+        seconds=time.perf_counter() - start,
+        manifest=manifest,
+        nodes=len(proto.graph.node),
+        file_bytes=len(data),
+        gmacs=cost.count(checkpoint.variant, checkpoint.num_classes, size, options.isr).gmacs,
+        gmacs_base=cost.count(checkpoint.variant, checkpoint.num_classes, size).gmacs,
+    )
+
+
+def _check_classes(checkpoint: Checkpoint, options: ExportOptions) -> None:
+    if "labels" in options.outputs and checkpoint.num_classes > MAX_LABELS:
+        raise InputError(
+            f"labels are uint8 and hold {MAX_LABELS} classes, the checkpoint has "
+            f"{checkpoint.num_classes}; export with --outputs logits"
+        )
+
+
+def _input_images(images: Images | None, options: ExportOptions) -> Images:
+    """Verification images as the graph's input takes them."""
+    if images is None:
+        images = Images(natural_noise(VERIFY_IMAGES, options.size), "seeded 1/f noise")
+    if options.input == "image":
+        return images
+    return Images(normalise(images.array.astype(np.uint8)), images.source)
+
+
+def _deployment(model: torch.nn.Module, options: ExportOptions) -> Deployment:
+    return Deployment(
+        model,  # type: ignore[arg-type]
+        options.geometry,
+        image_input=options.input == "image",
+        outputs=("labels", "logits"),
+    ).eval()
+
+
+def _trace(module: Deployment, options: ExportOptions) -> ir.Model:
+    height, width = options.size
+    batch = options.batch or 2  # a dynamic batch is traced with two, since one would be specialised
+    if options.input == "image":
+        example = torch.zeros(batch, height, width, 3, dtype=torch.uint8)
+    else:
+        example = torch.zeros(batch, 3, height, width)
+    return trace(module, example, opset=options.opset, dynamic_batch=options.batch is None)
+
+
+def _select_outputs(graph: ir.Model, outputs: tuple[str, ...]) -> None:
+    """Keep the outputs asked for, in their order, and what leads to them."""
+    named = {value.name: value for value in graph.graph.outputs}
+    graph.graph.outputs.clear()
+    graph.graph.outputs.extend(named[name] for name in outputs)
+    _drop_unused(graph)
+
+
+def _drop_unused(graph: ir.Model) -> None:
+    """Remove nodes and weights that nothing reads."""
+    onnx_ir.passes.common.RemoveUnusedNodesPass()(graph)
+
+
+def _finish(graph: ir.Model, manifest: Manifest) -> onnx.ModelProto:
+    """Manifest in, checked and shape-inferred."""
+    graph.metadata_props[ONNX_KEY] = manifest.model_dump_json()
+    proto = ir.to_proto(graph)
+    proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+def _kept_modules(kept: tuple[Kept, ...]) -> tuple[KeptFP32, ...]:
+    """Reasons with the modules they concern, for the manifest."""
+    return tuple(
+        KeptFP32(
+            reason=item.reason,
+            why=item.why,
+            modules=tuple(sorted({name.partition("/")[0] for name in item.nodes})),
+        )
+        for item in kept
+    )
+
+
+def _manifest(
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    rewrites: tuple[str, ...],
+    kept: tuple[KeptFP32, ...],
+    verification: Verification,
+) -> Manifest:
+    (height, width), (rows, columns) = options.geometry.size, options.geometry.padded
+    is_image = options.input == "image"
+    logits_size = (-(-rows // LOGITS_STRIDE), -(-columns // LOGITS_STRIDE))
+    outputs: dict[str, OutputSpec] = {
+        "labels": OutputSpec(
+            name="labels", layout="NHW", dtype="uint8", height=height, width=width
+        ),
+        "logits": OutputSpec(
+            name="logits", layout="NCHW", dtype="float32",
+            height=logits_size[0], width=logits_size[1],
+        ),
+    }  # fmt: skip
+    return Manifest(
+        tool_version=__version__,
+        variant=checkpoint.variant.name,
+        isr=str(options.isr),
+        num_classes=checkpoint.num_classes,
+        ignore_label=IGNORE_LABEL,
+        checkpoint_sha256=checkpoint.sha256,
+        precision=options.precision,
+        opset=options.opset,
+        input=InputSpec(
+            name=options.input,
+            layout="NHWC" if is_image else "NCHW",
+            dtype="uint8" if is_image else "float32",
+            batch=options.batch,
+            height=height,
+            width=width,
+            mean=MEAN,
+            std=STD,
+            align=options.align if is_image else None,
+            padded_height=rows,
+            padded_width=columns,
+        ),
+        outputs=tuple(outputs[name] for name in options.outputs),
+        logits_stride=LOGITS_STRIDE,
+        classes=checkpoint.classes,
+        palette=checkpoint.palette,
+        rewrites=rewrites,
+        kept_fp32=kept,
+        verification=verification,
+    )

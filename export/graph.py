@@ -1,0 +1,114 @@
+"""Trace the deployment module to an ONNX graph whose names say where in the model a node is.
+
+``encoder.stage1.blocks.0.attention.attend/MatMul`` is what TensorRT's errors and layer tables then
+show. The tracer's own metadata (stack traces with the paths of the machine that exported) is
+dropped, so the same checkpoint and options give the same bytes everywhere.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import logging
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+
+import onnx_ir as ir
+import torch
+
+from edaformer.export.wrapper import Deployment
+
+IR_VERSION = 10  # ONNX Runtime 1.18 and TensorRT 10.3 read up to this one
+_MODEL_PREFIX = re.compile(r"^model\.")
+
+
+def trace(
+    module: Deployment, example: torch.Tensor, *, opset: int, dynamic_batch: bool
+) -> ir.Model:
+    """Trace ``module`` on ``example``, in float32.
+
+    Args:
+        module: in evaluation mode.
+        example: the input; a dynamic batch needs at least two images in it.
+        opset: ONNX operator set.
+        dynamic_batch: leave the batch size free.
+    """
+    name = "image" if module.normalise is not None else "tensor"
+    shapes = ({0: torch.export.Dim("batch", min=1)},) if dynamic_batch else None
+    with _quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=opset,
+            input_names=[name],
+            output_names=list(module.outputs),
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model
+    _name_by_scope(model.graph)
+    _drop_metadata(model)
+    model.ir_version = IR_VERSION
+    return model
+
+
+def scope(node: ir.Node) -> str:
+    """The module a node belongs to, such as ``encoder.stage1.blocks.0.mlp``."""
+    return (node.name or "").partition("/")[0]
+
+
+def _name_by_scope(graph: ir.Graph) -> None:
+    """Name nodes and their outputs ``scope/Op``, numbered where a scope repeats an op."""
+    seen: Counter[str] = Counter()
+    kept = {value.name for value in (*graph.inputs, *graph.outputs)}
+    for node in graph:
+        stem = f"{_traced_scope(node)}/{node.op_type}"
+        number, seen[stem] = seen[stem], seen[stem] + 1
+        node.name = f"{stem}_{number}" if number else stem
+        for index, value in enumerate(node.outputs):
+            if value.name not in kept:
+                value.name = f"{node.name}:{index}" if index else node.name
+
+
+def _traced_scope(node: ir.Node) -> str:
+    """From the tracer's record; a node that an optimisation made takes its first input's."""
+    recorded = node.metadata_props.get("pkg.torch.onnx.name_scopes")
+    if recorded is not None:
+        scopes = ast.literal_eval(recorded)
+        return _MODEL_PREFIX.sub("", scopes[-2]) or "graph" if len(scopes) > 1 else "graph"
+    producers = [p for value in node.inputs if value and (p := value.producer())]
+    return scope(producers[0]) if producers else "graph"
+
+
+def _drop_metadata(model: ir.Model) -> None:
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.doc_string = model.graph.doc_string = None
+    model.graph.name = "edaformer"
+    model.producer_name, model.producer_version = "edaformer-deploy", None
+    for node in model.graph:
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for initializer in model.graph.initializers.values():
+        initializer.metadata_props.clear()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The tracer's chatter (missing torchvision, progress marks) is no news to our users."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

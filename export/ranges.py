@@ -1,0 +1,33 @@
+"""Measure how large every tensor of a float32 graph gets on given images."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edaformer.export.runtime import OnnxSession
+
+
+def measure_ranges(model: ir.Model, images: NDArray[np.generic], *, name: str) -> dict[str, float]:
+    """The largest magnitude of each float tensor, by name.
+
+    Args:
+        model: a float32 graph; it is left as it is.
+        images: what goes into the input called ``name``.
+        name: the input's name.
+    """
+    probe = ir.from_proto(ir.to_proto(model))
+    values = [v for n in probe.graph for v in n.outputs if v.dtype == ir.DataType.FLOAT and v.name]
+    names = [value.name or "" for value in values]
+    probe.graph.outputs.clear()
+    for value in values:
+        size = ir.node("Abs", [value])
+        largest = ir.node("ReduceMax", [size.outputs[0]], attributes={"keepdims": 0})
+        largest.outputs[0].name = f"range of {value.name}"
+        largest.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        largest.outputs[0].shape = ir.Shape([])
+        probe.graph.extend([size, largest])
+        probe.graph.outputs.append(largest.outputs[0])
+    measured = OnnxSession(ir.to_proto(probe).SerializeToString()).run({name: images})
+    return {key: float(measured[f"range of {key}"]) for key in names}

@@ -1,0 +1,45 @@
+"""ONNX Runtime, reduced to what verification and validation need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaformer.errors import InputError, require
+from edaformer.gpu import gpu_visible
+
+
+class OnnxSession:
+    """One model in ONNX Runtime, on the CPU unless ``cuda`` is asked for."""
+
+    def __init__(self, model: bytes | str, *, cuda: bool = False) -> None:
+        ort = require("onnxruntime", "export")
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # errors only; the rest is about missing GPUs
+        # ONNX Runtime's threads spin after each run by default, which halves the speed of whoever
+        # shares the cores; validation alternates it with PyTorch
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        provider = "CUDAExecutionProvider" if cuda else "CPUExecutionProvider"
+        try:
+            self.session: Any = ort.InferenceSession(model, options, providers=[provider])
+        except Exception as error:  # ONNX Runtime's own are not exported
+            reason = str(error).splitlines()[0]
+            raise InputError(f"ONNX Runtime cannot load this model: {reason}") from error
+        self.input_name: str = self.session.get_inputs()[0].name
+        self.output_names: list[str] = [output.name for output in self.session.get_outputs()]
+
+    def run(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """All outputs by name."""
+        made = self.session.run(None, dict(feed))
+        return {
+            name: np.asarray(value) for name, value in zip(self.output_names, made, strict=True)
+        }
+
+
+def cuda_available() -> bool:
+    """Whether ONNX Runtime has its CUDA provider and a GPU to run it on."""
+    ort = require("onnxruntime", "export")
+    return "CUDAExecutionProvider" in ort.get_available_providers() and gpu_visible()
