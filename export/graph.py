@@ -96,8 +96,8 @@ def _drop_metadata(model: ir.Model) -> None:
         node.doc_string = None
         for value in node.outputs:
             value.metadata_props.clear()
-    for initializer in model.graph.initializers.values():
-        initializer.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
 
 
 @contextlib.contextmanager

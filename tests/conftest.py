@@ -1,0 +1,67 @@
+"""Fixtures: the test data beside the checkout, tiny models, and one export and plan for all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from edaformer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.isr import ISR
+from edaformer.model import EDAFormer
+
+ROOT = Path(__file__).parents[1]
+TEST_DATA = Path(os.environ.get("EDAFORMER_TEST_DATA", ROOT.parent / "shared"))
+
+
+def _test_data(*parts: str) -> Path:
+    path = TEST_DATA.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"needs {'/'.join(parts)}, which the repository does not hold")
+    return path
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Logits of the published implementation."""
+    return _test_data("reference")
+
+
+@pytest.fixture(scope="session")
+def camvid() -> Path:
+    """The CamVid validation split."""
+    return _test_data("camvid")
+
+
+@pytest.fixture(scope="session")
+def camvid_checkpoint() -> Path:
+    """EDAFormer-T trained on CamVid, in the published format."""
+    return _test_data("checkpoints", "edaformer_t_camvid.pth")
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that lives as long as the session."""
+    return tmp_path_factory.mktemp("session")
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(workspace: Path) -> Checkpoint:
+    """EDAFormer-T with seeded random weights and five named classes."""
+    torch.manual_seed(0)
+    model = EDAFormer.from_variant("T", num_classes=5)
+    path = workspace / "small.safetensors"
+    save_checkpoint(path, model, classes=["road", "sky", "tree", "car", "sign"])
+    return load_checkpoint(path)
+
+
+@pytest.fixture(scope="session")
+def small_export(small_checkpoint: Checkpoint, workspace: Path) -> ExportResult:
+    """It, exported to FP16 at 60x90 (padded to 64x96), labels and logits."""
+    options = ExportOptions(
+        isr=ISR.parse("16,8,2,1-2,2,4"), size=(60, 90), outputs=("labels", "logits")
+    )
+    return export_model(small_checkpoint, options, workspace / "small.onnx")

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edaformer.data import open_dataset
+from edaformer.errors import DataError
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for name in ("b", "a"):
+        write(tmp_path / f"images/{name}.png", generator.integers(0, 255, (4, 6, 3)).astype("u1"))
+        write(tmp_path / f"labels/{name}.png", np.full((4, 6), 1, np.uint8))
+    (tmp_path / "classes.txt").write_text("road\n sky \n\n")
+    return tmp_path
+
+
+def test_folder(folder: Path) -> None:
+    data = open_dataset(f"folder:{folder}")
+    assert (len(data), data.classes, data.ignore_label) == (2, ("road", "sky"), 255)
+    names = [sample.name for sample in data]
+    assert names == ["a", "b"]
+    assert len(data.head(1)) == 1
+    assert data.head(None) is data
+
+
+def test_camvid_layout(tmp_path: Path) -> None:
+    write(tmp_path / "val/x.png", np.zeros((4, 6, 3), np.uint8))
+    write(tmp_path / "valannot/x.png", np.full((4, 6), 11, np.uint8))
+    data = open_dataset(f"camvid:{tmp_path}")
+    assert (len(data.classes), data.ignore_label) == (11, 11)
+    (sample,) = data
+    assert sample.image.shape == (4, 6, 3)
+
+
+def test_palette_labels_are_indices_and_grey_images_become_rgb(folder: Path) -> None:
+    labels = Image.fromarray(np.full((4, 6), 1, np.uint8), mode="L").convert("P")
+    labels.putpalette([9, 9, 9] * 256)
+    labels.save(folder / "labels/a.png")
+    write(folder / "images/a.png", np.full((4, 6), 7, np.uint8))
+    first = next(iter(open_dataset(f"folder:{folder}")))
+    assert (first.labels == 1).all()
+    assert (first.image == 7).all()
+    assert first.image.shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda p: (p / "classes.txt").unlink(), "expected class names"),
+        (lambda p: (p / "classes.txt").write_text(""), "expected 1 to 255 class names"),
+        (lambda p: (p / "labels/a.png").unlink(), "1 of 2 images have no labels"),
+        (lambda p: (p / "labels").rename(p / "lab"), "is not there"),
+        (lambda p: (p / "images/a.png").write_bytes(b"text"), "cannot be read as an image"),
+        (lambda p: (p / "labels/a.png").write_bytes(b""), "cannot be read as a label image"),
+        (
+            lambda p: write(p / "labels/a.png", np.zeros((4, 5), np.uint8)),
+            "a label for every pixel",
+        ),
+        (lambda p: write(p / "labels/a.png", np.zeros((4, 6, 3), np.uint8)), "has mode RGB"),
+        (lambda p: write(p / "labels/a.png", np.full((4, 6), 2, np.uint8)), "holds label 2"),
+        (lambda p: [f.unlink() for f in (p / "images").iterdir()], "holds no images"),
+    ],
+)
+def test_wrong_trees(harm, words: str, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    harm(folder)
+    with pytest.raises(DataError, match=words):
+        list(open_dataset(f"folder:{folder}"))
+
+
+@pytest.mark.parametrize("spec", ["camvid", "camvid:", "voc:/x", "", ":x", "/some/folder"])
+def test_wrong_specs(spec: str) -> None:
+    with pytest.raises(DataError, match="expected --data as camvid:DIR or folder:DIR"):
+        open_dataset(spec)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="found nothing there"):
+        open_dataset(f"camvid:{tmp_path / 'no'}")
+
+
+def test_limit_of_nothing(folder: Path) -> None:
+    with pytest.raises(DataError, match="at least 1"):
+        open_dataset(f"folder:{folder}").head(0)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edaformer import files
+from edaformer.errors import InputError
+from edaformer.files import check_writable, sha256, write_whole
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_writes_and_replaces(
+    tmp_path: Path, nameless: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not nameless:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    target = tmp_path / "file"
+    write_whole(target, b"one")
+    write_whole(target, b"two")
+    assert target.read_bytes() == b"two"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_sha256(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256(tmp_path / "x").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_a_full_disk_leaves_nothing(
+    tmp_path: Path, nameless: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not nameless:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device; free some space"):
+        write_whole(tmp_path / "file", b"data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refuses_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder"):
+        check_writable(tmp_path)
+    with pytest.raises(InputError, match="mkdir -p"):
+        check_writable(tmp_path / "no" / "file")
+
+
+def test_kill_9_while_writing_leaves_nothing(tmp_path: Path) -> None:
+    code = (
+        "import os, time; from pathlib import Path; from edaformer import files\n"
+        "def stuck(_): print('writing', flush=True); time.sleep(60)\n"
+        "files.os.fsync = stuck\n"
+        f"files.write_whole(Path({str(tmp_path / 'file')!r}), b'x' * 1000)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    process.stdout.close()
+    time.sleep(0.1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,27 @@
+"""A model small enough to trace in seconds, with everything the real ones have."""
+
+from __future__ import annotations
+
+import torch
+
+from edaformer.isr import ISR
+from edaformer.model import EDAFormer
+from edaformer.variants import Variant
+
+TINY = Variant("tiny", (16, 32, 64, 128), (1, 1, 1, 1), 1.9, 2, 24)
+
+
+def tiny_model(isr: str = "16,8,2,1-2,4,8", num_classes: int = 5, seed: int = 0) -> EDAFormer:
+    """Seeded weights of useful size, BatchNorm statistics away from 0 and 1."""
+    generator = torch.Generator().manual_seed(seed)
+    model = EDAFormer(TINY, num_classes, ISR.parse(isr)).eval().requires_grad_(requires_grad=False)
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            noise = torch.randn(value.shape, generator=generator)
+            if name.endswith("running_var"):
+                value.copy_(0.5 + noise.abs())
+            elif value.ndim > 1:
+                value.copy_(noise / value[0].numel() ** 0.5)
+            else:
+                value.add_(0.1 * noise)
+    return model
