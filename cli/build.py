@@ -52,7 +52,9 @@ def build(
     Example: edaformer-build model.onnx -o model.plan
     """
     from edaformer.engines.build import BuildOptions, build_engine, parse_compute_capabilities
+    from edaformer.engines.onnx_file import read_onnx_manifest
 
+    read_onnx_manifest(model)  # before anything is said about the output
     options = BuildOptions(
         backend=backend,
         compute_capabilities=(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,8 +20,19 @@ from edaformer.gpu import gpu_visible
 if TYPE_CHECKING:
     import tensorrt as trt
 
-__all__ = ["FLAVOURS", "Backend", "Flavour", "is_installed", "require_gpu", "trt", "use"]
+__all__ = [
+    "FLAVOURS",
+    "Backend",
+    "Flavour",
+    "is_installed",
+    "last_errors",
+    "make_logger",
+    "require_gpu",
+    "trt",
+    "use",
+]
 
+_log = logging.getLogger(__name__)
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
 FLAVOURS: tuple[Flavour, ...] = ("tensorrt", "tensorrt-rtx")
 _MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
@@ -115,3 +127,28 @@ def require_gpu(what: str) -> None:
             f"{what} needs an NVIDIA GPU and its driver, and none is visible here; run it on the "
             "device, or use the .onnx, which runs on a CPU"
         )
+
+
+def make_logger() -> Any:
+    """A logger that keeps errors and warnings; its base class exists only with a backend."""
+
+    class Collector(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+            self.warnings: list[str] = []
+
+        def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                self.errors.append(msg)
+            elif severity == trt.ILogger.WARNING and msg not in self.warnings:
+                self.warnings.append(msg)
+            _log.debug("%s", msg)
+
+    return Collector()
+
+
+def last_errors(logger: Any) -> str:
+    """The last two errors of such a logger, on one line."""
+    errors = logger.errors[-2:] or ["TensorRT gave no reason"]
+    return "; ".join(" ".join(message.split()) for message in errors)

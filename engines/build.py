@@ -93,7 +93,7 @@ def build_engine(
     chosen = backend.use(options.backend)
     _check_options(options, chosen, manifest)
     on_start(chosen)
-    logger = _make_logger()
+    logger = backend.make_logger()
     builder, network = _parse(onnx, logger)
     manifest = manifest.model_copy(update={"onnx_sha256": sha256(onnx)})
     network.name = network_name(manifest)
@@ -103,7 +103,7 @@ def build_engine(
         plan = builder.build_serialized_network(network, config)
     seconds = time.perf_counter() - start
     if plan is None:
-        raise BuildError(f"{chosen.flavour} could not build {onnx}: {_last_errors(logger)}")
+        raise BuildError(f"{chosen.flavour} could not build {onnx}: {backend.last_errors(logger)}")
     data = bytes(plan)
     if options.timing_cache is not None:
         cache = bytes(config.get_timing_cache().serialize())
@@ -181,25 +181,6 @@ def _check_batches(options: BuildOptions, manifest: Manifest) -> None:
             raise InputError(f"expected 1 <= min <= opt <= max batch, got {least}, {best}, {most}")
 
 
-def _make_logger() -> Any:
-    """A logger that keeps errors and warnings; its base class exists only with a backend."""
-
-    class Collector(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-            self.warnings: list[str] = []
-
-        def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                self.errors.append(msg)
-            elif severity == trt.ILogger.WARNING and msg not in self.warnings:
-                self.warnings.append(msg)
-            _log.debug("%s", msg)
-
-    return Collector()
-
-
 def _parse(onnx: Path, logger: Any) -> tuple[trt.Builder, trt.INetworkDefinition]:
     builder = trt.Builder(logger)
     flags = 0
@@ -252,8 +233,12 @@ def _set_targets(config: Any, capabilities: tuple[str, ...]) -> None:
 
 
 def _set_timing_cache(config: trt.IBuilderConfig, path: Path) -> None:
-    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
-    if not config.set_timing_cache(cache, ignore_mismatch=False):
+    """Attach the cache; what TensorRT cannot read it takes for an empty one, with a log line."""
+    data = path.read_bytes() if path.is_file() else b""
+    cache = config.create_timing_cache(data)
+    empty = bytes(config.create_timing_cache(b"").serialize())
+    unread = data not in {b"", empty} and bytes(cache.serialize()) == empty
+    if unread or not config.set_timing_cache(cache, ignore_mismatch=False):
         raise InputError(
             f"the timing cache {path} is another GPU's or version's; delete or rename it"
         )
@@ -315,8 +300,3 @@ def _interruptible(
             signal.signal(signal.SIGINT, previous)
     if stopped.is_set():
         raise KeyboardInterrupt
-
-
-def _last_errors(logger: Any) -> str:
-    errors = logger.errors[-2:] or ["the builder gave no reason"]
-    return "; ".join(message.strip() for message in errors)

@@ -6,6 +6,7 @@ knows only that.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,8 @@ from edaformer.preprocess import aligned, normalise
 
 if TYPE_CHECKING:
     from edaformer.model import EDAFormer
+
+_log = logging.getLogger(__name__)
 
 Images = NDArray[np.uint8]  # RGB (B, H, W, 3)
 Labels = NDArray[np.uint8]  # (B, H, W)
@@ -143,11 +146,21 @@ class PlanSegmenter(ArtifactSegmenter):
         super().__init__(
             plan.manifest, f"{plan.flavour} {chosen.version} {plan.manifest.precision}"
         )
-        self.runner = _activate(plan)
+        self.path = path
+        self.logger = backend.make_logger()
+        self.runner = _activate(plan, self.logger)
 
     def infer(self, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run once; Polygraphy reuses its output buffers, hence the copies."""
-        outputs = self.runner.infer({self.manifest.input.name: feed})
+        from polygraphy.exception import PolygraphyException
+
+        try:
+            outputs = self.runner.infer({self.manifest.input.name: feed})
+        except PolygraphyException as error:
+            raise InputError(
+                f"{self.path} does not run a batch of {len(feed)} here "
+                f"({backend.last_errors(self.logger)}); build it for this batch and this machine"
+            ) from error
         return {name: np.array(value) for name, value in outputs.items()}
 
     def close(self) -> None:
@@ -198,18 +211,39 @@ def _twin_of(path: Path) -> bytes:
     return data
 
 
-def _activate(plan: Plan) -> Any:
-    """Polygraphy chooses its TensorRT when it is first imported, by this variable."""
-    os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1" if plan.flavour == "tensorrt-rtx" else "0"
-    from polygraphy.backend.trt import TrtRunner, engine_from_bytes
-    from polygraphy.exception import PolygraphyException
+def _activate(plan: Plan, logger: Any) -> Any:
+    """A running Polygraphy runner.
 
-    try:
-        runner = TrtRunner(engine_from_bytes(plan.path.read_bytes()))
-        runner.activate()
-    except PolygraphyException as error:
+    The plan is loaded with TensorRT's own runtime: for its reasons, and because Polygraphy's loader
+    lets it run host code out of the plan.
+    """
+    wanted = plan.flavour == "tensorrt-rtx"
+    os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1" if wanted else "0"  # read at its first import
+    from polygraphy import config
+    from polygraphy.backend.trt import TrtRunner
+    from polygraphy.exception import PolygraphyException
+    from polygraphy.logger import G_LOGGER
+
+    if wanted != config.USE_TENSORRT_RTX:
         raise InputError(
-            f"{plan.flavour} refuses {plan.path} on this machine: {error}; it was built by version "
-            f"{plan.version}: build it again here with edaformer-build"
+            f"Polygraphy serves the other TensorRT in this process; run {plan.path} in another one"
+        )
+    G_LOGGER.use_python_logging_system = True  # it would print warnings to stdout, and for want of
+    G_LOGGER.colors = False  # a package for colours does so all the same
+    engine = backend.trt.Runtime(logger).deserialize_cuda_engine(plan.path.read_bytes())
+    try:
+        if engine is not None:
+            runner = TrtRunner(engine)
+            runner.activate()
+            return runner
+    except PolygraphyException as error:
+        _log.debug("%s", error)
+    except OSError as error:
+        raise MissingError(
+            f"Polygraphy finds no CUDA runtime here ({error}); install it and name the folder of "
+            "libcudart.so in LD_LIBRARY_PATH"
         ) from error
-    return runner
+    raise InputError(
+        f"{plan.flavour} refuses {plan.path} on this machine ({backend.last_errors(logger)}); it "
+        f"was built by version {plan.version}: build it again here with edaformer-build"
+    )

@@ -27,7 +27,9 @@ def measure_ranges(model: ir.Model, images: NDArray[np.generic], *, name: str) -
         largest.outputs[0].name = f"range of {value.name}"
         largest.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
         largest.outputs[0].shape = ir.Shape([])
-        probe.graph.extend([size, largest])
+        producer = value.producer()
+        assert producer is not None
+        probe.graph.insert_after(producer, [size, largest])
         probe.graph.outputs.append(largest.outputs[0])
-    measured = OnnxSession(ir.to_proto(probe).SerializeToString()).run({name: images})
+    measured = OnnxSession(ir.to_proto(probe).SerializeToString(), frugal=True).run({name: images})
     return {key: float(measured[f"range of {key}"]) for key in names}

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from edaformer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edaformer.engines.build import BuildOptions, BuildResult, build_engine
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.isr import ISR
 from edaformer.model import EDAFormer
@@ -65,3 +66,11 @@ def small_export(small_checkpoint: Checkpoint, workspace: Path) -> ExportResult:
         isr=ISR.parse("16,8,2,1-2,2,4"), size=(60, 90), outputs=("labels", "logits")
     )
     return export_model(small_checkpoint, options, workspace / "small.onnx")
+
+
+@pytest.fixture(scope="session")
+def small_plan(small_export: ExportResult, workspace: Path) -> BuildResult:
+    """A real TensorRT-RTX plan of the small export."""
+    return build_engine(
+        small_export.path, workspace / "small.plan", BuildOptions(backend="tensorrt-rtx")
+    )

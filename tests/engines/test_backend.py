@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from edaformer.engines import backend
+from edaformer.errors import InputError, MissingError
+
+
+def test_tensorrt_rtx_can_target_gpus_that_are_not_here() -> None:
+    chosen = backend.use("tensorrt-rtx")
+    assert chosen.flavour == "tensorrt-rtx"
+    assert "8.6" in chosen.compute_capabilities
+    assert "9.0" not in chosen.compute_capabilities
+    assert not chosen.times_kernels
+
+
+def test_unknown() -> None:
+    with pytest.raises(InputError, match="expected a backend out of auto"):
+        backend.use("onnxruntime")
+
+
+def test_a_folder_of_stubs_is_no_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tensorrt").mkdir()
+    (tmp_path / "tensorrt" / "__init__.pyi").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    assert not backend.is_installed("tensorrt")
+    with pytest.raises(MissingError, match="--system-site-packages"):
+        backend.use("tensorrt")
+
+
+def test_an_installation_that_does_not_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt.py").write_text("raise ImportError('libnvinfer.so.10: not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    with pytest.raises(MissingError, match=r"does not load: libnvinfer.so.10: not found; run"):
+        backend.use("tensorrt")
+
+
+def test_auto_without_a_gpu_is_rtx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "gpu_visible", lambda: False)
+    assert backend.use("auto").flavour == "tensorrt-rtx"
+
+
+def test_require_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "gpu_visible", lambda: False)
+    with pytest.raises(MissingError, match=r"running x.plan needs an NVIDIA GPU.*use the .onnx"):
+        backend.require_gpu("running x.plan")
+    monkeypatch.setattr(backend, "gpu_visible", lambda: True)
+    backend.require_gpu("anything")

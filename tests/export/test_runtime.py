@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edaformer.errors import InputError
+from edaformer.export import runtime
+from edaformer.export.runtime import OnnxSession, cuda_available
+
+
+def test_runs_by_name(traced: bytes, one_image: np.ndarray) -> None:
+    session = OnnxSession(traced)
+    assert (session.input_name, session.output_names) == ("image", ["labels", "logits"])
+    frugal = OnnxSession(traced, frugal=True).run({"image": one_image})
+    made = session.run({"image": one_image})
+    assert (made["labels"] == frugal["labels"]).all()
+
+
+@pytest.mark.parametrize("model", [b"", b"text", "no/such/file.onnx"])
+def test_what_does_not_load_is_one_sentence(model: bytes | str) -> None:
+    with pytest.raises(InputError, match="ONNX Runtime cannot load this model") as caught:
+        OnnxSession(model)
+    assert "\n" not in str(caught.value)
+
+
+def test_cuda_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "gpu_visible", lambda: False)
+    assert not cuda_available()

@@ -1,0 +1,142 @@
+"""What a user installs: the wheel's packages, and commands that start with little."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import tomllib
+
+from tests.conftest import ROOT
+
+COMMANDS = ("export", "build", "validate", "info")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+# Lets only the standard library, this package and the distributions named on the command line be
+# imported, then runs a command's --help.
+ONLY = """
+import importlib.metadata, runpy, sys
+allowed = set(sys.argv[1].split(","))
+command = sys.argv[2]
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names or top in allowed or top.startswith("_sysconfigdata"):
+            return None
+        raise ModuleNotFoundError(f"No module named {top!r}", name=top)
+
+sys.meta_path.insert(0, Blocker())
+from edaformer.cli import main
+sys.argv = ["edaformer", *command.split()]
+main.main()
+"""
+
+
+def closure(requirements: list[str]) -> set[str]:
+    """Import names of these distributions and all they need."""
+    todo, done = [_name(text) for text in requirements], set()
+    while todo:
+        name = todo.pop()
+        if name in done:
+            continue
+        done.add(name)
+        needs = metadata.requires(name) or []
+        todo += [_name(text) for text in needs if "extra ==" not in text and _is_here(_name(text))]
+    owners = metadata.packages_distributions()
+    return {module for module, names in owners.items() if {_norm(n) for n in names} & done}
+
+
+def _name(requirement: str) -> str:
+    return _norm(re.match(r"[A-Za-z0-9._-]+", requirement)[0])  # type: ignore[index]
+
+
+def _norm(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _is_here(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def with_only_base(command: str) -> subprocess.CompletedProcess[str]:
+    allowed = ",".join(closure(PROJECT["dependencies"]) | {"edaformer"})
+    return subprocess.run(
+        [sys.executable, "-c", ONLY, allowed, command], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_needs_only_the_base_dependencies(command: str) -> None:
+    ran = with_only_base(f"{command} --help")
+    assert ran.returncode == 0, ran.stderr
+    assert "Usage:" in ran.stdout
+
+
+def test_a_missing_extra_is_one_sentence_with_the_install_line(tmp_path: Path) -> None:
+    ran = with_only_base(f"export {tmp_path / 'x.pth'}")
+    assert ran.returncode == 3, ran.stderr
+    assert ran.stderr == (
+        "error: this needs the package 'torch', which is not installed; "
+        "run: pip install 'edaformer-deploy[export]'\n"
+    )
+
+
+def test_info_of_a_plan_needs_only_the_base_dependencies(small_plan) -> None:  # type: ignore[no-untyped-def]
+    ran = with_only_base(f"info {small_plan.path}")
+    assert ran.returncode == 0, ran.stderr
+    assert "matches the plan" in ran.stdout
+
+
+def test_every_command_has_its_script() -> None:
+    scripts = PROJECT["scripts"]
+    assert set(scripts) == {"edaformer", *(f"edaformer-{command}" for command in COMMANDS)}
+    for target in scripts.values():
+        module, _, function = target.partition(":")
+        assert hasattr(__import__(module, fromlist=[function]), function)
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns(".venv", ".git", ".typings", "build", "*.egg-info", ".*_cache")
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(source)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    packages = {str(Path(name).parent) for name in names if name.endswith(".py")}
+    assert packages == {
+        "edaformer", "edaformer/cli", "edaformer/data", "edaformer/engines", "edaformer/export",
+        "edaformer/export/rewrites", "edaformer/model",
+    }  # fmt: skip
+    assert "edaformer/py.typed" in names
+    assert {Path(name).parts[0] for name in names} == {
+        "edaformer", f"edaformer_deploy-{_version()}.dist-info"
+    }  # fmt: skip
+
+
+def _version() -> str:
+    from edaformer.version import __version__
+
+    return __version__
+
+
+def test_folders_at_the_root_are_linked_relatively() -> None:
+    for name in ("export", "engines", "cli"):
+        link = ROOT / "edaformer" / name
+        assert link.is_symlink()
+        assert str(link.readlink()) == f"../{name}"
