@@ -1,4 +1,5 @@
-# make demo   sets itself up, then exports, builds and verifies (CHECKPOINT=... DATA=camvid:DIR)
+# make demo   sets itself up, then exports, builds, validates and draws a picture
+#             (CHECKPOINT=... DATA=camvid:DIR SIZE=HxW ISR=16,8,4,1)
 # make test   sets itself up, then lints, type-checks and tests
 
 PYTHON ?= python3
@@ -6,11 +7,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CHECKPOINT ?=
 DATA ?=
+SIZE ?= 360x480
+ISR ?= 16,8,4,1
 
 .PHONY: demo test lint setup clean
 
 demo: setup
-	$(BIN)/python tools/demo.py $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(DATA),--data "$(DATA)")
+	$(BIN)/python tools/demo.py --size $(SIZE) --isr $(ISR) $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(DATA),--data "$(DATA)")
 
 test: setup lint
 	$(BIN)/python -m pytest
@@ -23,6 +26,7 @@ lint: setup
 setup: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt tools/tensorrt_typings.py
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'make needs Python 3.11 or newer: PYTHON=python3.11')"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q 'pip>=25.1'
 	$(BIN)/python -m pip install -q -c constraints.txt --group dev -e '.[export,rtx]'

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edaformer.cli.common import DEBUG, JSON, guarded, print_json, print_pairs, run, say
+from edaformer.cli.common import (
+    DEBUG,
+    JSON,
+    guarded,
+    output_path,
+    print_json,
+    print_pairs,
+    run,
+    say,
+)
 from edaformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,15 +67,13 @@ def build(
     options = BuildOptions(
         backend=backend,
         compute_capabilities=(
-            parse_compute_capabilities(compute_capability) if compute_capability else ()
+            parse_compute_capabilities(compute_capability) if compute_capability is not None else ()
         ),
         workspace=workspace,
         timing_cache=timing_cache,
         batches=_batches(min_batch, opt_batch, max_batch),
     )
-    path = output or model.with_suffix(".plan")
-    if path.exists() and output is None and not force:
-        raise InputError(f"{path} exists already; replace it with --force or name another with -o")
+    path = output_path(output, model.with_suffix(".plan"), force=force)
     with _progress() as on_progress:
         result = build_engine(
             model,
@@ -79,7 +86,7 @@ def build(
         print_json(result.to_json())
     else:
         _print_result(result)
-    say(f"next: edaformer-validate {path} --checkpoint CHECKPOINT --data camvid:DIR (with a GPU)")
+    say(f"next: edaformer-info {path}, or with a GPU: edaformer-validate {path}")
 
 
 def _batches(least: int | None, best: int | None, most: int | None) -> tuple[int, int, int] | None:

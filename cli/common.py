@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import math
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import typer
 
-from edaformer.errors import EdaformerError
+from edaformer.errors import EXIT_INPUT, EdaformerError, InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,16 +33,27 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if debug else logging.ERROR)
         try:
             return command(*args, **kwargs)
-        except EdaformerError as error:
+        except (EdaformerError, OSError, MemoryError, KeyboardInterrupt) as error:
             if debug:
-                raise
-            say(f"error: {error}")
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            say("interrupted; nothing was written")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+                traceback.print_exc()
+            message, code = _explain(error)
+        say(message)
+        raise typer.Exit(code)
 
     return run
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """One sentence and the exit code."""
+    if isinstance(error, EdaformerError):
+        return f"error: {error}", error.exit_code
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or str(error)
+        return f"error: {where}{reason}; check the path and its permissions", EXIT_INPUT
+    if isinstance(error, MemoryError):
+        return "error: out of memory; use a smaller --size or --batch", EXIT_INPUT
+    return "interrupted", EXIT_INTERRUPTED
 
 
 def run(command: Callable[..., None]) -> None:
@@ -64,8 +78,29 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
+def output_path(given: Path | None, default: Path, *, force: bool) -> Path:
+    """Where to write: what -o names, else the default, which is not replaced without --force."""
+    if given is not None:
+        return given
+    if default.exists() and not force:
+        raise InputError(
+            f"{default} exists already; replace it with --force or name another with -o"
+        )
+    return default
+
+
+def or_demo(checkpoint: Path | None) -> Path:
+    """The checkpoint given, or the demo's, which is said."""
+    if checkpoint is not None:
+        return checkpoint
+    from edaformer.checkpoint import demo_checkpoint
+
+    say("no CHECKPOINT given: using the demo, EDAFormer-T trained on drawn street scenes")
+    return demo_checkpoint()
+
+
 def print_json(content: dict[str, Any]) -> None:
-    """The result for a program, on stdout; NaN, which JSON lacks, is null."""
+    """The result for a program, on stdout; what JSON lacks (NaN, infinity) is null."""
     typer.echo(json.dumps(_finite(content), indent=1, allow_nan=False))
 
 
@@ -95,4 +130,4 @@ def _finite(value: Any) -> Any:
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edaformer.cli.common import DEBUG, JSON, guarded, print_json, print_pairs, run, say
+from edaformer.cli.common import (
+    DEBUG,
+    JSON,
+    guarded,
+    or_demo,
+    output_path,
+    print_json,
+    print_pairs,
+    run,
+    say,
+)
 from edaformer.errors import InputError, require
 
 if TYPE_CHECKING:
@@ -17,7 +27,10 @@ if TYPE_CHECKING:
 
 @guarded
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A trained EDAFormer .pth or .safetensors.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(help="A trained EDAFormer .pth or .safetensors. Default: the demo's."),
+    ] = None,
     isr: Annotated[
         str, typer.Option(help="Pooling ratios: 16,8,4,1 or 16,8,4,1-2,4,8, base or paper.")
     ] = "base",
@@ -42,9 +55,12 @@ def export(
         Path | None, typer.Option("--output", "-o", help="The ONNX file to write.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Verify on these images: camvid:DIR or folder:DIR.")
+        str | None,
+        typer.Option(help="Verify on these: scenes, camvid:DIR or folder:DIR. Default: noise."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="How many images of --data to verify on.")] = 2,
+    limit: Annotated[
+        int | None, typer.Option(help="How many images of --data to verify on. Default: 2.")
+    ] = None,
     tolerance: Annotated[
         float | None, typer.Option(help="Largest logit error allowed. Default: by precision.")
     ] = None,
@@ -66,7 +82,7 @@ def export(
     from edaformer.preprocess import parse_size
 
     ratios, wanted = ISR.parse(isr), parse_size(size) if size is not None else None
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_checkpoint(or_demo(checkpoint))
     options = ExportOptions(
         isr=ratios,
         size=wanted or loaded.input_size or DEFAULT_SIZE,
@@ -78,10 +94,12 @@ def export(
         align=None if align == "none" else _number("--align", align),
         tolerance=tolerance,
     )
-    path = output or Path(options.default_name(loaded.variant.name))
-    if path.exists() and output is None and not force:
-        raise InputError(f"{path} exists already; replace it with --force or name another with -o")
-    images = _images(data, limit, options) if data is not None else None
+    default = Path(options.default_name(loaded.variant.name))
+    path = output_path(output, default, force=force)
+    if limit is not None and data is None:
+        raise InputError("--limit is for the images of --data; name some, or leave it out")
+    count = 2 if limit is None else limit
+    images = _images(data, count, options) if data is not None else None
     result = export_model(loaded, options, path, images=images, on_step=lambda s: say(f"... {s}"))
     if as_json:
         print_json(result.to_json())
@@ -111,7 +129,7 @@ def _images(spec: str, limit: int, options: ExportOptions) -> Images:
     from edaformer.export.verify import Images
     from edaformer.preprocess import format_size
 
-    samples = list(open_dataset(spec).head(limit))
+    samples = list(open_dataset(spec, options.size).head(limit))
     for sample in samples:
         got = (sample.image.shape[0], sample.image.shape[1])
         if got != options.size:

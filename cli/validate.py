@@ -14,6 +14,7 @@ from edaformer.cli.common import (
     DEBUG,
     JSON,
     guarded,
+    or_demo,
     print_json,
     print_table,
     run,
@@ -28,8 +29,13 @@ if TYPE_CHECKING:
 @guarded
 def validate(
     artifact: Annotated[Path, typer.Argument(help="An .onnx, or a .plan where a GPU is.")],
-    checkpoint: Annotated[Path, typer.Option(help="The checkpoint the artifact came from.")],
-    data: Annotated[str, typer.Option(help="camvid:DIR or folder:DIR.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="The checkpoint the artifact came from. Default: the demo's."),
+    ] = None,
+    data: Annotated[
+        str, typer.Option(help="scenes or scenes:N (drawn), camvid:DIR or folder:DIR.")
+    ] = "scenes",
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     max_miou_drop: Annotated[
         float, typer.Option(help="Points of mIoU the artifact may lose at the same ISR.")
@@ -55,12 +61,13 @@ def validate(
     require("torch", "export")
     from edaformer.checkpoint import load_checkpoint
     from edaformer.data import open_dataset
+    from edaformer.engines.segmenters import artifact_manifest
     from edaformer.engines.validate import Gates
     from edaformer.engines.validate import validate as validate_artifact
 
     gates = Gates(max_miou_drop=max_miou_drop, min_agreement=min_agreement)
-    dataset = open_dataset(data).head(limit)
-    loaded = load_checkpoint(checkpoint)
+    dataset = open_dataset(data, artifact_manifest(artifact).size).head(limit)
+    loaded = load_checkpoint(or_demo(checkpoint))
     with _progress() as on_image:
         result = validate_artifact(
             artifact, loaded, dataset, gates=gates, provider=provider, on_image=on_image

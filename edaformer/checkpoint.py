@@ -69,6 +69,11 @@ class Checkpoint:
         return model.eval().requires_grad_(requires_grad=False)
 
 
+def demo_checkpoint() -> Path:
+    """The checkpoint inside this package: EDAFormer-T, trained on drawn street scenes."""
+    return Path(__file__).parent / "demo" / "edaformer_t_scenes.safetensors"
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read and check a checkpoint file; nothing in it is executed.
 
@@ -186,7 +191,7 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path} asks to run '{name[1]}' while loading, which a checkpoint has no need of; "
             "refused. Save it again with tensors, numbers and strings only"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _damaged(path) from error
     return _unwrap(path, content)
 
@@ -309,7 +314,10 @@ def _classes(
         names = None
     if palette is None or len(palette) != num_classes:
         return names, None
-    return names, tuple((int(r), int(g), int(b)) for r, g, b in palette)
+    try:
+        return names, tuple((int(r), int(g), int(b)) for r, g, b in palette)
+    except (TypeError, ValueError):  # no colours; a palette is not worth refusing weights for
+        return names, None
 
 
 def _first(sources: Iterable[Mapping[str, Any]], *keys: str) -> list[Any] | None:
@@ -326,8 +334,8 @@ def _first(sources: Iterable[Mapping[str, Any]], *keys: str) -> list[Any] | None
 def _input_size(meta: Mapping[str, Any]) -> tuple[int, int] | None:
     """(H, W) as our files record it, or the ``crop_size`` of a recorded training configuration."""
     recorded = meta.get("input_size")
-    if isinstance(recorded, list) and len(recorded) == 2:
-        return int(recorded[0]), int(recorded[1])
+    if isinstance(recorded, list) and [type(side) for side in recorded] == [int, int]:
+        return recorded[0], recorded[1]
     crop = _CROP.search(str(meta.get("config", "")))
     return (int(crop[1]), int(crop[2])) if crop else None
 

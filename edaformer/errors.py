@@ -70,13 +70,15 @@ def require(module: str, extra: str) -> ModuleType:
         module: the module's import name.
         extra: the extra of this package that brings it.
     """
+    top = module.partition(".")[0]
+    install = f"pip install 'edaformer-deploy[{extra}]'"
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        top = module.partition(".")[0]
-        if error.name is not None and error.name.partition(".")[0] != top:
-            raise  # a broken installation of something else: hiding it would mislead
+    except (ImportError, OSError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == top:
+            raise MissingError(
+                f"this needs the package '{top}', which is not installed; run: {install}"
+            ) from error
         raise MissingError(
-            f"this needs the package '{top}', which is not installed; "
-            f"run: pip install 'edaformer-deploy[{extra}]'"
+            f"the package '{top}' is installed but does not load ({error}); reinstall it: {install}"
         ) from error

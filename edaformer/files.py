@@ -1,10 +1,11 @@
-"""Files appear whole or not at all, and a killed process leaves nothing behind."""
+"""Files appear whole or not at all: nothing half-written ever has a name."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import secrets
+import shlex
 from pathlib import Path
 
 from edaformer.errors import InputError
@@ -29,6 +30,7 @@ def write_whole(path: Path, data: bytes) -> None:
         InputError: if the folder is missing, not writable or full.
     """
     check_writable(path)
+    path = path.resolve()  # a link stays a link
     try:
         _write_nameless(path, data)
     except OSError as error:
@@ -38,17 +40,30 @@ def write_whole(path: Path, data: bytes) -> None:
         ) from error
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, *inputs: Path) -> None:
     """Refuse an output path that cannot be written, before any work is done for it.
 
+    Args:
+        path: the output.
+        inputs: files that it must not replace.
+
     Raises:
-        InputError: naming the folder and what to do.
+        InputError: naming the path and what to do.
     """
+    path = path.resolve()
     folder = path.parent
     if path.is_dir():
         raise InputError(f"expected a file to write, but {path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise InputError(f"expected a regular file to write, but {path} is none; name another")
+    if path in {file.resolve() for file in inputs}:
+        raise InputError(f"{path} is also an input and would be replaced; name another with -o")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"expected a folder at {folder}, but it is a file; name another with -o")
     if not folder.is_dir():
-        raise InputError(f"the folder {folder} does not exist; create it: mkdir -p {folder}")
+        raise InputError(
+            f"the folder {folder} does not exist; create it: mkdir -p {shlex.quote(str(folder))}"
+        )
     if not os.access(folder, os.W_OK):
         raise InputError(f"the folder {folder} is not writable; name another one with -o")
 
@@ -90,7 +105,7 @@ def _write_named(path: Path, data: bytes) -> None:
 
 
 def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    return path.with_name(f".{secrets.token_hex(8)}.part")
 
 
 def _rename(part: Path, path: Path) -> None:

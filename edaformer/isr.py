@@ -42,7 +42,9 @@ class ISR:
 
     def __post_init__(self) -> None:
         for place, ratio, base in zip(PLACES, self.ratios, base_ratios(), strict=True):
-            if ratio < base or ratio % base or ratio > _LARGEST:
+            if ratio > _LARGEST:
+                raise ISRError(f"ISR ratio {ratio} of {place} is above {_LARGEST}; use a smaller")
+            if ratio < base or ratio % base:
                 allowed = ", ".join(str(base * factor) for factor in (1, 2, 4, 8))
                 raise ISRError(
                     f"ISR ratio {ratio} of {place} is not a multiple of its trained ratio {base}; "

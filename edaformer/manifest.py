@@ -12,6 +12,8 @@ import binascii
 import json
 import re
 import zlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,7 +28,7 @@ NAME_LIMIT = 4095  # bytes, NvInfer.h: INetworkDefinition::setName
 _NAMES_PLAIN = 1500  # bytes of class names above which they are compressed
 _NAMES_MAX = 1 << 16  # bytes they may inflate to: the name comes from an untrusted file
 _SHA256 = Field(pattern="^[0-9a-f]{64}$")
-_IN_NAME_ONLY_IN_SIDECAR = {"palette", "rewrites", "kept_fp32", "verification", "engine"}
+ONLY_IN_SIDECAR = {"palette", "rewrites", "kept_fp32", "verification", "engine"}
 
 
 class _Record(BaseModel):
@@ -39,13 +41,15 @@ class InputSpec(_Record):
     name: Literal["image", "tensor"]
     layout: Literal["NHWC", "NCHW"]
     dtype: Literal["uint8", "float32"]
-    batch: int | None = Field(ge=1)  # None: dynamic
+    batch: int | None = Field(default=None, ge=1)  # None: dynamic
     height: int = Field(ge=1)  # valid size, in pixels
     width: int = Field(ge=1)
     colour: Literal["RGB"] = "RGB"
     mean: tuple[float, float, float]  # on the 0..255 scale
     std: tuple[float, float, float]
-    align: int | None = Field(ge=1)  # padded right and bottom to multiples of it, in the graph
+    align: int | None = Field(
+        default=None, ge=1
+    )  # padded right and bottom to multiples of it, in the graph
     padded_height: int = Field(ge=1)
     padded_width: int = Field(ge=1)
     fill: Literal["zero after normalisation"] = "zero after normalisation"
@@ -135,6 +139,25 @@ class Manifest(_Record):
         return self.model_dump_json(indent=1)
 
 
+@dataclass(frozen=True)
+class Written:
+    """A file that was written with its manifest: what export and build return."""
+
+    path: Path
+    sha256: str
+    seconds: float
+    manifest: Manifest
+
+    def to_json(self) -> dict[str, Any]:
+        """Path, hash, seconds and manifest."""
+        return {
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "seconds": round(self.seconds, 3),
+            "manifest": self.manifest.model_dump(mode="json"),
+        }
+
+
 def parse_manifest(text: str, origin: str) -> Manifest:
     """Read a whole manifest; ``origin`` names the file in errors.
 
@@ -146,7 +169,7 @@ def parse_manifest(text: str, origin: str) -> Manifest:
 
 def network_name(manifest: Manifest) -> str:
     """The part of the manifest that travels inside the plan, ready to be the network's name."""
-    content = manifest.model_dump(mode="json", exclude=_IN_NAME_ONLY_IN_SIDECAR, exclude_none=True)
+    content = manifest.model_dump(mode="json", exclude=ONLY_IN_SIDECAR, exclude_none=True)
     names = content.pop("classes", None)
     if names is not None:
         content |= _pack_names(names)
@@ -219,7 +242,7 @@ def _unpack_names(text: object, origin: str) -> list[str]:
 def _load_json(text: str, origin: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(
             f"the manifest in {origin} is not JSON; make the artifact again"
         ) from error

@@ -21,10 +21,10 @@ from typing import Any
 from edaformer.engines import backend
 from edaformer.engines.backend import Backend, trt
 from edaformer.engines.onnx_file import read_onnx_manifest
-from edaformer.engines.plan import write_plan
+from edaformer.engines.plan import sidecar_path, write_plan
 from edaformer.errors import BuildError, InputError
 from edaformer.files import check_writable, sha256, write_whole
-from edaformer.manifest import EngineRecord, Manifest, network_name
+from edaformer.manifest import EngineRecord, Manifest, Written, network_name
 
 _log = logging.getLogger(__name__)
 _ON_DEVICE = "build on the device with --backend tensorrt"
@@ -46,23 +46,8 @@ class BuildOptions:
         return None if self.workspace is None else int(self.workspace * 2**30)
 
 
-@dataclass(frozen=True)
-class BuildResult:
-    """The plan that was written."""
-
-    path: Path
-    sha256: str
-    seconds: float  # in the builder
-    manifest: Manifest
-
-    def to_json(self) -> dict[str, Any]:
-        """Path, hash, seconds and manifest."""
-        return {
-            "path": str(self.path),
-            "sha256": self.sha256,
-            "seconds": round(self.seconds, 3),
-            "manifest": self.manifest.model_dump(mode="json"),
-        }
+class BuildResult(Written):
+    """The plan that was written; the seconds are the builder's."""
 
 
 def build_engine(
@@ -89,9 +74,12 @@ def build_engine(
     """
     options = options or BuildOptions()
     manifest = read_onnx_manifest(onnx)
-    check_writable(path)
+    check_writable(path, onnx)
+    check_writable(sidecar_path(path), onnx)
     chosen = backend.use(options.backend)
     _check_options(options, chosen, manifest)
+    if options.timing_cache is not None:
+        check_writable(options.timing_cache, onnx, path, sidecar_path(path))
     on_start(chosen)
     logger = backend.make_logger()
     builder, network = _parse(onnx, logger)
@@ -105,9 +93,6 @@ def build_engine(
     if plan is None:
         raise BuildError(f"{chosen.flavour} could not build {onnx}: {backend.last_errors(logger)}")
     data = bytes(plan)
-    if options.timing_cache is not None:
-        cache = bytes(config.get_timing_cache().serialize())
-        write_whole(options.timing_cache, cache)
     record = EngineRecord(
         flavour=chosen.flavour,
         version=chosen.version,
@@ -120,6 +105,8 @@ def build_engine(
     )
     manifest = manifest.model_copy(update={"engine": record})
     write_plan(path, data, manifest)
+    if options.timing_cache is not None:
+        write_whole(options.timing_cache, bytes(config.get_timing_cache().serialize()))
     return BuildResult(path, record.plan_sha256, seconds, manifest)
 
 
@@ -140,7 +127,9 @@ def parse_compute_capabilities(text: str) -> tuple[str, ...]:
 def _check_options(options: BuildOptions, chosen: Backend, manifest: Manifest) -> None:
     """Refuse what the chosen backend would ignore."""
     if options.workspace is not None and not 0 < options.workspace <= 1024:
-        raise InputError(f"expected --workspace in GiB, above 0, got {options.workspace:g}")
+        raise InputError(
+            f"expected --workspace in GiB, above 0 and up to 1024, got {options.workspace:g}"
+        )
     if options.timing_cache is not None and not chosen.times_kernels:
         raise InputError(
             f"--timing-cache has no effect on {chosen.flavour}, which times no kernels while "
@@ -158,8 +147,6 @@ def _check_options(options: BuildOptions, chosen: Backend, manifest: Manifest) -
                 f"{chosen.flavour} cannot target compute capability {capability} (it can: "
                 f"{', '.join(chosen.compute_capabilities)}); {_ON_DEVICE}"
             )
-    if options.timing_cache is not None:
-        check_writable(options.timing_cache)
     _check_batches(options, manifest)
 
 
@@ -255,7 +242,8 @@ def _add_profile(
     image = (spec.height, spec.width, 3) if spec.layout == "NHWC" else (3, spec.height, spec.width)
     least, best, most = ((batch, *image) for batch in batches)
     profile.set_shape(spec.name, least, best, most)  # type: ignore[arg-type]
-    config.add_optimization_profile(profile)
+    if config.add_optimization_profile(profile) < 0:
+        raise BuildError(f"TensorRT refuses batches of {least[0]} to {most[0]} for this network")
 
 
 @contextmanager
@@ -267,6 +255,14 @@ def _interruptible(
     An exception must not cross the builder's C++ frames, so the signal only sets a flag.
     """
     stopped = threading.Event()
+    raised: list[Exception] = []
+
+    def report(phase: str, done: int, total: int) -> None:
+        try:
+            on_progress(phase, done, total)
+        except Exception as error:  # noqa: BLE001 - raised again once TensorRT has returned
+            raised.append(error)
+            stopped.set()
 
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
@@ -280,15 +276,15 @@ def _interruptible(
             num_steps: int,
         ) -> None:
             self.steps[phase_name] = num_steps
-            on_progress(phase_name, 0, num_steps)
+            report(phase_name, 0, num_steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            on_progress(phase_name, step + 1, self.steps.get(phase_name, 0))
+            report(phase_name, step + 1, self.steps.get(phase_name, 0))
             return not stopped.is_set()
 
         def phase_finish(self, phase_name: str) -> None:
             steps = self.steps.pop(phase_name, 0)
-            on_progress(phase_name, steps, steps)
+            report(phase_name, steps, steps)
 
     config.progress_monitor = Monitor()
     in_main = threading.current_thread() is threading.main_thread()
@@ -298,5 +294,7 @@ def _interruptible(
     finally:
         if in_main:
             signal.signal(signal.SIGINT, previous)
+    if raised:
+        raise raised[0]
     if stopped.is_set():
         raise KeyboardInterrupt

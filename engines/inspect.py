@@ -10,7 +10,7 @@ from edaformer import cost
 from edaformer.cost import Cost
 from edaformer.engines.onnx_file import read_onnx_manifest
 from edaformer.engines.plan import is_plan, read_plan
-from edaformer.errors import InputError, ManifestError
+from edaformer.errors import InputError
 from edaformer.files import sha256
 from edaformer.isr import BASE, ISR
 from edaformer.manifest import Manifest
@@ -30,7 +30,7 @@ class Description:
     cost: Cost
     cost_base: Cost
     isr: ISR
-    size: tuple[int, int]  # as counted: padding included
+    size: tuple[int, int]  # as counted; an artifact's includes its padding
     facts: list[tuple[str, object]]  # names and values for people
     extra: dict[str, Any] = field(default_factory=dict)  # for programs
 
@@ -73,7 +73,7 @@ def describe(
         InputError: if it is none of these, or an option is baked into the file.
     """
     path = Path(subject)
-    if subject in VARIANTS and not path.exists():
+    if subject in VARIANTS and not path.is_file():
         return _describe_variant(get_variant(subject), isr, size, num_classes)
     if not path.is_file():
         known = ", ".join(VARIANTS)
@@ -138,18 +138,14 @@ def _describe_onnx(path: Path) -> Description:
 
 def _describe_plan(path: Path) -> Description:
     plan = read_plan(path)
-    if plan.manifest is None:
-        raise ManifestError(
-            f"{path} is a {plan.flavour} {plan.version} plan without a manifest; "
-            "build it with edaformer-build"
-        )
-    record = plan.manifest.engine
+    manifest = plan.known_manifest()
+    record = manifest.engine
     missing = f"missing: no {path.name}.json, so palette, flags and verification are unknown"
     facts = [
         ("plan", f"{plan.flavour} {plan.version}, {plan.size / 1e6:.1f} MB"),
-        *_manifest_facts(plan.manifest),
+        *_manifest_facts(manifest),
         ("built with", ", ".join(record.flags) if record else None),
-        ("ONNX SHA-256", plan.manifest.onnx_sha256),
+        ("ONNX SHA-256", manifest.onnx_sha256),
         ("SHA-256", plan.sha256),
         ("sidecar", "matches the plan" if plan.has_sidecar else missing),
     ]
@@ -159,7 +155,7 @@ def _describe_plan(path: Path) -> Description:
         "sha256": plan.sha256,
         "sidecar": plan.has_sidecar,
     }
-    return _of_manifest("plan", plan.manifest, facts, extra)
+    return _of_manifest("plan", manifest, facts, extra)
 
 
 def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:

@@ -14,6 +14,7 @@ from edaformer.errors import InputError, ManifestError
 from edaformer.manifest import ONNX_KEY, Manifest, parse_manifest
 
 _METADATA_PROPS = 14
+_EXTERNAL = b"\n\x08location"  # the key that every TensorProto.external_data has to have
 _LENGTH_DELIMITED = 2
 _FIXED = {1: 8, 5: 4}  # wire type: bytes
 _MAX_ENTRY = 1 << 22  # bytes of one metadata entry
@@ -23,7 +24,7 @@ def read_onnx_manifest(path: Path) -> Manifest:
     """The manifest of an ONNX file that this tool exported.
 
     Raises:
-        InputError: if it is no ONNX file.
+        InputError: if it is no ONNX file, or one whose weights lie elsewhere.
         ManifestError: if it holds no manifest, or a damaged one.
     """
     if not path.is_file():
@@ -33,6 +34,11 @@ def read_onnx_manifest(path: Path) -> Manifest:
         raise ManifestError(
             f"{path} holds no edaformer-deploy manifest, so its ISR and input are unknown; "
             "export it with edaformer-export"
+        )
+    if _EXTERNAL in path.read_bytes():
+        raise InputError(
+            f"{path} keeps weights in other files, which edaformer-export never does and which "
+            "could lead anywhere; export it again"
         )
     return parse_manifest(text, str(path))
 
@@ -54,7 +60,7 @@ def read_metadata(path: Path) -> dict[str, str]:
                     metadata[key] = value
                 else:
                     _skip(file, wire, size)
-        except (EOFError, ValueError) as error:
+        except (EOFError, ValueError, OverflowError) as error:
             raise InputError(
                 f"{path} is not an ONNX model, or it is damaged; export it again"
             ) from error

@@ -14,7 +14,7 @@ from pathlib import Path
 from edaformer.engines.backend import Flavour
 from edaformer.errors import InputError, ManifestError
 from edaformer.files import write_whole
-from edaformer.manifest import Manifest, find_in_plan, parse_manifest
+from edaformer.manifest import ONLY_IN_SIDECAR, Manifest, find_in_plan, parse_manifest
 
 TAGS: dict[bytes, Flavour] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
 _VERSION_AT = 24
@@ -33,6 +33,19 @@ class Plan:
     manifest: Manifest | None  # from the sidecar where there is one, else what the plan holds
     has_sidecar: bool
 
+    def known_manifest(self) -> Manifest:
+        """The manifest.
+
+        Raises:
+            ManifestError: if neither the plan nor a sidecar has one.
+        """
+        if self.manifest is None:
+            raise ManifestError(
+                f"{self.path} is a {self.flavour} {self.version} plan without a manifest; "
+                "build it with edaformer-build"
+            )
+        return self.manifest
+
 
 def sidecar_path(plan: Path) -> Path:
     """``model.plan.json`` beside ``model.plan``."""
@@ -40,7 +53,13 @@ def sidecar_path(plan: Path) -> Path:
 
 
 def is_plan(path: Path) -> bool:
-    """Whether the file opens with a plan's tag."""
+    """Whether the file opens with a plan's tag.
+
+    Raises:
+        InputError: if there is no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"expected a file at {path}, found nothing there; check the path")
     with path.open("rb") as file:
         return file.read(4) in TAGS
 
@@ -108,9 +127,10 @@ def _read_sidecar(path: Path, digest: str, embedded: Manifest | None) -> Manifes
             f"{sidecar} belongs to another plan (it names SHA-256 {str(bound)[:12]}..., "
             f"{path.name} has {digest[:12]}...); put its own beside it, or delete {sidecar.name}"
         )
-    if embedded is not None and embedded.onnx_sha256 != manifest.onnx_sha256:
+    known_to_both = manifest.model_copy(update=dict.fromkeys(ONLY_IN_SIDECAR))
+    if embedded is not None and embedded != known_to_both:
         raise ManifestError(
-            f"{sidecar} and the manifest inside {path.name} name different ONNX files; "
-            "build it again"
+            f"{sidecar} contradicts the manifest inside {path.name}; one of them was changed: "
+            "build the plan again"
         )
     return manifest

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edaformer.engines import backend
 from edaformer.engines.onnx_file import read_onnx_manifest
 from edaformer.engines.plan import Plan, is_plan, read_plan
-from edaformer.errors import InputError, ManifestError, MissingError, require
+from edaformer.errors import InputError, MissingError, require
 from edaformer.manifest import Manifest
 from edaformer.preprocess import aligned, normalise
 
@@ -113,18 +113,18 @@ class OnnxSegmenter(ArtifactSegmenter):
         from edaformer.export.runtime import OnnxSession, cuda_available
 
         manifest = read_onnx_manifest(path)
-        cuda = cuda_available() if provider == "auto" else provider == "cuda"
         if provider == "cuda" and not cuda_available():
             raise MissingError(
                 "ONNX Runtime has no CUDA provider here; install onnxruntime-gpu and a driver, or "
                 "use --provider cpu"
             )
-        model: bytes | str = str(path)
-        description = f"ONNX {manifest.precision}, ONNX Runtime {'CUDA' if cuda else 'CPU'}"
-        if manifest.precision == "fp16" and not cuda:
-            model = _twin_of(path)
+        on_gpu = provider == "cuda" or (provider == "auto" and cuda_available())
+        description = f"ONNX {manifest.precision}, ONNX Runtime {'CUDA' if on_gpu else 'CPU'}"
+        if manifest.precision == "fp16" and not on_gpu:
+            self.session = OnnxSession(_twin_of(path))
             description += ", float16 rounding emulated"
-        self.session = OnnxSession(model, cuda=cuda)
+        else:
+            self.session = OnnxSession(str(path), cuda=on_gpu)
         super().__init__(manifest, description)
 
     def infer(self, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -137,15 +137,10 @@ class PlanSegmenter(ArtifactSegmenter):
 
     def __init__(self, path: Path) -> None:
         plan = read_plan(path)
-        if plan.manifest is None:
-            raise ManifestError(
-                f"{path} holds no manifest and none lies beside it; build it with edaformer-build"
-            )
+        manifest = plan.known_manifest()
         backend.require_gpu(f"running {path.name}")
         chosen = backend.use(plan.flavour)
-        super().__init__(
-            plan.manifest, f"{plan.flavour} {chosen.version} {plan.manifest.precision}"
-        )
+        super().__init__(manifest, f"{plan.flavour} {chosen.version} {manifest.precision}")
         self.path = path
         self.logger = backend.make_logger()
         self.runner = _activate(plan, self.logger)
@@ -168,6 +163,16 @@ class PlanSegmenter(ArtifactSegmenter):
         self.runner.deactivate()
 
 
+def artifact_manifest(path: Path) -> Manifest:
+    """The manifest of an ``.onnx`` or ``.plan``, told apart by content.
+
+    Raises:
+        InputError: if it is neither.
+        ManifestError: if it has none.
+    """
+    return read_plan(path).known_manifest() if is_plan(path) else read_onnx_manifest(path)
+
+
 def open_artifact(path: Path, *, provider: str = "auto") -> ArtifactSegmenter:
     """The segmenter of an ``.onnx`` or ``.plan``, told apart by content.
 
@@ -175,10 +180,6 @@ def open_artifact(path: Path, *, provider: str = "auto") -> ArtifactSegmenter:
         InputError: if it is neither.
         MissingError: for a plan without a GPU.
     """
-    if not path.is_file():
-        raise InputError(
-            f"expected an .onnx or .plan at {path}, found nothing there; check the path"
-        )
     if not is_plan(path):
         return OnnxSegmenter(path, provider=provider)
     if provider != "auto":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,15 @@ from edaformer.export.verify import Images, natural_noise, run_shipped, verify
 from edaformer.export.wrapper import Deployment, Geometry
 from edaformer.files import check_writable, sha256, write_whole
 from edaformer.isr import BASE, ISR
-from edaformer.manifest import ONNX_KEY, InputSpec, KeptFP32, Manifest, OutputSpec, Verification
+from edaformer.manifest import (
+    ONNX_KEY,
+    InputSpec,
+    KeptFP32,
+    Manifest,
+    OutputSpec,
+    Verification,
+    Written,
+)
 from edaformer.preprocess import ALIGN, LOGITS_STRIDE, MAX_SIDE, MEAN, STD, format_size, normalise
 from edaformer.version import __version__
 
@@ -72,6 +81,12 @@ class ExportOptions:
             raise InputError(f"expected a batch of 1 to 256 or 'dynamic', got {self.batch}")
         if self.align is not None and not 1 <= self.align <= MAX_SIDE:
             raise InputError(f"expected --align as 'none' or 1 to {MAX_SIDE}, got {self.align}")
+        if self.tolerance is not None and not 0 < self.tolerance < math.inf:
+            raise InputError(f"expected --tolerance above 0 and finite, got {self.tolerance:g}")
+        if self.input == "tensor" and self.align not in {None, ALIGN}:
+            raise InputError(
+                "--align has no effect on tensor input, which is never padded; leave it out"
+            )
         self.isr.check_fits(*self.geometry.padded)
 
     @property
@@ -86,13 +101,9 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(Written):
     """The file that was written and what it is."""
 
-    path: Path
-    sha256: str
-    seconds: float
-    manifest: Manifest
     nodes: int
     file_bytes: int
     gmacs: float
@@ -100,16 +111,8 @@ class ExportResult:
 
     def to_json(self) -> dict[str, Any]:
         """Path, hash, seconds and manifest, and what the table shows beside them."""
-        return {
-            "path": str(self.path),
-            "sha256": self.sha256,
-            "seconds": round(self.seconds, 3),
-            "manifest": self.manifest.model_dump(mode="json"),
-            "nodes": self.nodes,
-            "file_bytes": self.file_bytes,
-            "gmacs": self.gmacs,
-            "gmacs_base": self.gmacs_base,
-        }
+        own = ("nodes", "file_bytes", "gmacs", "gmacs_base")
+        return super().to_json() | {name: getattr(self, name) for name in own}
 
 
 def export_model(
@@ -134,8 +137,8 @@ def export_model(
         GateError: if the graph differs from PyTorch by more than the tolerance.
     """
     start = time.perf_counter()
-    check_writable(path)
-    _check_classes(checkpoint, options)
+    check_writable(path, checkpoint.path)
+    _check_classes(checkpoint)
     images = _input_images(images, options)
     model = checkpoint.model(options.isr)
     on_step("tracing the graph")
@@ -145,9 +148,8 @@ def export_model(
     kept: tuple[Kept, ...] = ()
     if options.precision == "fp16":
         on_step("measuring ranges and typing FP16")
-        batch = options.batch or 1
-        sample = np.resize(images.array, (max(batch, 1), *images.array.shape[1:]))
-        kept = convert_to_fp16(graph, measure_ranges(graph, sample, name=options.input))
+        ranges = measure_ranges(graph, images.batches(options.batch), name=options.input)
+        kept = convert_to_fp16(graph, ranges)
     _drop_unused(graph)
     on_step(f"verifying against PyTorch float32 on {images.source}")
     reference = _deployment(model, options)
@@ -155,7 +157,7 @@ def export_model(
     manifest = _manifest(checkpoint, options, rewrites, _kept_modules(kept), verification)
     proto = _finish(graph, manifest)
     data = proto.SerializeToString(deterministic=True)
-    run_shipped(data, images, options.batch or 1)
+    run_shipped(data, images, options.batch)
     write_whole(path, data)
     size = options.geometry.padded
     return ExportResult(
@@ -170,11 +172,11 @@ def export_model(
     )
 
 
-def _check_classes(checkpoint: Checkpoint, options: ExportOptions) -> None:
-    if "labels" in options.outputs and checkpoint.num_classes > MAX_LABELS:
+def _check_classes(checkpoint: Checkpoint) -> None:
+    if checkpoint.num_classes > MAX_LABELS:
         raise InputError(
             f"labels are uint8 and hold {MAX_LABELS} classes, the checkpoint has "
-            f"{checkpoint.num_classes}; export with --outputs logits"
+            f"{checkpoint.num_classes}; use one of at most {MAX_LABELS}"
         )
 
 

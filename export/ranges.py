@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -9,12 +11,14 @@ from numpy.typing import NDArray
 from edaformer.export.runtime import OnnxSession
 
 
-def measure_ranges(model: ir.Model, images: NDArray[np.generic], *, name: str) -> dict[str, float]:
+def measure_ranges(
+    model: ir.Model, batches: Sequence[NDArray[np.generic]], *, name: str
+) -> dict[str, float]:
     """The largest magnitude of each float tensor, by name.
 
     Args:
         model: a float32 graph; it is left as it is.
-        images: what goes into the input called ``name``.
+        batches: what goes into the input called ``name``, one after the other.
         name: the input's name.
     """
     probe = ir.from_proto(ir.to_proto(model))
@@ -31,5 +35,6 @@ def measure_ranges(model: ir.Model, images: NDArray[np.generic], *, name: str) -
         assert producer is not None
         probe.graph.insert_after(producer, [size, largest])
         probe.graph.outputs.append(largest.outputs[0])
-    measured = OnnxSession(ir.to_proto(probe).SerializeToString(), frugal=True).run({name: images})
-    return {key: float(measured[f"range of {key}"]) for key in names}
+    session = OnnxSession(ir.to_proto(probe).SerializeToString(), frugal=True)
+    measured = [session.run({name: batch}) for batch in batches]
+    return {key: max(float(run[f"range of {key}"]) for run in measured) for key in names}

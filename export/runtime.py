@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.errors import InputError, require
+from edaformer.errors import InputError, MissingError, require
 from edaformer.gpu import gpu_visible
 
 
@@ -31,10 +31,17 @@ class OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         provider = "CUDAExecutionProvider" if cuda else "CPUExecutionProvider"
         try:
-            self.session: Any = ort.InferenceSession(model, options, providers=[provider])
+            self.session: Any = ort.InferenceSession(
+                model, options, providers=[provider], enable_fallback=0
+            )
         except Exception as error:  # ONNX Runtime's own are not exported
             reason = str(error).splitlines()[0]
             raise InputError(f"ONNX Runtime cannot load this model: {reason}") from error
+        if provider not in self.session.get_providers():  # it logs, and takes the CPU
+            raise MissingError(
+                "ONNX Runtime's CUDA provider does not load here; install the CUDA and cuDNN "
+                "it was built for, or use --provider cpu"
+            )
         self.input_name: str = self.session.get_inputs()[0].name
         self.output_names: list[str] = [output.name for output in self.session.get_outputs()]
 

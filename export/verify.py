@@ -31,6 +31,17 @@ class Images:
     array: NDArray[np.generic]  # uint8 (N, H, W, 3), or float32 (N, 3, H, W) for tensor input
     source: str
 
+    def batches(self, batch: int | None) -> list[NDArray[np.generic]]:
+        """In batches the graph takes, the last one filled up by repeating the last image.
+
+        None, a dynamic batch, is all at once and then one by one.
+        """
+        if batch is None:
+            return [self.array, *(self.array[i : i + 1] for i in range(len(self.array)))]
+        count = -(-len(self.array) // batch)
+        order = np.minimum(np.arange(count * batch), len(self.array) - 1)
+        return [self.array[order[i * batch : (i + 1) * batch]] for i in range(count)]
+
 
 def natural_noise(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
     """Seeded uint8 RGB (count, H, W, 3) with the 1/f spectrum of photographs.
@@ -70,7 +81,7 @@ def verify(
     _expose_logits(probe)
     session = OnnxSession(ir.to_proto(probe).SerializeToString())
     figures = _Figures()
-    for batch in _batches(images.array, shipped):
+    for batch in images.batches(_fixed_batch(shipped)):
         with torch.inference_mode():
             labels, logits = reference(torch.from_numpy(batch))
         made = session.run({session.input_name: batch})
@@ -96,11 +107,10 @@ def verify(
     return result
 
 
-def run_shipped(shipped: bytes, images: Images, batch: int) -> None:
+def run_shipped(shipped: bytes, images: Images, batch: int | None) -> None:
     """Load and run the very bytes that will be written, once."""
     session = OnnxSession(shipped)
-    filled = np.resize(images.array, (batch, *images.array.shape[1:]))
-    session.run({session.input_name: filled})
+    session.run({session.input_name: images.batches(batch)[0]})
 
 
 class _Figures:
@@ -151,7 +161,7 @@ class _Figures:
             counted = (margin > 2 * self.max_error).numpy() if decided else np.ones_like(same)
             equal += int((same & counted).sum())
             total += int(counted.sum())
-        return equal / total if total else 1.0
+        return equal / total if total else self.agreement()
 
     def default_tolerance(self, *, half: bool) -> tuple[float, str]:
         if not half:
@@ -177,15 +187,10 @@ def _gate(result: Verification) -> None:
         )
 
 
-def _batches(images: NDArray[np.generic], model: ir.Model) -> list[NDArray[np.generic]]:
-    """Images in batches the graph takes; a dynamic batch is tried whole and one by one."""
+def _fixed_batch(model: ir.Model) -> int | None:
     shape = model.graph.inputs[0].shape
     batch = shape[0] if shape is not None else None
-    if not isinstance(batch, int):
-        return [images, *(images[i : i + 1] for i in range(len(images)))]
-    count = -(-len(images) // batch)
-    order = np.minimum(np.arange(count * batch), len(images) - 1)
-    return [images[order[i * batch : (i + 1) * batch]] for i in range(count)]
+    return batch if isinstance(batch, int) else None
 
 
 def _expose_logits(model: ir.Model) -> None:
@@ -202,7 +207,7 @@ def _expose_logits(model: ir.Model) -> None:
 
 def _overflow(twin: ir.Model, batch: NDArray[np.generic], name: str) -> GateError:
     """Name the first block whose tensors are not finite."""
-    ranges = measure_ranges(twin, batch, name=name)
+    ranges = measure_ranges(twin, [batch], name=name)
     for node in twin.graph:
         if any(not np.isfinite(ranges.get(value.name or "", 0.0)) for value in node.outputs):
             return GateError(

@@ -56,6 +56,26 @@ def test_refuses_before_any_work(tmp_path: Path) -> None:
         check_writable(tmp_path / "no" / "file")
 
 
+def test_what_must_not_be_replaced_is_not(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(InputError, match="expected a regular file"):
+        check_writable(tmp_path / "fifo")
+    (tmp_path / "in").touch()
+    (tmp_path / "link").symlink_to("in")
+    with pytest.raises(InputError, match="is also an input"):
+        check_writable(tmp_path / "link", tmp_path / "in")
+    with pytest.raises(InputError, match="but it is a file"):
+        check_writable(tmp_path / "in" / "x")
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("target")
+    write_whole(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"new"
+
+
 def test_kill_9_while_writing_leaves_nothing(tmp_path: Path) -> None:
     code = (
         "import os, time; from pathlib import Path; from edaformer import files\n"

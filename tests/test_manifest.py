@@ -55,6 +55,13 @@ def test_the_name_carries_all_but_the_sidecar_s_part() -> None:
     assert read == manifest.model_copy(update={"palette": None, "rewrites": None})
 
 
+def test_none_survives_the_name() -> None:
+    """A dynamic batch and an unaligned input are None, which the name leaves out."""
+    spec = make().input.model_copy(update={"batch": None, "align": None})
+    manifest = make(input=spec)
+    assert parse_network_name(network_name(manifest), "x") == manifest
+
+
 def test_many_long_names_are_compressed_and_fit() -> None:
     classes = tuple(f"class number {i} with a rather long name" for i in range(171))
     name = network_name(make(classes))

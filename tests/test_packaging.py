@@ -112,7 +112,8 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(source)],
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path),
+         str(source)],
         check=True, capture_output=True,
     )  # fmt: skip
     (wheel,) = tmp_path.glob("*.whl")
@@ -120,9 +121,12 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
         names = archive.namelist()
     packages = {str(Path(name).parent) for name in names if name.endswith(".py")}
     assert packages == {
-        "edaformer", "edaformer/cli", "edaformer/data", "edaformer/engines", "edaformer/export",
-        "edaformer/export/rewrites", "edaformer/model",
+        "edaformer", "edaformer/cli", "edaformer/data", "edaformer/data/streets",
+        "edaformer/engines", "edaformer/export", "edaformer/export/rewrites", "edaformer/model",
     }  # fmt: skip
+    demo = {name for name in names if name.startswith("edaformer/demo/")}
+    assert demo == {"edaformer/demo/README.md", "edaformer/demo/edaformer_t_scenes.safetensors"}
+    assert wheel.stat().st_size <= 15e6
     assert "edaformer/py.typed" in names
     assert {Path(name).parts[0] for name in names} == {
         "edaformer", f"edaformer_deploy-{_version()}.dist-info"

@@ -7,7 +7,11 @@ import pytest
 from PIL import Image
 
 from edaformer.data import open_dataset
+from edaformer.data.datasets import SCENES
+from edaformer.data.scenes import draw_scene, held_out_seed
 from edaformer.errors import DataError
+
+SIZE = (64, 96)
 
 
 def write(path: Path, array: np.ndarray) -> None:
@@ -26,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_folder(folder: Path) -> None:
-    data = open_dataset(f"folder:{folder}")
+    data = open_dataset(f"folder:{folder}", SIZE)
     assert (len(data), data.classes, data.ignore_label) == (2, ("road", "sky"), 255)
     names = [sample.name for sample in data]
     assert names == ["a", "b"]
@@ -37,7 +41,7 @@ def test_folder(folder: Path) -> None:
 def test_camvid_layout(tmp_path: Path) -> None:
     write(tmp_path / "val/x.png", np.zeros((4, 6, 3), np.uint8))
     write(tmp_path / "valannot/x.png", np.full((4, 6), 11, np.uint8))
-    data = open_dataset(f"camvid:{tmp_path}")
+    data = open_dataset(f"camvid:{tmp_path}", SIZE)
     assert (len(data.classes), data.ignore_label) == (11, 11)
     (sample,) = data
     assert sample.image.shape == (4, 6, 3)
@@ -48,7 +52,7 @@ def test_palette_labels_are_indices_and_grey_images_become_rgb(folder: Path) -> 
     labels.putpalette([9, 9, 9] * 256)
     labels.save(folder / "labels/a.png")
     write(folder / "images/a.png", np.full((4, 6), 7, np.uint8))
-    first = next(iter(open_dataset(f"folder:{folder}")))
+    first = next(iter(open_dataset(f"folder:{folder}", SIZE)))
     assert (first.labels == 1).all()
     assert (first.image == 7).all()
     assert first.image.shape == (4, 6, 3)
@@ -75,20 +79,46 @@ def test_palette_labels_are_indices_and_grey_images_become_rgb(folder: Path) -> 
 def test_wrong_trees(harm, words: str, folder: Path) -> None:  # type: ignore[no-untyped-def]
     harm(folder)
     with pytest.raises(DataError, match=words):
-        list(open_dataset(f"folder:{folder}"))
+        list(open_dataset(f"folder:{folder}", SIZE))
 
 
-@pytest.mark.parametrize("spec", ["camvid", "camvid:", "voc:/x", "", ":x", "/some/folder"])
+@pytest.mark.parametrize(
+    "spec", ["camvid", "camvid:", "voc:/x", "", ":x", "/some/folder", "scenes:"]
+)
 def test_wrong_specs(spec: str) -> None:
-    with pytest.raises(DataError, match="expected --data as camvid:DIR or folder:DIR"):
-        open_dataset(spec)
+    with pytest.raises(
+        DataError, match="expected --data as one of scenes, scenes:N, camvid:DIR, folder:DIR"
+    ):
+        open_dataset(spec, SIZE)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found nothing there"):
-        open_dataset(f"camvid:{tmp_path / 'no'}")
+        open_dataset(f"camvid:{tmp_path / 'no'}", SIZE)
+
+
+def test_scenes_are_held_out_drawn_at_the_size_and_in_order() -> None:
+    data = open_dataset("scenes", SIZE)
+    assert (len(data), data.ignore_label, data.classes[0]) == (SCENES, 11, "sky")
+    first, second = open_dataset("scenes:2", SIZE)
+    assert (first.image.shape, first.labels.shape) == ((64, 96, 3), (64, 96))
+    assert (first.image == draw_scene(held_out_seed(0), *SIZE).image).all()
+    assert (next(iter(data.head(1))).image == first.image).all()
+    assert (first.image != second.image).any()
+    assert len(data.head(10**6)) == SCENES
+
+
+@pytest.mark.parametrize("spec", ["scenes:0", "scenes:x", "scenes:-1", "scenes:" + "9" * 50])
+def test_wrong_numbers_of_scenes(spec: str) -> None:
+    with pytest.raises(DataError, match="expected scenes:N with N from 1 on"):
+        open_dataset(spec, SIZE)
+
+
+def test_scenes_have_limits_of_size() -> None:
+    with pytest.raises(DataError, match="drawn from 64x64 to 2048x2048, not at 60x90"):
+        open_dataset("scenes", (60, 90))
 
 
 def test_limit_of_nothing(folder: Path) -> None:
     with pytest.raises(DataError, match="at least 1"):
-        open_dataset(f"folder:{folder}").head(0)
+        open_dataset(f"folder:{folder}", SIZE).head(0)

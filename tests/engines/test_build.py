@@ -140,6 +140,17 @@ def test_ctrl_c_in_the_middle_leaves_nothing(small_export: ExportResult, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_exception_of_the_caller_s_ends_the_build(
+    small_export: ExportResult, tmp_path: Path
+) -> None:
+    def fails(phase: str, done: int, total: int) -> None:
+        raise ZeroDivisionError(phase)
+
+    with pytest.raises(ZeroDivisionError):
+        build_engine(small_export.path, tmp_path / "x.plan", RTX, on_progress=fails)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_kill_9_in_the_middle_leaves_nothing(small_export: ExportResult, tmp_path: Path) -> None:
     code = "from edaformer.cli.build import main; main()"
     arguments = [str(small_export.path), "-o", str(tmp_path / "x.plan")]

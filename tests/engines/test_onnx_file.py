@@ -26,6 +26,16 @@ def test_another_onnx_has_no_manifest(tmp_path: Path) -> None:
         read_onnx_manifest(tmp_path / "x.onnx")
 
 
+def test_weights_in_other_files_are_not_followed(
+    small_export: ExportResult, tmp_path: Path
+) -> None:
+    model = onnx.load(small_export.path)
+    path = tmp_path / "x.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="weights")
+    with pytest.raises(InputError, match="keeps weights in other files"):
+        read_onnx_manifest(path)
+
+
 @pytest.mark.parametrize("length", [1, 7, 100, 5000, -1])
 def test_cut_short(length: int, small_export: ExportResult, tmp_path: Path) -> None:
     path = tmp_path / "x.onnx"

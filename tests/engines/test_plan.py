@@ -42,6 +42,14 @@ def test_another_plan_s_sidecar_is_an_error(plan: Path) -> None:
         read_plan(plan)
 
 
+def test_an_edited_sidecar_is_not_believed_over_the_plan(plan: Path) -> None:
+    content = json.loads(sidecar_path(plan).read_text())
+    content["isr"] = "8,4,2,1-1,2,4"
+    sidecar_path(plan).write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match="contradicts the manifest inside"):
+        read_plan(plan)
+
+
 def test_one_changed_byte_is_noticed(plan: Path) -> None:
     data = bytearray(plan.read_bytes())
     data[len(data) // 2] ^= 1

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edaformer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edaformer.data import Dataset, open_dataset
+from edaformer.data import Dataset, FileDataset, open_dataset
 from edaformer.engines.segmenters import TorchSegmenter
 from edaformer.engines.validate import Gates, validate
 from edaformer.errors import DataError, InputError
@@ -37,13 +37,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+SIZE = (60, 90)
 LOOSE = Gates(max_miou_drop=5, min_agreement=0.9)
 
 
 def test_figures_are_the_segmenters(
     small_export: ExportResult, small_checkpoint: Checkpoint, data: Path
 ) -> None:
-    dataset = open_dataset(f"folder:{data}")
+    dataset = open_dataset(f"folder:{data}", SIZE)
     seen: list[int] = []
     result = validate(
         small_export.path, small_checkpoint, dataset, gates=LOOSE,
@@ -68,7 +69,7 @@ def test_figures_are_the_segmenters(
 def test_json_has_the_documented_keys(
     small_export: ExportResult, small_checkpoint: Checkpoint, data: Path
 ) -> None:
-    dataset = open_dataset(f"folder:{data}").head(1)
+    dataset = open_dataset(f"folder:{data}", SIZE).head(1)
     made = json.loads(
         json.dumps(validate(small_export.path, small_checkpoint, dataset, gates=LOOSE).to_json())
     )
@@ -84,7 +85,7 @@ def test_gates_fail_in_words(
     small_export: ExportResult, small_checkpoint: Checkpoint, data: Path
 ) -> None:
     gates = Gates(max_miou_drop=-50, min_agreement=1)
-    dataset = open_dataset(f"folder:{data}").head(1)
+    dataset = open_dataset(f"folder:{data}", SIZE).head(1)
     first, second = validate(small_export.path, small_checkpoint, dataset, gates=gates).failures
     assert "more than -50" in first
     assert "less than 1" in second
@@ -96,7 +97,7 @@ def test_at_base_isr_both_references_are_one(
 ) -> None:
     options = ExportOptions(size=(60, 90), precision="fp32")
     export_model(small_checkpoint, options, tmp_path / "x.onnx")
-    result = validate(tmp_path / "x.onnx", small_checkpoint, open_dataset(f"folder:{data}"))
+    result = validate(tmp_path / "x.onnx", small_checkpoint, open_dataset(f"folder:{data}", SIZE))
     assert result.reference_base.score == result.reference.score
     assert result.agreement_isr.overall == 1
     assert result.agreement.overall > 0.9999
@@ -105,11 +106,13 @@ def test_at_base_isr_both_references_are_one(
 def test_what_does_not_belong_together_is_refused(
     small_export: ExportResult, small_checkpoint: Checkpoint, data: Path, tmp_path: Path
 ) -> None:
-    dataset = open_dataset(f"folder:{data}")
+    dataset = open_dataset(f"folder:{data}", SIZE)
     path = tmp_path / "other.safetensors"
     save_checkpoint(path, small_checkpoint.model(), classes=["x"] * 5)
     with pytest.raises(InputError, match="was exported from another checkpoint"):
         validate(small_export.path, load_checkpoint(path), dataset)
+
+    assert isinstance(dataset, FileDataset)
 
     def try_with(changed: Dataset) -> None:
         validate(small_export.path, small_checkpoint, changed)
@@ -137,7 +140,10 @@ def test_camvid_figures_of_the_published_implementation(
     align: str, camvid: Path, camvid_checkpoint: Path
 ) -> None:
     expected = json.loads(camvid_checkpoint.with_suffix(".json").read_text())[align]
-    checkpoint, dataset = load_checkpoint(camvid_checkpoint), open_dataset(f"camvid:{camvid}")
+    checkpoint, dataset = (
+        load_checkpoint(camvid_checkpoint),
+        open_dataset(f"camvid:{camvid}", (360, 480)),
+    )
     samples = list(dataset)
     for isr, figures in expected.items():
         model = checkpoint.model(ISR.parse(isr))
@@ -157,7 +163,10 @@ def test_camvid_figures_of_the_published_implementation(
 def test_fp16_costs_nothing_on_camvid(
     isr: str, camvid: Path, camvid_checkpoint: Path, tmp_path: Path
 ) -> None:
-    checkpoint, dataset = load_checkpoint(camvid_checkpoint), open_dataset(f"camvid:{camvid}")
+    checkpoint, dataset = (
+        load_checkpoint(camvid_checkpoint),
+        open_dataset(f"camvid:{camvid}", (360, 480)),
+    )
     options = ExportOptions(isr=ISR.parse(isr), size=(360, 480))
     export_model(checkpoint, options, tmp_path / "x.onnx")
     result = validate(tmp_path / "x.onnx", checkpoint, dataset)

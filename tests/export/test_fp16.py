@@ -102,13 +102,13 @@ def test_the_plain_half_graph_hides_overflow_on_the_cpu() -> None:
 
 def test_ranges_by_hand() -> None:
     feed = np.array([[3.0, -4.0]], np.float32)
-    assert measure_ranges(two_nodes(), feed, name="x") == {"m": 2.0, "y": 1.0}
-    feed = np.array([[3.0, -40.0]], np.float32)
-    assert measure_ranges(two_nodes(), feed, name="x") == {"m": 74.0, "y": 73.0}
+    assert measure_ranges(two_nodes(), [feed], name="x") == {"m": 2.0, "y": 1.0}
+    other = np.array([[3.0, -40.0]], np.float32)
+    assert measure_ranges(two_nodes(), [feed, other], name="x") == {"m": 74.0, "y": 73.0}
 
 
 def test_the_whole_graph(graph: ir.Model, one_image: np.ndarray) -> None:
-    kept = convert_to_fp16(graph, measure_ranges(graph, one_image, name="image"))
+    kept = convert_to_fp16(graph, measure_ranges(graph, [one_image], name="image"))
     check(graph)
     assert [item.reason for item in kept] == ["normalisation"]
     made = types(graph)

@@ -78,13 +78,23 @@ def test_a_block_that_would_overflow_is_kept_in_fp32(
     graph: ir.Model, deployment: Deployment, images: Images
 ) -> None:
     scaled(graph, f"{MLP}.fc1.bias", 1e6)
-    ranges = measure_ranges(graph, images.array[:1], name="image")
+    ranges = measure_ranges(graph, images.batches(1), name="image")
     kept = convert_to_fp16(graph, ranges)
     (reason,) = [item for item in kept if item.reason == "range"]
     assert {name.partition("/")[0] for name in reason.nodes} >= {"encoder.stage3.blocks.0.mlp"}
     # the reference has other weights, so only finiteness is asked for here
     with pytest.raises(GateError, match="differs from PyTorch"):
         verify(graph, deployment, images)
+
+
+@pytest.mark.parametrize(
+    ("batch", "expected"),
+    [(1, [[0], [1], [2]]), (2, [[0, 1], [2, 2]]), (5, [[0, 1, 2, 2, 2]]),
+     (None, [[0, 1, 2], [0], [1], [2]])],
+)  # fmt: skip
+def test_images_fill_fixed_batches(batch: int | None, expected: list[list[int]]) -> None:
+    images = Images(np.arange(3).reshape(3, 1, 1, 1), "x")
+    assert [made.ravel().tolist() for made in images.batches(batch)] == expected
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (37, 64), (128, 128)])
