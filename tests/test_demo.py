@@ -18,7 +18,7 @@ from edaformer.isr import BASE, ISR
 from edaformer.metrics import confusion_matrix, score
 
 SIZE = (360, 480)
-MIOU_FLOOR = 80.0  # sixteen scenes scatter by a few points around the card's figure
+MIOU_FLOOR = 77.0  # sixteen scenes scatter by a few points around the card's figure
 
 
 def test_the_checkpoint_is_small_and_says_what_it_is() -> None:
@@ -30,7 +30,7 @@ def test_the_checkpoint_is_small_and_says_what_it_is() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("isr", "floor"), [("base", MIOU_FLOOR), ("16,8,4,1", MIOU_FLOOR - 6)])
+@pytest.mark.parametrize(("isr", "floor"), [("base", MIOU_FLOOR), ("16,8,4,1", MIOU_FLOOR - 1)])
 def test_it_segments_held_out_scenes(isr: str, floor: float) -> None:
     """Sixteen scenes; the card's figures are over 200."""
     segmenter = TorchSegmenter(load_checkpoint(demo_checkpoint()).model(ISR.parse(isr)), 32)
