@@ -77,7 +77,12 @@ def export(
     for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require(package, "export")
     from edaformer.checkpoint import load_checkpoint
-    from edaformer.export.exporter import DEFAULT_SIZE, ExportOptions, export_model
+    from edaformer.export.exporter import (
+        DEFAULT_SIZE,
+        VERIFY_IMAGES,
+        ExportOptions,
+        export_model,
+    )
     from edaformer.isr import ISR
     from edaformer.preprocess import parse_size
 
@@ -98,7 +103,7 @@ def export(
     path = output_path(output, default, force=force)
     if limit is not None and data is None:
         raise InputError("--limit is for the images of --data; name some, or leave it out")
-    count = 2 if limit is None else limit
+    count = VERIFY_IMAGES if limit is None else limit
     images = _images(data, count, options) if data is not None else None
     result = export_model(loaded, options, path, images=images, on_step=lambda s: say(f"... {s}"))
     if as_json:

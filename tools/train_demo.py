@@ -45,6 +45,7 @@ from edaformer.data.scenes import (
 from edaformer.data.streets.dice import Dice
 from edaformer.files import write_whole
 from edaformer.isr import ISR
+from edaformer.metrics import Score, confusion_matrix, score
 from edaformer.model import EDAFormer
 from edaformer.preprocess import ALIGN, aligned, normalise
 
@@ -150,21 +151,10 @@ def segmentation_loss(logits: Tensor, labels: Tensor, *, stride: int, offset: in
 # --- validation ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Score:
-    """IoU of each class, in percent; nan where a class never occurs."""
-
-    iou: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Mean over the classes that occur."""
-        return float(np.nanmean(self.iou))
-
-    def line(self) -> str:
-        """All of it, on one line."""
-        parts = (f"{name} {iou:.1f}" for name, iou in zip(CLASSES, self.iou, strict=True))
-        return f"mIoU {self.mean:.2f}  ({', '.join(parts)})"
+def line(figures: Score) -> str:
+    """Mean and per-class IoU, on one line."""
+    parts = (f"{name} {iou:.1f}" for name, iou in zip(CLASSES, figures.iou, strict=True))
+    return f"mIoU {figures.miou:.2f}  ({', '.join(parts)})"
 
 
 @torch.no_grad()
@@ -182,12 +172,9 @@ def validate(model: EDAFormer, scenes: int, size: tuple[int, int], device: torch
             logits = model(torch.from_numpy(x).to(device))
         full = functional.interpolate(logits.float(), size=(high, wide), mode="bilinear")
         found = full[0, :, : size[0], : size[1]].argmax(dim=0).cpu().numpy()
-        valid = scene.labels != IGNORE_LABEL
-        pair = scene.labels[valid].astype(np.int64) * classes + found[valid]
-        counts += np.bincount(pair, minlength=classes * classes).reshape(classes, classes)
-    hit = counts.diagonal().astype(np.float64)
-    union = counts.sum(axis=0) + counts.sum(axis=1) - hit
-    return Score(tuple(100 * hit / np.where(union > 0, union, np.nan)))
+        labels = found.astype(np.uint8)
+        counts += confusion_matrix(scene.labels, labels, classes, IGNORE_LABEL)
+    return score(counts)
 
 
 # --- the run -------------------------------------------------------------------------------------
@@ -358,8 +345,8 @@ def train(run: Run) -> None:
             run.save()
             saved = now
         if now - checked > 60 * args.validate_minutes:
-            score = validate(run.mean, args.scenes, args.size, run.device)
-            print(f"step {run.step}: {score.line()}", flush=True)
+            figures = validate(run.mean, args.scenes, args.size, run.device)
+            print(f"step {run.step}: {line(figures)}", flush=True)
             checked = now
 
 
@@ -406,8 +393,8 @@ def export(run: Run) -> None:
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     for name in ("base", "paper"):
         model.set_isr(ISR.parse(name))
-        score = validate(model, run.args.final_scenes, run.args.size, run.device)
-        print(f"{name}: {score.line()}  over {run.args.final_scenes} held-out scenes", flush=True)
+        figures = validate(model, run.args.final_scenes, run.args.size, run.device)
+        print(f"{name}: {line(figures)}  over {run.args.final_scenes} held-out scenes", flush=True)
 
 
 def arguments() -> argparse.Namespace:
