@@ -36,12 +36,23 @@ def export(
     ] = "base",
     size: Annotated[
         str | None,
-        typer.Option(help="Input HxW. Default: the checkpoint's own where recorded, else 512x512."),
+        typer.Option(
+            help="Input HxW, or dynamic (any multiple of 32, bounded when the engine is built). "
+            "Default: the checkpoint's own where recorded, else 512x512."
+        ),
     ] = None,
     precision: Annotated[
         Literal["fp16", "fp32"], typer.Option(help="Written into the graph's types.")
     ] = "fp16",
-    outputs: Annotated[str, typer.Option(help="labels, logits or labels,logits.")] = "labels",
+    outputs: Annotated[
+        str | None, typer.Option(help="labels, logits or labels,logits. Default: labels.")
+    ] = None,
+    for_: Annotated[
+        Literal["any", "runtime"],
+        typer.Option(
+            "--for", help="runtime: logits at 1/8, which edaformer's own runtime turns into labels."
+        ),
+    ] = "any",
     input_: Annotated[
         Literal["image", "tensor"],
         typer.Option("--input", help="uint8 (N,H,W,3) RGB, or normalised float32 (N,3,H,W)."),
@@ -64,6 +75,12 @@ def export(
     tolerance: Annotated[
         float | None, typer.Option(help="Largest logit error allowed. Default: by precision.")
     ] = None,
+    rewrites: Annotated[
+        str, typer.Option(help="Exact rewrites: default, all, none, or names with commas.")
+    ] = "default",
+    no_rewrite: Annotated[
+        list[str] | None, typer.Option(help="Leave this one out; may be given again.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing file of the default name.")
     ] = False,
@@ -83,16 +100,22 @@ def export(
         ExportOptions,
         export_model,
     )
+    from edaformer.export.rewrites import choose
     from edaformer.isr import ISR
-    from edaformer.preprocess import parse_size
+    from edaformer.preprocess import ALIGN, aligned, parse_size
 
-    ratios, wanted = ISR.parse(isr), parse_size(size) if size is not None else None
+    ratios, dynamic = ISR.parse(isr), size == "dynamic"
+    wanted = parse_size(size) if size is not None and not dynamic else None
+    chosen_rewrites = choose(rewrites, tuple(no_rewrite or ()))
     loaded = load_checkpoint(or_demo(checkpoint))
+    input_size = wanted or loaded.input_size or DEFAULT_SIZE
     options = ExportOptions(
         isr=ratios,
-        size=wanted or loaded.input_size or DEFAULT_SIZE,
+        size=aligned(input_size, ALIGN) if dynamic else input_size,
+        dynamic_size=dynamic,
+        rewrites=chosen_rewrites,
         precision=precision,
-        outputs=_outputs(outputs),  # type: ignore[arg-type]  # checked by ExportOptions
+        outputs=_outputs(outputs, for_),  # type: ignore[arg-type]  # checked by ExportOptions
         input=input_,
         batch=None if batch == "dynamic" else _number("--batch", batch),
         opset=opset,
@@ -113,7 +136,11 @@ def export(
     say(f"next: edaformer-build {path}")
 
 
-def _outputs(text: str) -> tuple[str, ...]:
+def _outputs(text: str | None, target: str) -> tuple[str, ...]:
+    if target == "runtime" and text not in {None, "logits"}:
+        raise InputError(f"--for runtime means --outputs logits, got {text}; leave one of them out")
+    if text is None:
+        return ("logits",) if target == "runtime" else ("labels",)
     names = tuple(name.strip() for name in text.split(","))
     if not set(names) <= {"labels", "logits"}:
         raise InputError(f"expected --outputs as labels, logits or labels,logits, got '{text}'")
@@ -151,10 +178,13 @@ def _print_result(result: ExportResult) -> None:
     spec = manifest.input
     batch = spec.batch if spec.batch is not None else "N"
     padded = f"{spec.padded_height}x{spec.padded_width}"
-    shape = f"({batch}, {spec.height}, {spec.width}, 3)"
+    height, width = ("H", "W") if spec.dynamic_size else (spec.height, spec.width)
+    shape = f"({batch}, {height}, {width}, 3)"
     if spec.layout == "NCHW":
-        shape = f"({batch}, 3, {spec.height}, {spec.width})"
+        shape = f"({batch}, 3, {height}, {width})"
     padding = f", padded to {padded} inside" if padded != f"{spec.height}x{spec.width}" else ""
+    if spec.dynamic_size:
+        padding = f", multiples of 32, verified at {padded}"
     saving = 1 - result.gmacs / result.gmacs_base
     rounding = ", float16 rounding emulated" if check.rounding_emulated else ""
     outputs = ", ".join(f"{o.name} {o.dtype} {o.height}x{o.width}" for o in manifest.outputs)

@@ -42,8 +42,11 @@ class InputSpec(_Record):
     layout: Literal["NHWC", "NCHW"]
     dtype: Literal["uint8", "float32"]
     batch: int | None = Field(default=None, ge=1)  # None: dynamic
-    height: int = Field(ge=1)  # valid size, in pixels
+    height: int = Field(
+        ge=1
+    )  # valid size, in pixels; of a dynamic size, the one it was verified at
     width: int = Field(ge=1)
+    dynamic_size: bool = False  # any multiple of 32 within the plan's bounds; nothing is padded
     colour: Literal["RGB"] = "RGB"
     mean: tuple[float, float, float]  # on the 0..255 scale
     std: tuple[float, float, float]
@@ -88,6 +91,36 @@ class Verification(_Record):
     tolerance_rule: str
 
 
+class Kernel(_Record):
+    """One call site of a built engine, in the builder's words."""
+
+    name: str  # without the numbers that change from build to build
+    kind: str  # attention, matmul, convolution, pooling, normalisation, pointwise, padding, copy
+    types: tuple[str, ...]  # of its outputs: Half, Float, Int32, UInt8 ...
+    nodes: tuple[str, ...]  # ONNX nodes it computes
+    traffic_bytes: int | None  # of what it reads and writes, weights included; None: dynamic
+
+
+class Proof(_Record):
+    """What the builder says it built; None is what it does not say."""
+
+    source: Literal["builder log", "engine inspector"]
+    attention_blocks: tuple[str, ...]  # every one of the model
+    attention_unfused: tuple[str, ...] | None  # those without a fused kernel
+    kernels: tuple[Kernel, ...]
+    scratch_bytes: int | None
+    activation_bytes: int | None
+    weights_bytes: int | None
+
+
+class Bounds(_Record):
+    """An optimisation profile's input sizes, each (batch, height, width)."""
+
+    least: tuple[int, int, int]
+    best: tuple[int, int, int]
+    most: tuple[int, int, int]
+
+
 class EngineRecord(_Record):
     """How a plan was built."""
 
@@ -99,6 +132,8 @@ class EngineRecord(_Record):
     warnings: tuple[str, ...]
     plan_sha256: str = _SHA256
     plan_bytes: int
+    bounds: Bounds | None = None  # of a dynamic batch or size
+    proof: Proof | None = None
 
 
 class Manifest(_Record):

@@ -130,19 +130,29 @@ def require_gpu(what: str) -> None:
 
 
 def make_logger() -> Any:
-    """A logger that keeps errors and warnings; its base class exists only with a backend."""
+    """A logger that keeps errors, warnings and what proves a build.
+
+    Its base class exists only with a backend. ``facts`` are the INFO lines on memory; ``layers`` is
+    TensorRT-RTX's one verbose message with every kernel, which DETAILED profiling verbosity makes.
+    """
 
     class Collector(trt.ILogger):
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
             self.warnings: list[str] = []
+            self.facts: list[str] = []
+            self.layers: str | None = None
 
         def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
             if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
                 self.errors.append(msg)
             elif severity == trt.ILogger.WARNING and msg not in self.warnings:
                 self.warnings.append(msg)
+            elif severity == trt.ILogger.INFO and "Memory" in msg:
+                self.facts.append(msg)
+            elif severity == trt.ILogger.VERBOSE and msg.startswith("Layers:\nName:"):
+                self.layers = msg
             _log.debug("%s", msg)
 
     return Collector()

@@ -22,11 +22,15 @@ from edaformer.engines import backend
 from edaformer.engines.backend import Backend, trt
 from edaformer.engines.onnx_file import read_onnx_manifest
 from edaformer.engines.plan import sidecar_path, write_plan
-from edaformer.errors import BuildError, InputError
+from edaformer.engines.proof import failures, prove_from_inspector, prove_from_log, summarise
+from edaformer.errors import BuildError, GateError, InputError
 from edaformer.files import check_writable, sha256, write_whole
-from edaformer.manifest import EngineRecord, Manifest, Written, network_name
+from edaformer.manifest import Bounds, EngineRecord, Manifest, Proof, Written, network_name
+from edaformer.preprocess import ALIGN, MAX_SIDE, format_size
+from edaformer.variants import get_variant
 
 _log = logging.getLogger(__name__)
+Size = tuple[int, int]  # (H, W)
 _ON_DEVICE = "build on the device with --backend tensorrt"
 
 
@@ -39,6 +43,8 @@ class BuildOptions:
     workspace: float | None = None  # GiB of scratch memory; None: the builder's default
     timing_cache: Path | None = None  # read where it exists, written afterwards; TensorRT only
     batches: tuple[int, int, int] | None = None  # least, best, most of a dynamic batch
+    sizes: tuple[Size, Size, Size] | None = None  # of a dynamic size, each (H, W)
+    allow_unfused: bool = False  # write the plan even where attention or FP16 did not come out
 
     @property
     def workspace_bytes(self) -> int | None:
@@ -46,8 +52,20 @@ class BuildOptions:
         return None if self.workspace is None else int(self.workspace * 2**30)
 
 
+@dataclass(frozen=True)
 class BuildResult(Written):
     """The plan that was written; the seconds are the builder's."""
+
+    @property
+    def record(self) -> EngineRecord:
+        """How it was built."""
+        assert self.manifest.engine is not None
+        return self.manifest.engine
+
+    def to_json(self) -> dict[str, Any]:
+        """Path, hash, seconds, manifest and the figures of the proof."""
+        variant = get_variant(self.manifest.variant)
+        return super().to_json() | summarise(self.record.proof, variant)
 
 
 def build_engine(
@@ -70,6 +88,7 @@ def build_engine(
     Raises:
         InputError: if the file, an option or the output does not fit.
         BuildError: if TensorRT refuses the network or cannot build it.
+        GateError: if attention is not fused, or FP16 was asked for and FP32 came out.
         MissingError: if the backend is not here.
     """
     options = options or BuildOptions()
@@ -93,6 +112,8 @@ def build_engine(
     if plan is None:
         raise BuildError(f"{chosen.flavour} could not build {onnx}: {backend.last_errors(logger)}")
     data = bytes(plan)
+    proof = _prove(data, logger, chosen, manifest)
+    _gate(proof, manifest, options)
     record = EngineRecord(
         flavour=chosen.flavour,
         version=chosen.version,
@@ -102,12 +123,40 @@ def build_engine(
         warnings=tuple(logger.warnings),
         plan_sha256=hashlib.sha256(data).hexdigest(),
         plan_bytes=len(data),
+        bounds=_bounds(options, manifest),
+        proof=proof,
     )
     manifest = manifest.model_copy(update={"engine": record})
     write_plan(path, data, manifest)
     if options.timing_cache is not None:
         write_whole(options.timing_cache, bytes(config.get_timing_cache().serialize()))
     return BuildResult(path, record.plan_sha256, seconds, manifest)
+
+
+def _prove(plan: bytes, logger: Any, chosen: Backend, manifest: Manifest) -> Proof | None:
+    """From the builder's log where it tells, else from the inspector; None where neither does."""
+    if logger.layers is not None:
+        return prove_from_log(logger.layers, logger.facts, manifest)
+    if not chosen.times_kernels:
+        logger.warnings.append("the builder logged no layer table: the engine is not proven")
+        return None
+    engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
+    if engine is None:
+        raise BuildError(
+            f"{chosen.flavour} cannot load the plan it built: {backend.last_errors(logger)}"
+        )
+    inspector = engine.create_engine_inspector()
+    text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    return prove_from_inspector(text, logger.facts, manifest)
+
+
+def _gate(proof: Proof | None, manifest: Manifest, options: BuildOptions) -> None:
+    problems = failures(proof, manifest) if proof is not None else []
+    if problems and not options.allow_unfused:
+        raise GateError(
+            f"{'; '.join(problems)}; nothing was written. Export with the default rewrites and "
+            "--align 32, or keep this engine with --allow-unfused"
+        )
 
 
 def parse_compute_capabilities(text: str) -> tuple[str, ...]:
@@ -148,6 +197,7 @@ def _check_options(options: BuildOptions, chosen: Backend, manifest: Manifest) -
                 f"{', '.join(chosen.compute_capabilities)}); {_ON_DEVICE}"
             )
     _check_batches(options, manifest)
+    _check_sizes(options, manifest)
 
 
 def _check_batches(options: BuildOptions, manifest: Manifest) -> None:
@@ -166,6 +216,43 @@ def _check_batches(options: BuildOptions, manifest: Manifest) -> None:
         least, best, most = options.batches
         if not 1 <= least <= best <= most:
             raise InputError(f"expected 1 <= min <= opt <= max batch, got {least}, {best}, {most}")
+
+
+def _check_sizes(options: BuildOptions, manifest: Manifest) -> None:
+    dynamic = manifest.input.dynamic_size
+    if dynamic and options.sizes is None:
+        best = format_size(manifest.size)
+        raise InputError(
+            "the model has a dynamic size and needs its bounds; add for example: "
+            f"--min-size 256x256 --opt-size {best} --max-size 1024x2048"
+        )
+    if not dynamic and options.sizes is not None:
+        raise InputError(
+            f"the model has a fixed size of {format_size(manifest.size)}; leave out "
+            "--min-size, --opt-size and --max-size, or export with --size dynamic"
+        )
+    if options.sizes is None:
+        return
+    shown = ", ".join(map(format_size, options.sizes))
+    if any(side % ALIGN or side > MAX_SIDE for size in options.sizes for side in size):
+        raise InputError(
+            f"a dynamic size takes multiples of {ALIGN} up to {MAX_SIDE}, got {shown}; round them"
+        )
+    least, best_size, most = options.sizes
+    if not all(a <= b <= c for a, b, c in zip(least, best_size, most, strict=True)):
+        raise InputError(f"expected min <= opt <= max size in height and width, got {shown}")
+    manifest.isr_value.check_fits(*least)
+
+
+def _bounds(options: BuildOptions, manifest: Manifest) -> Bounds | None:
+    """The input's bounds, or None where nothing is dynamic."""
+    if options.batches is None and options.sizes is None:
+        return None
+    fixed = manifest.input.batch or 1
+    batches = options.batches or (fixed, fixed, fixed)
+    sizes = options.sizes or (manifest.size, manifest.size, manifest.size)
+    least, best, most = ((b, *size) for b, size in zip(batches, sizes, strict=True))
+    return Bounds(least=least, best=best, most=most)
 
 
 def _parse(onnx: Path, logger: Any) -> tuple[trt.Builder, trt.INetworkDefinition]:
@@ -204,9 +291,9 @@ def _configure(
         _set_targets(config, options.compute_capabilities)
     if options.timing_cache is not None:
         _set_timing_cache(config, options.timing_cache)
-    if options.batches is not None:
-        _add_profile(builder, config, manifest, options.batches)
-        flags.append("BATCH_{}_{}_{}".format(*options.batches))
+    bounds = _bounds(options, manifest)
+    if bounds is not None:
+        _add_profile(builder, config, manifest, bounds)
     return config, tuple(flags)
 
 
@@ -232,18 +319,17 @@ def _set_timing_cache(config: trt.IBuilderConfig, path: Path) -> None:
 
 
 def _add_profile(
-    builder: trt.Builder,
-    config: trt.IBuilderConfig,
-    manifest: Manifest,
-    batches: tuple[int, int, int],
+    builder: trt.Builder, config: trt.IBuilderConfig, manifest: Manifest, bounds: Bounds
 ) -> None:
     profile = builder.create_optimization_profile()
-    spec = manifest.input
-    image = (spec.height, spec.width, 3) if spec.layout == "NHWC" else (3, spec.height, spec.width)
-    least, best, most = ((batch, *image) for batch in batches)
-    profile.set_shape(spec.name, least, best, most)  # type: ignore[arg-type]
+    nhwc = manifest.input.layout == "NHWC"
+    shapes = [
+        (batch, height, width, 3) if nhwc else (batch, 3, height, width)
+        for batch, height, width in (bounds.least, bounds.best, bounds.most)
+    ]
+    profile.set_shape(manifest.input.name, *shapes)  # type: ignore[arg-type]
     if config.add_optimization_profile(profile) < 0:
-        raise BuildError(f"TensorRT refuses batches of {least[0]} to {most[0]} for this network")
+        raise BuildError(f"TensorRT refuses inputs of {shapes[0]} to {shapes[2]} for this network")
 
 
 @contextmanager

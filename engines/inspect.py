@@ -10,10 +10,11 @@ from edaformer import cost
 from edaformer.cost import Cost
 from edaformer.engines.onnx_file import read_onnx_manifest
 from edaformer.engines.plan import is_plan, read_plan
+from edaformer.engines.proof import bytes_say, facts_of, summarise
 from edaformer.errors import InputError
 from edaformer.files import sha256
 from edaformer.isr import BASE, ISR
-from edaformer.manifest import Manifest
+from edaformer.manifest import Bounds, Manifest
 from edaformer.preprocess import format_size
 from edaformer.variants import VARIANTS, Variant, get_variant
 
@@ -96,6 +97,36 @@ def describe(
     )
 
 
+def side_by_side(
+    first: Description, second: Description
+) -> list[tuple[str, object | None, object | None]]:
+    """What people want to compare: name, first value, second value; None where one has none."""
+    cells = [dict([*d.facts, *_cost_facts(d)]) for d in (first, second)]
+    return [(name, cells[0].get(name), cells[1].get(name)) for name in cells[0] | cells[1]]
+
+
+def differences(first: Description, second: Description) -> list[dict[str, Any]]:
+    """Every figure of the JSON forms that differs, by its dotted name."""
+    sides = [_flat(d.to_json()) for d in (first, second)]
+    rows = ((name, *(side.get(name) for side in sides)) for name in sides[0] | sides[1])
+    return [{"what": name, "first": a, "second": b} for name, a, b in rows if a != b]
+
+
+def _cost_facts(description: Description) -> list[tuple[str, object]]:
+    return [("GMACs", f"{description.cost.gmacs:.3f}"), ("saving", f"{description.saving:.1%}")]
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts to dotted names; the layer table stays out, its figures are in."""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif name != "kernels" or not isinstance(value, list):
+            flat[prefix + name] = value
+    return flat
+
+
 def _describe_variant(
     variant: Variant, isr: ISR | None, size: tuple[int, int] | None, num_classes: int | None
 ) -> Description:
@@ -145,17 +176,28 @@ def _describe_plan(path: Path) -> Description:
         ("plan", f"{plan.flavour} {plan.version}, {plan.size / 1e6:.1f} MB"),
         *_manifest_facts(manifest),
         ("built with", ", ".join(record.flags) if record else None),
+        ("takes", _bounds(record.bounds) if record and record.bounds else None),
         ("ONNX SHA-256", manifest.onnx_sha256),
         ("SHA-256", plan.sha256),
         ("sidecar", "matches the plan" if plan.has_sidecar else missing),
+        *facts_of(record.proof if record else None),
     ]
     extra = {
+        **summarise(record.proof if record else None, get_variant(manifest.variant)),
+        "plan_bytes": bytes_say(path.read_bytes()) if plan.flavour == "tensorrt-rtx" else None,
+        "bounds": record.bounds.model_dump() if record and record.bounds else None,
         "flavour": plan.flavour,
         "version": plan.version,
         "sha256": plan.sha256,
         "sidecar": plan.has_sidecar,
     }
     return _of_manifest("plan", manifest, facts, extra)
+
+
+def _bounds(bounds: Bounds) -> str:
+    """``1 x 256x256 to 4 x 1024x2048, best at 1 x 512x512``."""
+    texts = [f"{b} x {h}x{w}" for b, h, w in (bounds.least, bounds.most, bounds.best)]
+    return f"{texts[0]} to {texts[1]}, best at {texts[2]}"
 
 
 def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
@@ -166,9 +208,11 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
         ("model", f"EDAFormer-{manifest.variant}, {manifest.num_classes} classes"),
         ("ISR", manifest.isr),
         ("precision", manifest.precision),
-        ("input", f"{spec.name} {spec.dtype} {spec.layout} {format_size(manifest.size)}, "
+        ("input", f"{spec.name} {spec.dtype} {spec.layout} "
+          f"{'multiples of 32' if spec.dynamic_size else format_size(manifest.size)}, "
           f"batch {batch}"),
-        ("runs at", f"{spec.padded_height}x{spec.padded_width} (align {spec.align or 'none'})"),
+        ("runs at", None if spec.dynamic_size else
+         f"{spec.padded_height}x{spec.padded_width} (align {spec.align or 'none'})"),
         ("outputs", outputs),
         ("classes", ", ".join(manifest.classes) if manifest.classes else None),
         ("rewrites", ", ".join(manifest.rewrites) if manifest.rewrites else None),

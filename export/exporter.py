@@ -22,7 +22,7 @@ from edaformer.errors import InputError
 from edaformer.export.fp16 import Kept, convert_to_fp16
 from edaformer.export.graph import trace
 from edaformer.export.ranges import measure_ranges
-from edaformer.export.rewrites import apply_rewrites
+from edaformer.export.rewrites import DEFAULT, apply_rewrites, choose
 from edaformer.export.verify import Images, natural_noise, run_shipped, verify
 from edaformer.export.wrapper import Deployment, Geometry
 from edaformer.files import check_writable, sha256, write_whole
@@ -56,6 +56,7 @@ class ExportOptions:
 
     isr: ISR = BASE
     size: tuple[int, int] = DEFAULT_SIZE  # (H, W), valid pixels
+    dynamic_size: bool = False  # any multiple of 32; ``size`` is then what is traced and verified
     precision: Literal["fp16", "fp32"] = "fp16"
     outputs: tuple[Output, ...] = ("labels",)
     input: Literal["image", "tensor"] = "image"
@@ -63,6 +64,7 @@ class ExportOptions:
     opset: int = 18
     align: int | None = ALIGN  # None: the size as it is; tensor input is never padded
     tolerance: float | None = None  # on the largest logit error; None: the precision's rule
+    rewrites: tuple[str, ...] = DEFAULT  # names out of edaformer.export.rewrites.REWRITES
 
     def __post_init__(self) -> None:
         height, width = self.size
@@ -87,16 +89,32 @@ class ExportOptions:
             raise InputError(
                 "--align has no effect on tensor input, which is never padded; leave it out"
             )
+        choose(",".join(self.rewrites) or "none")
+        if self.dynamic_size:
+            self._check_dynamic_size()
         self.isr.check_fits(*self.geometry.padded)
+
+    def _check_dynamic_size(self) -> None:
+        if any(side % ALIGN for side in self.size):
+            raise InputError(
+                f"a dynamic size is verified at a multiple of {ALIGN}, got {format_size(self.size)}"
+            )
+        if self.align not in {None, ALIGN}:
+            raise InputError(
+                f"--align has no effect on a dynamic size, which is a multiple of {ALIGN}; "
+                "leave it out"
+            )
 
     @property
     def geometry(self) -> Geometry:
         """Valid and padded size."""
+        if self.dynamic_size:
+            return Geometry(self.size, self.size, dynamic=True)
         return Geometry.of(self.size, self.align if self.input == "image" else None)
 
     def default_name(self, variant: str) -> str:
         """``edaformer_t_16-8-4-1_512x512_fp16.onnx``."""
-        size = format_size(self.size)
+        size = "dynamic" if self.dynamic_size else format_size(self.size)
         return f"edaformer_{variant.lower()}_{self.isr.slug}_{size}_{self.precision}.onnx"
 
 
@@ -140,20 +158,21 @@ def export_model(
     check_writable(path, checkpoint.path)
     _check_classes(checkpoint)
     images = _input_images(images, options)
-    model = checkpoint.model(options.isr)
+    reference = deployment(checkpoint.model(options.isr), options)
     on_step("tracing the graph")
-    rewritten, rewrites = apply_rewrites(model)
-    graph = _trace(_deployment(rewritten, options), options)
-    _select_outputs(graph, options.outputs)
+    rewritten, rewrites = apply_rewrites(reference, options.rewrites)
+    graph = trace_deployment(rewritten, options)
+    select_outputs(graph, options.outputs)
     kept: tuple[Kept, ...] = ()
     if options.precision == "fp16":
         on_step("measuring ranges and typing FP16")
         ranges = measure_ranges(graph, images.batches(options.batch), name=options.input)
         kept = convert_to_fp16(graph, ranges)
-    _drop_unused(graph)
+    drop_unused(graph)
     on_step(f"verifying against PyTorch float32 on {images.source}")
-    reference = _deployment(model, options)
     verification = verify(graph, reference, images, tolerance=options.tolerance)
+    if options.dynamic_size:
+        _verify_another_size(graph, reference, options)
     manifest = _manifest(checkpoint, options, rewrites, _kept_modules(kept), verification)
     proto = _finish(graph, manifest)
     data = proto.SerializeToString(deterministic=True)
@@ -170,6 +189,18 @@ def export_model(
         gmacs=cost.count(checkpoint.variant, checkpoint.num_classes, size, options.isr).gmacs,
         gmacs_base=cost.count(checkpoint.variant, checkpoint.num_classes, size).gmacs,
     )
+
+
+def _verify_another_size(graph: ir.Model, reference: Deployment, options: ExportOptions) -> None:
+    """A dynamic size must hold where it was not traced: one step taller, two steps wider."""
+    height, width = options.size
+    size = (height + ALIGN, width + 2 * ALIGN)
+    other = Images(natural_noise(1, size), f"noise of {format_size(size)}")
+    if options.input == "tensor":
+        other = Images(normalise(other.array.astype(np.uint8)), other.source)
+    if options.batch is not None:
+        other = Images(np.repeat(other.array, options.batch, axis=0), other.source)
+    verify(graph, reference, other, tolerance=options.tolerance)
 
 
 def _check_classes(checkpoint: Checkpoint) -> None:
@@ -189,16 +220,19 @@ def _input_images(images: Images | None, options: ExportOptions) -> Images:
     return Images(normalise(images.array.astype(np.uint8)), images.source)
 
 
-def _deployment(model: torch.nn.Module, options: ExportOptions) -> Deployment:
+def deployment(model: torch.nn.Module, options: ExportOptions) -> Deployment:
+    """The model with the input and outputs that ``options`` ask for, unrewritten."""
     return Deployment(
         model,  # type: ignore[arg-type]
         options.geometry,
         image_input=options.input == "image",
         outputs=("labels", "logits"),
+        shipped=options.outputs,
     ).eval()
 
 
-def _trace(module: Deployment, options: ExportOptions) -> ir.Model:
+def trace_deployment(module: Deployment, options: ExportOptions) -> ir.Model:
+    """Its float32 graph, with labels and logits as outputs."""
     height, width = options.size
     batch = options.batch or 2  # a dynamic batch is traced with two, since one would be specialised
     if options.input == "image":
@@ -208,15 +242,15 @@ def _trace(module: Deployment, options: ExportOptions) -> ir.Model:
     return trace(module, example, opset=options.opset, dynamic_batch=options.batch is None)
 
 
-def _select_outputs(graph: ir.Model, outputs: tuple[str, ...]) -> None:
+def select_outputs(graph: ir.Model, outputs: tuple[str, ...]) -> None:
     """Keep the outputs asked for, in their order, and what leads to them."""
     named = {value.name: value for value in graph.graph.outputs}
     graph.graph.outputs.clear()
     graph.graph.outputs.extend(named[name] for name in outputs)
-    _drop_unused(graph)
+    drop_unused(graph)
 
 
-def _drop_unused(graph: ir.Model) -> None:
+def drop_unused(graph: ir.Model) -> None:
     """Remove nodes and weights that nothing reads."""
     onnx_ir.passes.common.RemoveUnusedNodesPass()(graph)
 
@@ -277,9 +311,10 @@ def _manifest(
             batch=options.batch,
             height=height,
             width=width,
+            dynamic_size=options.dynamic_size,
             mean=MEAN,
             std=STD,
-            align=options.align if is_image else None,
+            align=options.align if is_image and not options.dynamic_size else None,
             padded_height=rows,
             padded_width=columns,
         ),

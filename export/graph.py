@@ -15,11 +15,13 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import onnx_ir as ir
 import torch
 
 from edaformer.export.wrapper import Deployment
+from edaformer.preprocess import ALIGN, MAX_SIDE
 
 IR_VERSION = 10  # ONNX Runtime 1.18 and TensorRT 10.3 read up to this one
 _MODEL_PREFIX = re.compile(r"^model\.")
@@ -31,13 +33,13 @@ def trace(
     """Trace ``module`` on ``example``, in float32.
 
     Args:
-        module: in evaluation mode.
+        module: in evaluation mode; its geometry says whether the size is left free, in steps of 32.
         example: the input; a dynamic batch needs at least two images in it.
         opset: ONNX operator set.
         dynamic_batch: leave the batch size free.
     """
     name = "image" if module.normalise is not None else "tensor"
-    shapes = ({0: torch.export.Dim("batch", min=1)},) if dynamic_batch else None
+    shapes = _dynamic_dimensions(module, dynamic_batch=dynamic_batch)
     with _quiet():
         program = torch.onnx.export(
             module.eval(),
@@ -46,7 +48,7 @@ def trace(
             opset_version=opset,
             input_names=[name],
             output_names=list(module.outputs),
-            dynamic_shapes=shapes,
+            dynamic_shapes=(shapes,) if shapes else None,
             verbose=False,
         )
     assert program is not None
@@ -55,6 +57,18 @@ def trace(
     _drop_metadata(model)
     model.ir_version = IR_VERSION
     return model
+
+
+def _dynamic_dimensions(module: Deployment, *, dynamic_batch: bool) -> dict[int, Any]:
+    """Input dimension -> what torch.export may assume of it."""
+    dimensions: dict[int, Any] = {}
+    if dynamic_batch:
+        dimensions[0] = torch.export.Dim("batch", min=1)
+    if module.geometry.dynamic:
+        rows, columns = (1, 2) if module.normalise is not None else (2, 3)
+        dimensions[rows] = ALIGN * torch.export.Dim("height_32", min=1, max=MAX_SIDE // ALIGN)
+        dimensions[columns] = ALIGN * torch.export.Dim("width_32", min=1, max=MAX_SIDE // ALIGN)
+    return dimensions
 
 
 def scope(node: ir.Node) -> str:

@@ -87,7 +87,10 @@ def verify(
         made = session.run({session.input_name: batch})
         if not np.isfinite(made["logits"]).all():
             raise _overflow(probe, batch, session.input_name)
-        figures.add(logits, labels, made, reference.geometry.padded)
+        made["logits"] = made["logits"][:, : logits.shape[1]]  # without pad-classes' copies
+        geometry = reference.geometry
+        padded = (labels.shape[1], labels.shape[2]) if geometry.dynamic else geometry.padded
+        figures.add(logits, labels, made, padded)
     rule = "--tolerance"
     if tolerance is None:
         tolerance, rule = figures.default_tolerance(half=half)

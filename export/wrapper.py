@@ -21,10 +21,14 @@ from edaformer.preprocess import MEAN, STD, aligned
 
 @dataclass(frozen=True)
 class Geometry:
-    """The input's valid size and the size the network runs at, both (H, W)."""
+    """The input's valid size and the size the network runs at, both (H, W).
+
+    A dynamic size is only an example: any multiple of the alignment, and nothing is padded.
+    """
 
     size: tuple[int, int]
     padded: tuple[int, int]
+    dynamic: bool = False
 
     @classmethod
     def of(cls, size: tuple[int, int], align: int | None) -> Geometry:
@@ -56,35 +60,50 @@ class Labels(nn.Module):
         super().__init__()
         self.geometry = geometry
 
-    def forward(self, logits: Tensor) -> Tensor:
-        """(N, classes, H / 8, W / 8) -> uint8 (N, H, W)."""
-        height, width = self.geometry.size
-        winner = upsample(logits, self.geometry.padded).argmax(dim=1)
-        # TensorRT converts uint8 from floats only, and cannot slice it: crop first, by way of float
-        return winner.to(logits.dtype)[:, :height, :width].to(torch.uint8)
+    def forward(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """(N, classes, H / 8, W / 8) and the padded ``size`` -> uint8 (N, H, W)."""
+        winner = self.winners(logits, size)
+        if self.geometry.size != self.geometry.padded:
+            height, width = self.geometry.size
+            winner = winner[:, :height, :width]
+        # TensorRT converts uint8 from floats only and cannot slice it: crop first, by way of float
+        return winner.to(torch.uint8)
+
+    def winners(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """(N, classes, h, w) -> the winning classes (N, H, W), as floats."""
+        return upsample(logits, size).argmax(dim=1).to(logits.dtype)
 
 
 class Deployment(nn.Module):
     """The model with its input and outputs as an application sees them."""
 
     def __init__(
-        self, model: EDAFormer, geometry: Geometry, *, image_input: bool, outputs: tuple[str, ...]
+        self,
+        model: EDAFormer,
+        geometry: Geometry,
+        *,
+        image_input: bool,
+        outputs: tuple[str, ...],
+        shipped: tuple[str, ...] | None = None,
     ) -> None:
+        """``shipped`` are those of ``outputs`` that will leave the exported graph; None: all."""
         super().__init__()
         self.normalise = Normalise() if image_input else None
         self.model = model
         self.labels = Labels(geometry)
         self.geometry = geometry
         self.outputs = outputs
+        self.shipped = shipped or outputs
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The outputs asked for, in their order."""
+        """The outputs, in their order."""
         if self.normalise is not None:
             image = self.pad(self.normalise(image))
         logits = self.model(image)
-        made = {"labels": self.labels(logits) if "labels" in self.outputs else None}
-        made["logits"] = logits
-        return tuple(output for name in self.outputs if (output := made[name]) is not None)
+        made: dict[str, Tensor] = {"logits": logits}
+        if "labels" in self.outputs:
+            made["labels"] = self.labels(logits, (image.shape[2], image.shape[3]))
+        return tuple(made[name] for name in self.outputs)
 
     def pad(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) -> padded right and bottom with zeros."""

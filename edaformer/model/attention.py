@@ -9,18 +9,17 @@ Letters: B batch, C channels, h heads, d = C / h, H x W the map, N = H W queries
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-class SharedKeyValueAttention(nn.Module):
-    """softmax(q k^T / sqrt(d)) v with k = v; a module of its own so that exports can replace it."""
+class DotProductAttention(nn.Module):
+    """softmax(q k^T / sqrt(d)) v; a module of its own so that exports can replace it."""
 
-    def forward(self, q: Tensor, kv: Tensor) -> Tensor:
-        """(B, h, N, d), (B, h, M, d) -> (B, h, N, d)."""
-        scores = q @ kv.transpose(-2, -1) * q.shape[-1] ** -0.5  # (B, h, N, M)
-        return scores.softmax(dim=-1) @ kv
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(B, h, N, d), (B, h, M, d), (B, h, M, d) -> (B, h, N, d)."""
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # (B, h, N, M)
+        return scores.softmax(dim=-1) @ v
 
 
 class EmbeddingFreeAttention(nn.Module):
@@ -34,7 +33,7 @@ class EmbeddingFreeAttention(nn.Module):
         self.heads = heads
         self.ratio = ratio
         self.kv = nn.Conv2d(channels, channels, kernel_size=1)
-        self.attend: nn.Module = SharedKeyValueAttention()
+        self.attend: nn.Module = DotProductAttention()
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -45,8 +44,8 @@ class EmbeddingFreeAttention(nn.Module):
             size: (H, W) with H W = N.
         """
         kv = self.split_heads(self.reduce(to_map(x, size)))  # (B, h, M, d)
-        out = self.attend(self.split_heads(x), kv)  # (B, h, N, d)
-        return self.join_heads(out)
+        out = self.attend(self.split_heads(x), kv, kv)  # (B, h, N, d)
+        return self.proj(self.join_heads(out))
 
     def reduce(self, feature: Tensor) -> Tensor:
         """Keys and values: (B, C, H, W) pooled and projected to (B, M, C)."""
@@ -60,8 +59,8 @@ class EmbeddingFreeAttention(nn.Module):
         return tokens.reshape(batch, count, self.heads, channels // self.heads).transpose(1, 2)
 
     def join_heads(self, tokens: Tensor) -> Tensor:
-        """(B, h, N, d) -> (B, N, C), then the output projection."""
-        return self.proj(tokens.transpose(1, 2).flatten(2))
+        """(B, h, N, d) -> (B, N, C)."""
+        return tokens.transpose(1, 2).flatten(2)
 
 
 class DecoderAttention(EmbeddingFreeAttention):
@@ -113,10 +112,10 @@ class Block(nn.Module):
 
 
 def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, N, C) -> (B, C, H, W)."""
-    return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *size)
+    """(B, N, C) -> (B, C, H, W), as a view: channels stay the fastest axis (NHWC in memory)."""
+    return tokens.reshape(tokens.shape[0], *size, tokens.shape[2]).permute(0, 3, 1, 2)
 
 
 def to_tokens(feature: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, N, C)."""
-    return torch.flatten(feature, 2).transpose(1, 2)
+    """(B, C, H, W) -> (B, N, C), a view where the map is NHWC in memory."""
+    return feature.permute(0, 2, 3, 1).flatten(1, 2)

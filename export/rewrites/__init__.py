@@ -1,26 +1,78 @@
 """Exact rewrites: they change how the network is computed, never what it computes.
 
 One idea a file; each says why it is exact and is tested alone and on the whole model. They act on
-a copy of the PyTorch model, where the algebra is visible and float64 can prove it. What is not
-exact (FP16, ISR) is never called a rewrite.
+a copy of the PyTorch deployment, where the algebra is visible and float64 can prove it. What is not
+exact (FP16, ISR) is never called a rewrite. What each does to real engines is measured by
+benchmarks/rewrites.py, and docs/rewrites.md shows it.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from edaformer.errors import InputError
 from edaformer.export.rewrites.fold_batchnorm import fold_batchnorm
+from edaformer.export.rewrites.fuse_argmax import fuse_argmax
+from edaformer.export.rewrites.fuse_per_branch import fuse_per_branch
+from edaformer.export.rewrites.group_queries import group_queries
+from edaformer.export.rewrites.map_mlp import map_mlp
+from edaformer.export.rewrites.pad_classes import pad_classes
+from edaformer.export.rewrites.pad_hidden import pad_hidden
+from edaformer.export.rewrites.pad_image import pad_image
+from edaformer.export.rewrites.project_values import project_values
 from edaformer.export.rewrites.scale_query import scale_query
-from edaformer.model import EDAFormer
+from edaformer.export.wrapper import Deployment
 
-REWRITES: dict[str, Callable[[EDAFormer], int]] = {
-    "scale-query": scale_query,
-    "fold-batchnorm": fold_batchnorm,
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One rewrite: changes a deployment in place and returns in how many places."""
+
+    apply: Callable[[Deployment], int]
+    default: bool = True
+
+
+REWRITES: dict[str, Rewrite] = {  # in this order
+    "fold-batchnorm": Rewrite(fold_batchnorm),
+    "fuse-per-branch": Rewrite(fuse_per_branch),
+    "scale-query": Rewrite(scale_query),
+    "project-values": Rewrite(project_values),
+    "group-queries": Rewrite(group_queries),
+    "pad-hidden": Rewrite(pad_hidden),
+    "map-mlp": Rewrite(map_mlp),
+    "pad-image": Rewrite(pad_image),
+    "pad-classes": Rewrite(pad_classes, default=False),  # no kernel fewer, 1 % more traffic
+    "fuse-argmax": Rewrite(fuse_argmax),
 }
+DEFAULT = tuple(name for name, rewrite in REWRITES.items() if rewrite.default)
 
 
-def apply_rewrites(model: EDAFormer) -> tuple[EDAFormer, tuple[str, ...]]:
-    """A rewritten copy of ``model`` and the names of the rewrites that found something to do."""
-    model = copy.deepcopy(model)
-    return model, tuple(name for name, rewrite in REWRITES.items() if rewrite(model))
+def choose(text: str = "default", without: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Read ``default``, ``all``, ``none`` or a list of names, less those in ``without``.
+
+    Raises:
+        InputError: for an unknown name, or one to leave out that is not in.
+    """
+    groups = {"default": DEFAULT, "all": tuple(REWRITES), "none": ()}
+    names = groups.get(text, tuple(part.strip() for part in text.split(",")))
+    for name in (*names, *without):
+        if name not in REWRITES:
+            raise InputError(
+                f"expected rewrites out of {', '.join(REWRITES)}, or default, all or none, "
+                f"got '{name}'"
+            )
+    for name in without:
+        if name not in names:
+            raise InputError(f"--no-rewrite {name} has no effect: it is off already; leave it out")
+    return tuple(name for name in REWRITES if name in names and name not in without)
+
+
+def apply_rewrites(
+    deployment: Deployment, names: tuple[str, ...] = DEFAULT
+) -> tuple[Deployment, tuple[str, ...]]:
+    """A rewritten copy of ``deployment``, and those of ``names`` that found something to do."""
+    rewritten = copy.deepcopy(deployment)
+    applied = [name for name in REWRITES if name in names and REWRITES[name].apply(rewritten)]
+    return rewritten, tuple(applied)

@@ -10,14 +10,14 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from edaformer.model import EDAFormer
+from edaformer.export.wrapper import Deployment
 from edaformer.model.decoder import Fuse
 
 
-def fold_batchnorm(model: EDAFormer) -> int:
+def fold_batchnorm(deployment: Deployment) -> int:
     """Fold the decoder's BatchNorm in place; returns how many were folded."""
     count = 0
-    for module in model.modules():
+    for module in deployment.modules():
         if isinstance(module, Fuse) and isinstance(module.norm, nn.BatchNorm2d):
             module.conv = fuse_conv_bn_eval(module.conv, module.norm)
             module.norm = nn.Identity()

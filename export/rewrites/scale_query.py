@@ -9,26 +9,20 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from edaformer.model import EDAFormer
-from edaformer.model.attention import EmbeddingFreeAttention, SharedKeyValueAttention
+from edaformer.export.rewrites.replace import replace
+from edaformer.export.wrapper import Deployment
+from edaformer.model.attention import DotProductAttention
 
 
 class ScaledQueryAttention(nn.Module):
-    """softmax((q / sqrt(d)) k^T) v with k = v."""
+    """softmax((q / sqrt(d)) k^T) v."""
 
-    def forward(self, q: Tensor, kv: Tensor) -> Tensor:
-        """(B, h, N, d), (B, h, M, d) -> (B, h, N, d)."""
-        scores = (q * q.shape[-1] ** -0.5) @ kv.transpose(-2, -1)  # (B, h, N, M)
-        return scores.softmax(dim=-1) @ kv
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(B, h, N, d), (B, h, M, d), (B, h, M, d) -> (B, h, N, d)."""
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, h, N, M)
+        return scores.softmax(dim=-1) @ v
 
 
-def scale_query(model: EDAFormer) -> int:
+def scale_query(deployment: Deployment) -> int:
     """Rewrite every attention in place; returns how many."""
-    count = 0
-    for module in model.modules():
-        if isinstance(module, EmbeddingFreeAttention) and isinstance(
-            module.attend, SharedKeyValueAttention
-        ):
-            module.attend = ScaledQueryAttention()
-            count += 1
-    return count
+    return replace(deployment, DotProductAttention, lambda _: ScaledQueryAttention())

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
-from edaformer.checkpoint import Checkpoint, load_checkpoint
+from edaformer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edaformer.engines.build import (
     BuildOptions,
     BuildResult,
@@ -20,13 +21,17 @@ from edaformer.engines.build import (
     parse_compute_capabilities,
 )
 from edaformer.engines.plan import read_plan
-from edaformer.errors import BuildError, InputError
+from edaformer.engines.proof import bytes_say
+from edaformer.errors import BuildError, EdaformerError, GateError, InputError
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.files import sha256
-from edaformer.manifest import find_in_plan
+from edaformer.isr import ISR
+from edaformer.manifest import Bounds, find_in_plan
+from edaformer.model import EDAFormer
 from tests.recipe import recipe_checkpoint
 
 RTX = BuildOptions(backend="tensorrt-rtx")
+TOY = BuildOptions(backend="tensorrt-rtx", allow_unfused=True)  # a map of one key is not fused
 
 
 def test_the_plan_says_what_it_is(small_plan: BuildResult, small_export: ExportResult) -> None:
@@ -50,15 +55,70 @@ def test_the_manifest_is_inside_the_plan(small_plan: BuildResult) -> None:
     assert embedded.engine is None
 
 
-def test_it_is_a_half_precision_engine_with_fused_attention(small_plan: BuildResult) -> None:
-    plan = small_plan.path.read_bytes()
-    assert set(re.findall(rb"_gemm_mha_v2_0x[0-9a-f]+", plan))
+def test_unfused_attention_is_no_engine(small_export: ExportResult, tmp_path: Path) -> None:
+    with pytest.raises(
+        GateError, match=r"not fused in .*decoder\.c4\.blocks\.0\.attention.*--allow"
+    ):
+        build_engine(small_export.path, tmp_path / "x.plan", RTX)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(512, 512), (360, 480)])
+def test_the_default_engine_is_fused_and_unpadded(size: tuple[int, int], tmp_path: Path) -> None:
+    """Fails when a change brings an unfused attention or a padding kernel back."""
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "t.pt.safetensors", EDAFormer.from_variant("T", 19))
+    checkpoint = load_checkpoint(tmp_path / "t.pt.safetensors")
+    options = ExportOptions(isr=ISR.parse("16,8,4,1"), size=size)
+    plain = export_model(checkpoint, replace(options, rewrites=()), tmp_path / "plain.onnx")
+    ours = export_model(checkpoint, options, tmp_path / "ours.onnx")
+    before = build_engine(plain.path, tmp_path / "plain.plan", TOY).to_json()
+    after = build_engine(ours.path, tmp_path / "ours.plan", RTX).to_json()
+    assert before["attention"]["unfused"] == [
+        "encoder.stage1.blocks.0.attention", "encoder.stage1.blocks.1.attention",
+    ]  # fmt: skip
+    assert after["attention"] == {"total": 22, "fused": 22, "unfused": []}
+    assert before["kernels"]["padding"] > 0
+    assert after["kernels"]["padding"] == 0
+    assert after["kernels"]["alignment"] <= (2 if size == (360, 480) else 0)
+    assert after["kernels"]["total"] < before["kernels"]["total"]
+    assert after["memory"]["scratch_bytes"] < before["memory"]["scratch_bytes"]
+    assert after["memory"]["traffic_bytes"] < 0.8 * before["memory"]["traffic_bytes"]
+    assert bytes_say((tmp_path / "ours.plan").read_bytes())["standalone_softmax_kernels"] == 0
+    assert bytes_say((tmp_path / "plain.plan").read_bytes())["standalone_softmax_kernels"] > 0
+
+
+@pytest.mark.slow
+def test_a_dynamic_size_takes_bounds_and_is_fused(
+    small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    onnx_path = tmp_path / "d.onnx"
+    options = ExportOptions(isr=ISR.parse("paper"), size=(128, 160), dynamic_size=True)
+    manifest = export_model(small_checkpoint, options, onnx_path).manifest
+    assert manifest.input.dynamic_size
+    bounds: tuple[tuple[int, int], ...] = ((256, 256), (256, 320), (512, 512))
+    for sizes, words in (
+        (None, "add for example: --min-size 256x256 --opt-size 128x160 --max-size 1024x2048"),
+        (((100, 256), *bounds[1:]), "multiples of 32 up to 8192, got 100x256"),
+        ((bounds[2], bounds[1], bounds[0]), "expected min <= opt <= max size"),
+        (((64, 64), *bounds[1:]), "64x64"),  # no pooling window of the paper's ratios fits
+    ):
+        with pytest.raises(EdaformerError, match=words):
+            build_engine(onnx_path, tmp_path / "x.plan", replace(RTX, sizes=sizes))  # type: ignore[arg-type]
+    result = build_engine(onnx_path, tmp_path / "x.plan", replace(RTX, sizes=bounds))  # type: ignore[arg-type]
+    assert result.record.bounds == Bounds(
+        least=(1, 256, 256), best=(1, 256, 320), most=(1, 512, 512)
+    )
+    figures = result.to_json()
+    assert figures["attention"]["unfused"] == []
+    assert figures["memory"]["traffic_bytes"] is None
 
 
 def test_progress_is_reported(small_export: ExportResult, tmp_path: Path) -> None:
     events: list[tuple[str, int, int]] = []
     build_engine(
-        small_export.path, tmp_path / "x.plan", RTX,
+        small_export.path, tmp_path / "x.plan", TOY,
         on_progress=lambda phase, done, total: events.append((phase, done, total)),
     )  # fmt: skip
     assert {phase for phase, _, _ in events} >= {"Building engine"}
@@ -77,12 +137,13 @@ def test_targets_workspace_and_dynamic_batch(small_checkpoint: Checkpoint, tmp_p
         compute_capabilities=("8.6", "12.0"),
         workspace=0.5,
         batches=(1, 2, 4),
+        allow_unfused=True,
     )
     record = build_engine(onnx_path, tmp_path / "x.plan", options).manifest.engine
     assert record is not None
     assert record.compute_capabilities == ("8.6", "12.0")
     assert record.workspace_bytes == 2**29
-    assert "BATCH_1_2_4" in record.flags
+    assert record.bounds == Bounds(least=(1, 64, 64), best=(2, 64, 64), most=(4, 64, 64))
 
 
 @pytest.mark.parametrize(
@@ -98,6 +159,7 @@ def test_targets_workspace_and_dynamic_batch(small_checkpoint: Checkpoint, tmp_p
         ({"workspace": 0.0}, "expected --workspace in GiB"),
         ({"workspace": float("nan")}, "expected --workspace in GiB"),
         ({"batches": (1, 2, 4)}, "fixed batch of 1; leave out"),
+        ({"sizes": ((64, 64),) * 3}, "fixed size of 60x90; leave out"),
         ({"backend": "cudnn"}, "expected a backend out of auto, tensorrt, tensorrt-rtx"),
     ],
 )

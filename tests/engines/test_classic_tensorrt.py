@@ -25,12 +25,20 @@ from edaformer.engines import backend
 from edaformer.engines.build import BuildOptions, BuildResult, build_engine
 from edaformer.engines.plan import read_plan, sidecar_path
 from edaformer.engines.segmenters import ArtifactSegmenter, PlanSegmenter, open_artifact
-from edaformer.errors import EXIT_GATE, BuildError, EdaformerError, InputError, MissingError
+from edaformer.errors import (
+    EXIT_GATE,
+    BuildError,
+    EdaformerError,
+    GateError,
+    InputError,
+    MissingError,
+)
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
 from edaformer.files import sha256
-from edaformer.manifest import find_in_plan, network_name
+from edaformer.manifest import Bounds, find_in_plan, network_name
+from edaformer.variants import VARIANTS
 from tests.standins.api import VERSIONS
 from tests.standins.tensorrt import VERSION_BYTES, HostCuda, make_standin, plan_facts
 from tests.tiny import TINY, tiny_model
@@ -38,6 +46,14 @@ from tests.tiny import TINY, tiny_model
 SIZE = (60, 90)
 CLASSIC = BuildOptions(backend="tensorrt")
 Install = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tiny_is_known() -> Iterator[None]:
+    """The proof names the attention blocks of a manifest's variant."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VARIANTS, TINY.name, TINY)
+        yield
 
 
 @pytest.fixture(params=VERSIONS)
@@ -353,8 +369,7 @@ class TestExecute:
     ) -> None:
         options = BuildOptions(backend="tensorrt", batches=(1, 2, 3))
         built = build_engine(dynamic_export.path, tmp_path / "d.plan", options)
-        assert built.manifest.engine is not None
-        assert built.manifest.engine.flags[-1] == "BATCH_1_2_3"
+        assert built.record.bounds == Bounds(least=(1, *SIZE), best=(2, *SIZE), most=(3, *SIZE))
         (profile,) = plan_facts(built.path.read_bytes()).profiles
         assert profile == {"image": [[batch, *SIZE, 3] for batch in (1, 2, 3)]}
         segmenter = PlanSegmenter(built.path)
@@ -464,3 +479,22 @@ def test_nothing_leaks() -> None:
     assert not hasattr(sys.modules.get("tensorrt"), "_record")
     assert not hasattr(backend._Chosen.module, "_record")
     assert backend.use("tensorrt-rtx").compute_capabilities
+
+
+class TestProof:
+    def test_it_comes_from_the_engine_inspector(self, plan: BuildResult) -> None:
+        proof = plan.record.proof
+        assert proof is not None
+        assert proof.source == "engine inspector"
+        assert proof.attention_unfused == ()
+        kinds = {kernel.kind for kernel in proof.kernels}
+        assert kinds >= {"attention", "convolution", "matmul"}
+        assert {kind for kernel in proof.kernels for kind in kernel.types} >= {"Half", "UInt8"}
+
+    def test_unfused_attention_is_no_engine(
+        self, install: Install, version: Any, small_export: ExportResult, tmp_path: Path
+    ) -> None:
+        install(version, fuses=False)
+        with pytest.raises(GateError, match=r"not fused in encoder\.stage1\.blocks\.0\.attention"):
+            build_engine(small_export.path, tmp_path / "x.plan", CLASSIC)
+        assert files(tmp_path) == set()

@@ -38,7 +38,7 @@ def test_logits_are_resized_to_the_padded_size_and_cropped() -> None:
     logits = torch.zeros(1, 2, 4, 4)
     logits[:, 1, :, 2:] = 1
     logits[:, 0, :, :2] = 1
-    labels = Labels(Geometry(size=(30, 25), padded=(32, 32)))(logits)
+    labels = Labels(Geometry(size=(30, 25), padded=(32, 32)))(logits, (32, 32))
     assert (labels.shape, labels.dtype) == ((1, 30, 25), torch.uint8)
     assert (labels[:, :, :16] == 0).all()
     assert (labels[:, :, 16:] == 1).all()

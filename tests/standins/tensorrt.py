@@ -89,12 +89,15 @@ class PlanFacts:
     onnx: bytes = field(repr=False)
 
 
-def make_standin(version: Version, *, device: str = "stand-in GPU, 8.7") -> ModuleType:
+def make_standin(
+    version: Version, *, device: str = "stand-in GPU, 8.7", fuses: bool = True
+) -> ModuleType:
     """A fresh module called ``tensorrt``; its ``_record`` is a Record.
 
     Args:
         version: whose surface.
         device: the GPU it says it has; a timing cache is bound to it.
+        fuses: its inspector shows every attention as one kernel, named as TensorRT names it.
     """
     module: Any = gated_module(
         "tensorrt", api.surface(version), Behind(_BEHIND, _DEFAULTS, _FUNCTIONS)
@@ -102,6 +105,7 @@ def make_standin(version: Version, *, device: str = "stand-in GPU, 8.7") -> Modu
     module.__version__ = ".".join(map(str, VERSION_BYTES[version]))
     module._bytes = bytes(VERSION_BYTES[version])
     module._device = device
+    module._fuses = fuses
     module._record = Record()
     return cast(ModuleType, module)
 
@@ -941,12 +945,14 @@ def _inspected(trt: Any, layer: _Layer, engine: Any) -> Any:
             for tensor in tensors
         ]
 
+    fused = trt._fuses and layer.type.upper() == "SOFTMAX" and ".attend" in layer.name
     return {
-        "Name": layer.name,
-        "LayerType": layer.type,
+        "Name": "_gemm_mha_v2_myl0_7" if fused else layer.name,
+        "LayerType": "kgen" if fused else layer.type,
         "Inputs": described(layer.inputs),
         "Outputs": described(layer.outputs),
         "TacticName": f"standin_{layer.type.lower()}",
+        "Metadata": f"[ONNX Layer: {layer.name}]",
     }
 
 

@@ -1,70 +1,211 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
-from edaformer.export.rewrites import REWRITES, apply_rewrites
+from edaformer.errors import InputError
+from edaformer.export.rewrites import DEFAULT, REWRITES, apply_rewrites, choose
 from edaformer.export.rewrites.fold_batchnorm import fold_batchnorm
+from edaformer.export.rewrites.fuse_argmax import FusedLabels
+from edaformer.export.rewrites.fuse_per_branch import FusePerBranch
+from edaformer.export.rewrites.group_queries import GROUPS, GroupedQueryAttention
+from edaformer.export.rewrites.map_mlp import MapMLP
+from edaformer.export.rewrites.pad_hidden import pad_hidden
+from edaformer.export.rewrites.pad_image import FourChannelConv
+from edaformer.export.rewrites.project_values import _projected
 from edaformer.export.rewrites.scale_query import ScaledQueryAttention
-from edaformer.model import EDAFormer
-from edaformer.model.attention import SharedKeyValueAttention
+from edaformer.export.wrapper import Deployment, Geometry, Labels
+from edaformer.model.attention import DotProductAttention, EmbeddingFreeAttention, MixMLP
 from edaformer.model.decoder import Fuse
 from tests.tiny import TINY, tiny_model
 
 TOLERANCES = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
+exact = pytest.mark.parametrize(("dtype", "bound"), TOLERANCES)
+
+
+def deployment(dtype: torch.dtype = torch.float32, align: int | None = 32) -> Deployment:
+    """The tiny model at 122x113, only labels shipped."""
+    made = Deployment(
+        tiny_model(), Geometry.of((122, 113), align), image_input=True,
+        outputs=("labels", "logits"), shipped=("labels",),
+    )  # fmt: skip
+    return made.to(dtype).eval()
+
+
+def images() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (2, 122, 113, 3), dtype=torch.uint8, generator=generator)
 
 
 def relative_error(made: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((made - expected).abs().max() / expected.abs().max())
+    return float((made - expected).detach().abs().max() / expected.detach().abs().max())
 
 
-@pytest.mark.parametrize(("dtype", "bound"), TOLERANCES)
+@exact
 def test_scaled_query_alone(dtype: torch.dtype, bound: float) -> None:
-    q, kv = torch.randn(2, 3, 50, 8, dtype=dtype), torch.randn(2, 3, 7, 8, dtype=dtype)
-    assert relative_error(ScaledQueryAttention()(q, kv), SharedKeyValueAttention()(q, kv)) < bound
+    q, k, v = (torch.randn(2, 3, n, 8, dtype=dtype) for n in (50, 7, 7))
+    assert relative_error(ScaledQueryAttention()(q, k, v), DotProductAttention()(q, k, v)) < bound
 
 
-@pytest.mark.parametrize(("dtype", "bound"), TOLERANCES)
-def test_folded_batchnorm_alone(dtype: torch.dtype, bound: float) -> None:
-    model = tiny_model().to(dtype)
-    fuse = copy.deepcopy(model.decoder.fuse)
-    assert fold_batchnorm(model) == 1
-    assert isinstance(model.decoder.fuse.norm, nn.Identity)
-    c4, c3, c2 = (
-        torch.randn(1, TINY.widths[i], n, n, dtype=dtype) for i, n in ((3, 2), (2, 4), (1, 8))
-    )
-    assert relative_error(model.decoder.fuse(c4, c3, c2), fuse(c4, c3, c2)) < bound
+@exact
+@pytest.mark.parametrize("count", [64, 50, 49, 17, 1])
+def test_grouped_queries_alone(dtype: torch.dtype, bound: float, count: int) -> None:
+    q, k, v = (torch.randn(2, 1, n, 8, dtype=dtype) for n in (count, 7, 7))
+    plain = DotProductAttention()
+    assert relative_error(GroupedQueryAttention(plain)(q, k, v), plain(q, k, v)) < bound
 
 
-@pytest.mark.parametrize(("dtype", "bound"), TOLERANCES)
-@pytest.mark.parametrize("names", [[name] for name in REWRITES] + [list(REWRITES)])
+def test_queries_are_split_by_a_divisor_and_never_changed_in_number() -> None:
+    class Spy(nn.Module):
+        def forward(self, q: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            self.groups = q.shape[1]
+            return q
+
+    for count, groups in ((64, 4), (50, 2), (49, 7), (39, 3), (17, 1), (289, 1)):
+        spy = Spy()
+        GroupedQueryAttention(spy)(*(torch.zeros(1, 1, n, 8) for n in (count, 4, 4)))
+        assert spy.groups == groups
+    assert 1 not in GROUPS
+
+
+@exact
+def test_projected_values_alone(dtype: torch.dtype, bound: float) -> None:
+    attention = EmbeddingFreeAttention(16, heads=1, ratio=2).to(dtype)
+    projected = _projected(attention)
+    assert projected is not None
+    x = torch.randn(2, 64, 16, dtype=dtype)
+    assert relative_error(projected(x, (8, 8)), attention(x, (8, 8))) < bound
+    assert _projected(EmbeddingFreeAttention(16, heads=2, ratio=2)) is None
+
+
+@exact
+@pytest.mark.parametrize("relu", [True, False])
+def test_padded_and_mapped_mlp_alone(dtype: torch.dtype, bound: float, relu: bool) -> None:
+    mlp = MixMLP(16, 30, relu=relu).to(dtype)
+    x = torch.randn(2, 35, 16, dtype=dtype)
+    expected = mlp(x, (5, 7))
+    assert relative_error(MapMLP(mlp)(x, (5, 7)), expected) < bound
+    holder = deployment(dtype)
+    holder.model.encoder.stage1.blocks[0].mlp = mlp
+    pad_hidden(holder)
+    assert (mlp.fc1.out_features, mlp.dwconv.in_channels, mlp.fc2.in_features) == (32, 32, 32)
+    assert relative_error(mlp(x, (5, 7)), expected) < bound
+
+
+@exact
+def test_fuse_layer_alone(dtype: torch.dtype, bound: float) -> None:
+    made = deployment(dtype)
+    fuse = copy.deepcopy(made.model.decoder.fuse)
+    assert isinstance(fuse, Fuse)
+    _, w2, w3, w4 = TINY.widths
+    c4, c3, c2 = (torch.randn(1, w, n, n, dtype=dtype) for w, n in ((w4, 2), (w3, 4), (w2, 8)))
+    expected = fuse(c4, c3, c2)
+    assert relative_error(FusePerBranch(fuse, (w4, w3, w2))(c4, c3, c2), expected) < bound
+    assert fold_batchnorm(made) == 1
+    folded = made.model.decoder.fuse
+    assert isinstance(folded.norm, nn.Identity)
+    assert relative_error(folded(c4, c3, c2), expected) < bound
+    both = FusePerBranch(folded, (w4, w3, w2))  # type: ignore[arg-type]
+    assert relative_error(both(c4, c3, c2), expected) < bound
+
+
+@exact
+def test_four_channel_convolution_alone(dtype: torch.dtype, bound: float) -> None:
+    conv = nn.Conv2d(3, 8, 7, 4, 3).to(dtype)
+    image = torch.randn(2, 3, 33, 20, dtype=dtype)
+    assert relative_error(FourChannelConv(conv)(image), conv(image)) < bound
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 12, 15), (1, 150, 3, 4), (1, 1, 2, 2), (3, 19, 1, 1)])
+def test_fused_labels_are_the_labels(shape: tuple[int, int, int, int]) -> None:
+    size = (8 * shape[2], 8 * shape[3])
+    labels = Labels(Geometry(size, size))
+    logits = torch.randn(shape, dtype=torch.float64)
+    assert torch.equal(FusedLabels(labels)(logits, size), labels(logits, size))
+
+
+def test_of_equal_logits_the_first_class_wins() -> None:
+    logits = torch.zeros(1, 6, 2, 3)
+    logits[:, 2:] = 1.0
+    assert (FusedLabels(Labels(Geometry((16, 24), (16, 24))))(logits, (16, 24)) == 2).all()
+
+
+@exact
+@pytest.mark.parametrize("names", [*((name,) for name in REWRITES), DEFAULT, tuple(REWRITES)])
 def test_the_whole_model_computes_the_same(
-    names: list[str], dtype: torch.dtype, bound: float, monkeypatch: pytest.MonkeyPatch
+    names: tuple[str, ...], dtype: torch.dtype, bound: float
 ) -> None:
-    model = tiny_model().to(dtype)
-    chosen: dict[str, Callable[[EDAFormer], int]] = {name: REWRITES[name] for name in names}
-    monkeypatch.setattr("edaformer.export.rewrites.REWRITES", chosen)
-    rewritten, applied = apply_rewrites(model)
-    assert applied == tuple(names)
-    image = torch.randn(2, 3, 128, 128, dtype=dtype)
-    assert relative_error(rewritten(image), model(image)) < bound
+    plain = deployment(dtype)
+    rewritten, applied = apply_rewrites(plain, names)
+    assert applied == names
+    labels, logits = rewritten(images())
+    expected_labels, expected = plain(images())
+    assert relative_error(logits[:, : expected.shape[1]], expected) < bound
+    top = expected.new_tensor(torch.finfo(dtype).eps).item()
+    assert (labels != expected_labels).float().mean() <= (0 if top < 1e-10 else 1e-4)
 
 
 def test_the_model_is_left_as_it_was() -> None:
-    model = tiny_model()
-    rewritten, _ = apply_rewrites(model)
-    kinds = [type(module) for module in model.modules()]
-    assert ScaledQueryAttention not in kinds
-    assert nn.BatchNorm2d in kinds
-    assert ScaledQueryAttention in [type(module) for module in rewritten.modules()]
+    plain = deployment()
+    rewritten, _ = apply_rewrites(plain)
+    assert {type(module) for module in plain.modules()} >= {nn.BatchNorm2d, MixMLP, Fuse}
+    assert {type(module) for module in rewritten.modules()} & {
+        nn.BatchNorm2d,
+        MixMLP,
+        Fuse,
+    } == set()
 
 
 def test_nothing_to_do_is_not_listed() -> None:
-    rewritten, _ = apply_rewrites(tiny_model())
+    rewritten, _ = apply_rewrites(deployment())
     _, applied = apply_rewrites(rewritten)
     assert applied == ()
-    assert isinstance(rewritten.decoder.fuse, Fuse)
+
+
+def test_an_odd_padded_size_keeps_the_resize() -> None:
+    _, applied = apply_rewrites(deployment(align=None))
+    assert set(DEFAULT) - set(applied) == {"fuse-argmax"}
+
+
+def test_classes_are_padded_only_where_labels_alone_leave() -> None:
+    made = deployment()
+    made.shipped = ("labels", "logits")
+    assert apply_rewrites(made, ("pad-classes",))[1] == ()
+    made.shipped = ("labels",)
+    rewritten, applied = apply_rewrites(made, ("pad-classes",))
+    assert applied == ("pad-classes",)
+    assert rewritten.model.decoder.classify.out_channels == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "without", "names"),
+    [
+        ("default", (), DEFAULT),
+        ("none", (), ()),
+        ("all", (), tuple(REWRITES)),
+        ("map-mlp,fold-batchnorm", (), ("fold-batchnorm", "map-mlp")),
+        ("default", ("map-mlp",), tuple(name for name in DEFAULT if name != "map-mlp")),
+    ],
+)
+def test_rewrites_are_chosen_by_name(
+    text: str, without: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    assert choose(text, without) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "without", "words"),
+    [
+        ("", (), "expected rewrites out of fold-batchnorm.* got ''"),
+        ("faster", (), "got 'faster'"),
+        ("default", ("faster",), "got 'faster'"),
+        ("none", ("map-mlp",), "--no-rewrite map-mlp has no effect"),
+        ("default", ("pad-classes",), "--no-rewrite pad-classes has no effect"),
+    ],
+)
+def test_a_wrong_choice_is_refused(text: str, without: tuple[str, ...], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        choose(text, without)

@@ -1,0 +1,202 @@
+"""What each exact rewrite does to a real engine: docs/rewrites.md is made from this.
+
+    python benchmarks/rewrites.py --out rewrites.jsonl            # one line a measurement; resumes
+    python benchmarks/rewrites.py --out rewrites.jsonl --page docs/rewrites.md
+
+For each model, size and ISR: no rewrite, each one alone, the defaults. Engines are TensorRT-RTX
+plans built on the spot, without a GPU, from an FP16 graph of random weights; what is counted comes
+from the builder's own layer table. ONNX Runtime runs the float32 graph on one thread of the CPU, in
+CPU seconds, the fastest of three; its column is the ratio to no rewrite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+import torch
+
+from edaformer.engines import backend
+from edaformer.engines.proof import prove_from_log, summarise
+from edaformer.export import exporter
+from edaformer.export.exporter import ExportOptions
+from edaformer.export.fp16 import convert_to_fp16
+from edaformer.export.rewrites import DEFAULT, REWRITES, apply_rewrites
+from edaformer.isr import ISR
+from edaformer.manifest import Manifest
+from edaformer.model import EDAFormer
+from edaformer.preprocess import format_size
+from edaformer.variants import get_variant
+
+VARIANTS = ("T", "B")
+INPUTS = (((512, 512), 150), ((1024, 2048), 19))
+RATIOS = ("base", "paper", "16,8,4,1")
+CASES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    **{name: (name,) for name in REWRITES},
+    "defaults": DEFAULT,
+}
+
+
+def main() -> None:
+    """Measure what is missing, then write the page if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("rewrites.jsonl"))
+    parser.add_argument("--variants", nargs="+", default=VARIANTS)
+    parser.add_argument("--sizes", nargs="+", default=[format_size(size) for size, _ in INPUTS])
+    parser.add_argument("--isr", nargs="+", default=RATIOS)
+    parser.add_argument("--no-runtime", action="store_true", help="leave ONNX Runtime out")
+    parser.add_argument("--page", type=Path, help="write the tables between this page's markers")
+    args = parser.parse_args()
+    done = _read(args.out)
+    if args.page:
+        _write_page(args.page, done)
+        return
+    for variant in args.variants:
+        for size, classes in INPUTS:
+            if format_size(size) in args.sizes:
+                for isr in args.isr:
+                    _measure_all(args, done, (variant, size, classes, isr))
+
+
+def _measure_all(
+    args: argparse.Namespace,
+    done: list[dict[str, Any]],
+    configuration: tuple[str, tuple[int, int], int, str],
+) -> None:
+    variant, size, classes, isr = configuration
+    for case, names in CASES.items():
+        key = {"variant": variant, "size": format_size(size), "isr": isr, "case": case}
+        if any(key.items() <= row.items() for row in done):
+            continue
+        start = time.perf_counter()
+        row = key | _measure(variant, size, classes, isr, names, run=not args.no_runtime)
+        with args.out.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"{json.dumps(row)}  ({time.perf_counter() - start:.0f} s)", file=sys.stderr)
+
+
+def _measure(
+    variant: str,
+    size: tuple[int, int],
+    classes: int,
+    isr: str,
+    names: tuple[str, ...],
+    *,
+    run: bool,
+) -> dict[str, Any]:
+    torch.manual_seed(0)
+    model = EDAFormer.from_variant(variant, classes, ISR.parse(isr)).eval().requires_grad_(False)
+    options = ExportOptions(isr=ISR.parse(isr), size=size, rewrites=names)
+    rewritten, _ = apply_rewrites(exporter.deployment(model, options), names)
+    graph = exporter.trace_deployment(rewritten, options)
+    exporter.select_outputs(graph, options.outputs)
+    seconds = _runtime_seconds(graph, size) if run else None
+    convert_to_fp16(graph, {})
+    exporter.drop_unused(graph)
+    figures = _build(graph, variant)
+    return {**figures, "onnxruntime_cpu_s": seconds, "classes": classes}
+
+
+def _runtime_seconds(graph: ir.Model, size: tuple[int, int]) -> float:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    data = ir.to_proto(graph).SerializeToString()
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
+    times = []
+    for _ in range(4):  # the first warms up
+        start = time.process_time()
+        session.run(None, {"image": image})
+        times.append(time.process_time() - start)
+    return min(times[1:])
+
+
+def _build(graph: ir.Model, variant: str) -> dict[str, Any]:
+    backend.use("tensorrt-rtx")
+    from edaformer.engines.backend import trt
+
+    logger = backend.make_logger()
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(ir.to_proto(graph).SerializeToString()):
+        raise SystemExit(f"TensorRT cannot parse the graph: {parser.get_error(0).desc()}")
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    plan = bytes(builder.build_serialized_network(network, config))
+    manifest = Manifest.model_construct(variant=variant, precision="fp16", kept_fp32=())
+    proof = prove_from_log(logger.layers, logger.facts, manifest)
+    figures = summarise(proof, get_variant(variant))
+    return {
+        "version": str(backend.use("tensorrt-rtx").version),
+        "kernels": figures["kernels"]["total"],
+        "unfused": len(figures["attention"]["unfused"]),
+        "padding": figures["kernels"]["padding"],
+        "scratch": figures["memory"]["scratch_bytes"],
+        "traffic": figures["memory"]["traffic_bytes"],
+        "plan": len(plan),
+    }
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _write_page(page: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace what stands between the page's two markers."""
+    begin, end = "<!-- begin tables -->\n", "<!-- end tables -->"
+    text = page.read_text()
+    head, rest = text.split(begin)
+    _, tail = rest.split(end)
+    page.write_text(head + begin + _tables(rows) + end + tail)
+
+
+def _tables(rows: list[dict[str, Any]]) -> str:
+    lines = [f"TensorRT-RTX {rows[0]['version']}; ONNX Runtime {onnxruntime.__version__} on "
+             f"{_processor()}.\n"]  # fmt: skip
+    for variant, size, isr in dict.fromkeys((r["variant"], r["size"], r["isr"]) for r in rows):
+        own = [r for r in rows if (r["variant"], r["size"], r["isr"]) == (variant, size, isr)]
+        plain = next((row for row in own if row["case"] == "none"), None)
+        if plain is not None:
+            lines.append(f"\n### EDAFormer-{variant}, {size}, {own[0]['classes']} classes, {isr}\n")
+            lines += _table(own, plain)
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[dict[str, Any]], plain: dict[str, Any]) -> list[str]:
+    lines = ["| rewrites | kernels | unfused | padding | scratch, MB | traffic, MB | CPU time |",
+             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    for row in rows:
+        base, own = plain["onnxruntime_cpu_s"], row["onnxruntime_cpu_s"]
+        ratio = f"{own / base:.2f}" if base and own else "-"
+        lines.append(
+            f"| {row['case']} | {row['kernels']} | {row['unfused']} | {row['padding']} | "
+            f"{row['scratch'] / 1e6:.1f} | {row['traffic'] / 1e6:.1f} | {ratio} |"
+        )
+    return lines
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in (cpuinfo.read_text().splitlines() if cpuinfo.is_file() else ())
+        if line.startswith("model name")
+    ]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
