@@ -208,7 +208,7 @@ def test_what_is_mapped_is_said(tmp_path: Path) -> None:
     notes = open_dataset(f"cityscapes:{root}", SIZE).notes
     assert notes == (
         "labelIds mapped to train ids",
-        "2 of the 500 images of Cityscapes's validation",
+        "2 of the 500 validation images of Cityscapes",
     )
 
 
