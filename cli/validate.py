@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from edaformer.engines.reference_cache import ReferenceCache
     from edaformer.engines.validate import Validation
 
-SHOWN = 6  # images in the report
-
 
 @guarded
 def validate(
@@ -113,8 +111,7 @@ def validate(
     with image_progress() as on_image:
         result = validate_artifact(
             artifact, loaded, dataset, gates=gates, provider=provider, protocol=way, fit=fit,
-            cache=kept, workers=workers, keep_worst=SHOWN if report else int(find),
-            on_image=on_image,
+            cache=kept, workers=workers, on_image=on_image,
         )  # fmt: skip
     if find:
         worst = result.worst[0]

@@ -57,11 +57,9 @@ def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _photograph(pixels: NDArray[np.uint8]) -> str:
-    """RGB (H, W, 3) as JPEG."""
-    picture = Image.fromarray(pixels)
-    return _uri(
-        _reduced(picture, Image.Resampling.LANCZOS), "JPEG", quality=_QUALITY, subsampling=0
-    )
+    """RGB (H, W, 3) as JPEG, whose red dots keep their colour."""
+    picture = _reduced(Image.fromarray(pixels), Image.Resampling.LANCZOS)
+    return _uri(picture, "JPEG", quality=_QUALITY, subsampling=0)
 
 
 def _map(labels: NDArray[np.uint8], colours: tuple[Colour, ...]) -> str:

@@ -102,4 +102,4 @@ def _points(value: float) -> str:
 
 
 def _span(spread: Interval | None) -> str:
-    return "-" if spread is None else f"{spread[0]:+.3f} to {spread[1]:+.3f}"
+    return "-" if spread is None else f"{spread[0]:+.3f}\N{NO-BREAK SPACE}to {spread[1]:+.3f}"

@@ -168,8 +168,6 @@ class Tally:
         return iou_of_counts(counts.reshape(-1, 3, self.classes))
 
     def _show(self, sample: Sample, made: Predictions, agreement: float) -> None:
-        if not self.keep_worst:
-            return
         shown = Shown(
             self.images, sample.name, agreement, sample.image, sample.labels,
             made.reference.labels, made.candidate,

@@ -110,7 +110,7 @@ def validate(
     fit: FitName | None = None,
     cache: ReferenceCache | None = None,
     workers: int = 1,
-    keep_worst: int = 0,
+    keep_worst: int = 6,
     on_image: Callable[[int, int], None] = lambda *_: None,
 ) -> Validation:
     """Compare ``artifact`` with ``checkpoint`` on ``data``.

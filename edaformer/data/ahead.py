@@ -1,4 +1,4 @@
-"""Read samples ahead of whoever computes on them: in threads, in order, never more than a few."""
+"""Read samples ahead of whoever computes on them: in threads, in order, a few at a time."""
 
 from __future__ import annotations
 
