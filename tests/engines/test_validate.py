@@ -104,6 +104,7 @@ def test_at_base_isr_both_references_are_one(
     assert result.agreement.overall > 0.9999
 
 
+@pytest.mark.slow
 def test_an_image_of_another_size_costs_what_the_fit_costs(
     small_export: ExportResult, small_checkpoint: Checkpoint, data: Path, tmp_path: Path
 ) -> None:
