@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edaformer.cli.common import (
-    DEBUG,
-    JSON,
-    guarded,
-    or_demo,
-    print_json,
-    print_table,
-    run,
-    say,
-)
-from edaformer.errors import EXIT_GATE, require
+from edaformer.cli.common import DEBUG, JSON, guarded, or_demo, print_json, run, say
+from edaformer.cli.progress import image_progress
+from edaformer.cli.validation_text import print_validation
+from edaformer.errors import EXIT_GATE, InputError, require
 
 if TYPE_CHECKING:
+    from edaformer.engines.reference_cache import ReferenceCache
     from edaformer.engines.validate import Validation
 
 
@@ -34,9 +26,28 @@ def validate(
         typer.Option(help="The checkpoint the artifact came from. Default: the demo's."),
     ] = None,
     data: Annotated[
-        str, typer.Option(help="scenes or scenes:N (drawn), camvid:DIR or folder:DIR.")
+        str,
+        typer.Option(
+            help="scenes or scenes:N (drawn), camvid:DIR, ade20k:DIR, cityscapes:DIR, "
+            "cocostuff164k:DIR or folder:DIR."
+        ),
     ] = "scenes",
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
+    protocol: Annotated[
+        Literal["native", "ade20k", "cityscapes"] | None,
+        typer.Option(help="The release's way to evaluate. Default: the data set's."),
+    ] = None,
+    scales: Annotated[
+        str, typer.Option(help="Average over these ratios of the image, such as 0.75,1,1.25.")
+    ] = "1",
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored image.")] = False,
+    fit: Annotated[
+        Literal["resize", "pad", "slide"] | None,
+        typer.Option(
+            help="What the artifact does with images of another size than its own. Default: "
+            "slide where it gives logits, else resize."
+        ),
+    ] = None,
     max_miou_drop: Annotated[
         float, typer.Option(help="Points of mIoU the artifact may lose at the same ISR.")
     ] = 0.1,
@@ -46,6 +57,26 @@ def validate(
     provider: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where ONNX Runtime computes.")
     ] = "auto",
+    workers: Annotated[int, typer.Option(help="Threads that read images ahead.")] = 1,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep PyTorch's predictions in this folder. Default: $XDG_CACHE_HOME/edaformer."
+        ),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither read nor keep PyTorch's predictions.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the figures and the worst images as an HTML page.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write the gates as JUnit XML, for CI.")
+    ] = None,
+    find: Annotated[
+        bool,
+        typer.Option("--bisect", help="Name the first module that leaves float32 (.onnx only)."),
+    ] = False,
     per_class: Annotated[
         bool, typer.Option("--per-class", help="Show the IoU of every class.")
     ] = False,
@@ -61,72 +92,77 @@ def validate(
     require("torch", "export")
     from edaformer.checkpoint import load_checkpoint
     from edaformer.data import open_dataset
+    from edaformer.engines.bisect import bisect, refuse_plan
     from edaformer.engines.segmenters import artifact_manifest
     from edaformer.engines.validate import Gates
     from edaformer.engines.validate import validate as validate_artifact
+    from edaformer.protocol import get_protocol
 
     gates = Gates(max_miou_drop=max_miou_drop, min_agreement=min_agreement)
+    _check_outputs([report, junit], [artifact, checkpoint])
+    kept = _cache(cache, unused=no_cache)
+    if find:
+        refuse_plan(artifact)
     dataset = open_dataset(data, artifact_manifest(artifact).size).head(limit)
+    way = get_protocol(protocol or dataset.protocol, scales=_ratios(scales), flip=flip)
+    for note in dataset.notes:
+        say(f"note: {note}")
     loaded = load_checkpoint(or_demo(checkpoint))
-    with _progress() as on_image:
+    with image_progress() as on_image:
         result = validate_artifact(
-            artifact, loaded, dataset, gates=gates, provider=provider, on_image=on_image
-        )
+            artifact, loaded, dataset, gates=gates, provider=provider, protocol=way, fit=fit,
+            cache=kept, workers=workers, on_image=on_image,
+        )  # fmt: skip
+    if find:
+        worst = result.worst[0]
+        departure = bisect(artifact, loaded, worst.image, name=worst.name, protocol=way, fit=fit)
+        result = replace(result, departure=departure)
+    _write(result, report, junit)
     if as_json:
         print_json(result.to_json())
     else:
-        _print_result(result, per_class=per_class)
+        print_validation(result, per_class=per_class)
     for failure in result.failures:
         say(f"gate failed: {failure}")
     if result.failures:
         raise typer.Exit(EXIT_GATE)
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar where stderr is a terminal, a line every 25 images elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: say(f"... {done} of {total}") if done % 25 == 0 else None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
+def _check_outputs(outputs: list[Path | None], inputs: list[Path | None]) -> None:
+    """Refuse what cannot be written before an hour is spent on it."""
+    from edaformer.files import check_writable
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("images", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    taken = [file for file in inputs if file is not None]
+    for output in outputs:
+        if output is not None:
+            check_writable(output, *taken)
+            taken.append(output)
 
 
-def _print_result(result: Validation, *, per_class: bool) -> None:
-    rows = (result.reference_base, result.reference, result.candidate)
-    agreements = (None, result.agreement_isr.overall, result.agreement.overall)
-    padding = f"padded to multiples of {result.align}" if result.align else "as it is"
-    typer.echo(
-        f"{result.data}, {result.images} images, {result.size[0]}x{result.size[1]} {padding}"
-    )
-    typer.echo("")
-    print_table(
-        ("", "ISR", "mIoU", "mAcc", "aAcc", "agrees with the row above"),
-        [
-            (row.description, row.isr, *(f"{value:.3f}" for value in figures),
-             f"{agreement:.4%}" if agreement is not None else "")
-            for row, agreement in zip(rows, agreements, strict=True)
-            for figures in [(row.score.miou, row.score.macc, row.score.aacc)]
-        ],
-    )  # fmt: skip
-    typer.echo("")
-    if per_class:
-        columns = ("class", "base PyTorch", "this ISR", "artifact", "ISR costs", "precision costs")
-        classes = zip(result.classes, *(row.score.iou for row in rows), strict=True)
-        print_table(columns, [
-            (name, *(f"{value:.2f}" for value in (base, same, own)),
-             f"{base - same:+.2f}", f"{same - own:+.2f}")
-            for name, base, same, own in classes
-        ])  # fmt: skip
-        typer.echo("")
-    typer.echo(f"ISR changes mIoU by {result.delta_isr:+.3f} points, precision by "
-               f"{result.delta_precision:+.3f}; worst image agrees on "
-               f"{result.agreement.worst:.4%}")  # fmt: skip
-    typer.echo("passed" if not result.failures else "FAILED")
+def _cache(folder: Path | None, *, unused: bool) -> ReferenceCache | None:
+    from edaformer.engines.reference_cache import ReferenceCache, default_folder
+
+    if unused and folder is not None:
+        raise InputError("--cache and --no-cache exclude each other; leave one out")
+    return None if unused else ReferenceCache(folder or default_folder(), on_note=say)
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"expected --scales such as 0.75,1,1.25, got '{text}'") from error
+
+
+def _write(result: Validation, report: Path | None, junit: Path | None) -> None:
+    from edaformer.engines.junit import junit_xml
+    from edaformer.engines.report import html_report
+    from edaformer.files import write_whole
+
+    if report is not None:
+        write_whole(report, html_report(result).encode())
+    if junit is not None:
+        write_whole(junit, junit_xml(result))
 
 
 def main() -> None:

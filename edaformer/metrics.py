@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Confusion = NDArray[np.int64]
+BAND = 3  # pixels on either side of a boundary
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,48 @@ def score(confusion: Confusion) -> Score:
         aacc=float(100 * hits.sum() / max(confusion.sum(), 1)),
         iou=tuple(float(value) for value in iou),
     )
+
+
+def class_counts(confusion: Confusion) -> Confusion:
+    """Hits, true pixels and predicted pixels of every class, (3, classes): all that IoU needs."""
+    return np.stack([np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)])
+
+
+def iou_of_counts(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 3, classes) as class_counts gives them -> IoU (..., classes), NaN where absent."""
+    hits, truth, predicted = (counts[..., i, :] for i in range(3))
+    return _ratio(hits, truth + predicted - hits)
+
+
+def boundary_band(labels: NDArray[np.uint8], width: int = BAND) -> NDArray[np.bool_]:
+    """The pixels within ``width`` of a boundary between labels.
+
+    The two pixels that face each other across a boundary are its first; from there the band grows
+    by squares.
+
+    Args:
+        labels: (H, W).
+        width: pixels on either side, at least 1.
+    """
+    band = np.zeros(labels.shape, np.bool_)
+    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    band[:, 1:] |= across
+    band[:, :-1] |= across
+    band[1:] |= down
+    band[:-1] |= down
+    for axis in (0, 1):
+        band = _spread(band, width - 1, axis)
+    return band
+
+
+def _spread(mask: NDArray[np.bool_], reach: int, axis: int) -> NDArray[np.bool_]:
+    """Set everything within ``reach`` of what is set, along one axis."""
+    source = np.moveaxis(mask, axis, 0)
+    made = source.copy()
+    for step in range(1, min(reach, len(source) - 1) + 1):
+        made[step:] |= source[:-step]
+        made[:-step] |= source[step:]
+    return np.moveaxis(made, 0, axis)
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64 | np.int64]) -> NDArray[np.float64]:

@@ -1,25 +1,28 @@
 """Segmenters: PyTorch, ONNX Runtime and TensorRT behind one contract.
 
-A segmenter turns uint8 RGB images (B, H, W, 3) of its size into uint8 labels (B, H, W). Validation
-knows only that.
+A segmenter turns uint8 RGB images (B, H, W, 3) of its size into uint8 labels (B, H, W), and into
+logits where it has them. Validation knows only that.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.decide import PassLogits, TileLogits, decide
 from edaformer.engines import backend
 from edaformer.engines.onnx_file import read_onnx_manifest
 from edaformer.engines.plan import Plan, is_plan, read_plan
 from edaformer.errors import InputError, MissingError, require
 from edaformer.manifest import Manifest
 from edaformer.preprocess import aligned, normalise
+from edaformer.protocol import Pass, Size, Tile
 
 if TYPE_CHECKING:
     from edaformer.model import EDAFormer
@@ -28,15 +31,22 @@ _log = logging.getLogger(__name__)
 
 Images = NDArray[np.uint8]  # RGB (B, H, W, 3)
 Labels = NDArray[np.uint8]  # (B, H, W)
+Logits = NDArray[np.float32]  # (B, classes, h, w) at 1/8 of the size the network runs at
 
 
 class Segmenter(Protocol):
-    """Images in, labels out."""
+    """Images in, labels out; logits where it has them."""
 
     description: str  # one line: what computes, in which precision
 
     def segment(self, images: Images) -> Labels:
         """Labels of every image."""
+
+    def logits(self, images: Images) -> Logits:
+        """Logits of every image."""
+
+    def ran_at(self, size: Size) -> Size:
+        """The size (H, W) that images of ``size`` are padded to, right and bottom."""
 
     def close(self) -> None:
         """Give back what it holds."""
@@ -52,21 +62,30 @@ class TorchSegmenter:
 
     def segment(self, images: Images) -> Labels:
         """Labels of every image, one by one: memory does not grow with the batch."""
-        return np.stack([self._segment(image) for image in images])
+        height, width = images.shape[1:3]
+        made = [labels_from_logits(self._logits(i), self.ran_at((height, width))) for i in images]
+        return np.concatenate(made)[:, :height, :width]
+
+    def logits(self, images: Images) -> Logits:
+        """Logits of every image, likewise one by one."""
+        return np.concatenate([self._logits(image) for image in images])
+
+    def ran_at(self, size: Size) -> Size:
+        """``size`` in multiples of the alignment."""
+        return aligned(size, self.align)
 
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _segment(self, image: NDArray[np.uint8]) -> Labels:
+    def _logits(self, image: NDArray[np.uint8]) -> Logits:
         import torch
 
         height, width = image.shape[:2]
-        rows, columns = aligned((height, width), self.align)
-        pixels = np.zeros((1, 3, rows, columns), np.float32)  # zero after normalisation
-        pixels[:, :, :height, :width] = normalise(image[None])
+        pixels = np.zeros((1, 3, *self.ran_at((height, width))), np.float32)
+        pixels[:, :, :height, :width] = normalise(image[None])  # zero after normalisation around it
         with torch.inference_mode():
-            logits = self.model(torch.from_numpy(pixels)).numpy()
-        return labels_from_logits(logits, (rows, columns))[0, :height, :width]
+            made: Logits = self.model(torch.from_numpy(pixels)).numpy()
+        return made
 
 
 class ArtifactSegmenter:
@@ -76,19 +95,33 @@ class ArtifactSegmenter:
         self.manifest = manifest
         self.description = description
 
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Out of labels and logits."""
+        return frozenset(output.name for output in self.manifest.outputs)
+
     def segment(self, images: Images) -> Labels:
         """Labels of every image; a fixed batch is filled up by repeating the last."""
-        if images.shape[1:3] != self.manifest.size:
-            got, own = (f"{h}x{w}" for h, w in (images.shape[1:3], self.manifest.size))
+        return np.concatenate([self._labels(*made) for made in self._runs(images)])
+
+    def logits(self, images: Images) -> Logits:
+        """Logits of every image, likewise.
+
+        Raises:
+            InputError: if the artifact has labels alone.
+        """
+        if "logits" not in self.outputs:
             raise InputError(
-                f"the images are {got} and the artifact takes {own}; export it with --size {got}"
+                "this needs logits and the artifact gives labels alone; export it with "
+                "--outputs labels,logits"
             )
-        batch = self.manifest.input.batch or len(images)
-        made = [
-            self._labels(_filled(images[i : i + batch], batch))[: len(images) - i]
-            for i in range(0, len(images), batch)
-        ]
-        return np.concatenate(made)
+        runs = [outputs["logits"][:count] for outputs, count in self._runs(images)]
+        return np.asarray(np.concatenate(runs), np.float32)
+
+    def ran_at(self, size: Size) -> Size:
+        """The padded size that the manifest says."""
+        assert size == self.manifest.size
+        return self.manifest.input.padded_height, self.manifest.input.padded_width
 
     def infer(self, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run once: the input array in, outputs by name."""
@@ -97,13 +130,25 @@ class ArtifactSegmenter:
     def close(self) -> None:
         """Give back what it holds."""
 
-    def _labels(self, images: Images) -> Labels:
-        spec = self.manifest.input
-        outputs = self.infer(images if spec.name == "image" else normalise(images))
+    def _runs(self, images: Images) -> Iterator[tuple[dict[str, NDArray[Any]], int]]:
+        """The outputs of each run, and how many of its images are not there to fill it up."""
+        if images.shape[1:3] != self.manifest.size:
+            got, own = (f"{h}x{w}" for h, w in (images.shape[1:3], self.manifest.size))
+            raise InputError(
+                f"the images are {got} and the artifact takes {own}; export it with --size {got}"
+            )
+        batch = self.manifest.input.batch or len(images)
+        for start in range(0, len(images), batch):
+            part = _filled(images[start : start + batch], batch)
+            feed = part if self.manifest.input.name == "image" else normalise(part)
+            yield self.infer(feed), min(batch, len(images) - start)
+
+    def _labels(self, outputs: dict[str, NDArray[Any]], count: int) -> Labels:
         if "labels" in outputs:
-            return np.asarray(outputs["labels"], np.uint8)
-        padded = (spec.padded_height, spec.padded_width)
-        return labels_from_logits(outputs["logits"], padded)[:, : spec.height, : spec.width]
+            return np.asarray(outputs["labels"][:count], np.uint8)
+        height, width = self.manifest.size
+        padded = self.ran_at(self.manifest.size)
+        return labels_from_logits(outputs["logits"][:count], padded)[:, :height, :width]
 
 
 class OnnxSegmenter(ArtifactSegmenter):
@@ -187,15 +232,12 @@ def open_artifact(path: Path, *, provider: str = "auto") -> ArtifactSegmenter:
     return PlanSegmenter(path)
 
 
-def labels_from_logits(logits: NDArray[np.float32], size: tuple[int, int]) -> Labels:
+def labels_from_logits(logits: Logits, size: Size) -> Labels:
     """Resize (B, classes, h, w) to ``size`` bilinearly with half-pixel centres, then argmax."""
-    import torch
-
-    from edaformer.model.decoder import upsample
-
-    with torch.inference_mode():
-        winner = upsample(torch.from_numpy(np.asarray(logits, np.float32)), size).argmax(dim=1)
-    return winner.numpy().astype(np.uint8)
+    whole = Tile(0, 0, *size, fed=size)
+    unchanged = Pass((size,), flipped=False, tiles=(whole,))
+    made = [PassLogits(unchanged, (TileLogits(whole, one, size),)) for one in logits]
+    return np.stack([decide((one,), size).labels for one in made])
 
 
 def _filled(images: Images, batch: int) -> Images:

@@ -1,122 +1,102 @@
 """Validate an artifact on a data set: what ISR costs and what precision costs, kept apart.
 
-Three segmenters see the same images: PyTorch float32 at base ISR, PyTorch float32 at the artifact's
-ISR, and the artifact. The first two differ by ISR alone, the last two by everything that export and
-TensorRT did.
+Three segmenters are given the same pixels: PyTorch float32 at base ISR, PyTorch float32 at the
+artifact's ISR, and the artifact. The first two differ by ISR alone, the last two by everything that
+export and TensorRT did. Where the artifact's fixed size keeps it from following the protocol to the
+letter, PyTorch does so in a fourth row, and the difference is what the fit costs.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from edaformer.checkpoint import Checkpoint
 from edaformer.data import Dataset, Sample
-from edaformer.engines.segmenters import Labels, Segmenter, TorchSegmenter, open_artifact
+from edaformer.data.ahead import read_ahead
+from edaformer.decide import Decision
+from edaformer.engines.procedure import (
+    Image,
+    Procedure,
+    artifact_labels,
+    decide_image,
+    procedure_of,
+)
+from edaformer.engines.reference_cache import CacheKey, ReferenceCache, image_sha256
+from edaformer.engines.segmenters import (
+    ArtifactSegmenter,
+    TorchSegmenter,
+    artifact_manifest,
+    open_artifact,
+)
+from edaformer.engines.tally import BASE, CANDIDATE, LETTER, REFERENCE, Predictions, Tally
+from edaformer.engines.validation import Agreement, GateResult, Gates, Row, Validation
 from edaformer.errors import DataError, InputError
-from edaformer.isr import BASE
+from edaformer.isr import BASE as BASE_ISR
+from edaformer.isr import ISR
 from edaformer.manifest import Manifest
-from edaformer.metrics import Confusion, Score, confusion_matrix, score
-from edaformer.preprocess import format_size
+from edaformer.metrics import score
+from edaformer.protocol import FitName, Passes, Protocol, get_protocol
+
+__all__ = ["Agreement", "Gates", "Row", "Validation", "validate"]
 
 
 @dataclass(frozen=True)
-class Gates:
-    """What must hold for the artifact, against PyTorch float32 at the same ISR."""
+class Reference:
+    """PyTorch float32 at one ISR, out of the cache where it was there before."""
 
-    max_miou_drop: float = 0.1  # points
-    min_agreement: float = 0.999  # fraction of pixels
+    checkpoint: Checkpoint
+    isr: ISR
+    segmenter: TorchSegmenter
+    cache: ReferenceCache | None
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_agreement <= 1:
-            raise InputError(
-                f"expected --min-agreement as a fraction from 0 to 1, got {self.min_agreement:g}"
-            )
-        if math.isnan(self.max_miou_drop):
-            raise InputError("expected --max-miou-drop in points, got nan")
+    @classmethod
+    def of(
+        cls, checkpoint: Checkpoint, isr: ISR, align: int | None, cache: ReferenceCache | None
+    ) -> Reference:
+        """The checkpoint at ``isr``, padded as the artifact pads."""
+        return cls(checkpoint, isr, TorchSegmenter(checkpoint.model(isr), align), cache)
+
+    def decide(self, image: Image, image_hash: str, passes: Passes) -> Decision:
+        """Labels and margins."""
+        import torch
+
+        if self.cache is None:
+            return decide_image(self.segmenter, image, passes)
+        key = CacheKey(
+            checkpoint_sha256=self.checkpoint.sha256,
+            isr=str(self.isr),
+            align=self.segmenter.align,
+            passes=passes,
+            image_sha256=image_hash,
+            torch_version=torch.__version__,
+        )
+        return self.cache.get_or_make(key, lambda: decide_image(self.segmenter, image, passes))
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Equal labels over all pixels, void included."""
+class _Compared:
+    """The segmenters, and how they are run."""
 
-    overall: float  # fraction
-    worst: float  # of the worst image
+    base: Reference
+    reference: Reference
+    candidate: ArtifactSegmenter
+    procedure: Procedure
 
-
-@dataclass(frozen=True)
-class Row:
-    """One segmenter's figures."""
-
-    description: str
-    isr: str
-    score: Score
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The figures and the verdict."""
-
-    data: str
-    images: int
-    classes: tuple[str, ...]
-    size: tuple[int, int]
-    align: int | None
-    reference_base: Row
-    reference: Row
-    candidate: Row
-    agreement: Agreement  # candidate against reference
-    agreement_isr: Agreement  # reference against reference_base
-    failures: tuple[str, ...]  # gates missed, in words
-
-    @property
-    def delta_isr(self) -> float:
-        """What ISR changes, in points of mIoU."""
-        return self.reference.score.miou - self.reference_base.score.miou
-
-    @property
-    def delta_precision(self) -> float:
-        """What export, precision and engine change, in points of mIoU."""
-        return self.candidate.score.miou - self.reference.score.miou
-
-    def to_json(self) -> dict[str, Any]:
-        """mIoU, mAcc, aAcc and deltas in points, agreement as fractions."""
-        rows = {
-            "reference_base": self.reference_base,
-            "reference": self.reference,
-            "candidate": self.candidate,
-        }
-        return {
-            "data": self.data,
-            "images": self.images,
-            "size": format_size(self.size),
-            "align": self.align,
-            **{name: self._row(row) for name, row in rows.items()},
-            "delta_isr": self.delta_isr,
-            "delta_precision": self.delta_precision,
-            "agreement": self.agreement.overall,
-            "agreement_worst": self.agreement.worst,
-            "agreement_isr": self.agreement_isr.overall,
-            "passed": not self.failures,
-            "failures": list(self.failures),
-        }
-
-    def _row(self, row: Row) -> dict[str, Any]:
-        iou = zip(self.classes, row.score.iou, strict=True)
-        return {
-            "description": row.description,
-            "isr": row.isr,
-            "miou": row.score.miou,
-            "macc": row.score.macc,
-            "aacc": row.score.aacc,
-            "iou": {name: None if math.isnan(value) else value for name, value in iou},
-        }
+    def predict(self, image: Image, image_hash: str) -> Predictions:
+        """What they make of an image."""
+        size = (image.shape[0], image.shape[1])
+        passes, letter = self.procedure.passes(size), self.procedure.by_the_letter(size)
+        base = self.base.decide(image, image_hash, passes)
+        same = self.reference is self.base
+        return Predictions(
+            base=base,
+            reference=base if same else self.reference.decide(image, image_hash, passes),
+            candidate=artifact_labels(self.candidate, image, passes),
+            letter=None if letter == passes else self.reference.decide(image, image_hash, letter),
+        )
 
 
 def validate(
@@ -126,6 +106,11 @@ def validate(
     *,
     gates: Gates | None = None,
     provider: str = "auto",
+    protocol: Protocol | None = None,
+    fit: FitName | None = None,
+    cache: ReferenceCache | None = None,
+    workers: int = 1,
+    keep_worst: int = 6,
     on_image: Callable[[int, int], None] = lambda *_: None,
 ) -> Validation:
     """Compare ``artifact`` with ``checkpoint`` on ``data``.
@@ -133,102 +118,94 @@ def validate(
     Args:
         artifact: an ``.onnx`` or ``.plan`` made from the checkpoint.
         checkpoint: as loaded.
-        data: images of the artifact's size.
+        data: images with their truth.
         gates: what must hold; None takes the defaults.
         provider: for ONNX: auto, cpu or cuda.
+        protocol: how to evaluate; None takes the data set's.
+        fit: what the artifact does with images of another size than its own; None takes slide
+            where it gives logits and resize where it gives labels alone.
+        cache: where PyTorch's predictions are kept; None computes them here and now.
+        workers: threads that read ahead; 0 reads in between.
+        keep_worst: how many images of least agreement the result holds.
         on_image: told how many images are done, and of how many.
 
     Raises:
-        InputError: if artifact, checkpoint and data do not belong together.
+        InputError: if artifact, checkpoint and data do not belong together, or the protocol needs
+            logits that the artifact does not give.
         MissingError: for a plan without a GPU.
     """
+    if workers < 0:
+        raise InputError(f"expected --workers of 0 or more, got {workers}")
+    manifest = artifact_manifest(artifact)
+    _check_together(artifact, manifest, checkpoint, data)
+    procedure = procedure_of(manifest, protocol or get_protocol(data.protocol), fit)
+    tally = Tally(len(data.classes), data.ignore_label, keep_worst)
     with closing(open_artifact(artifact, provider=provider)) as candidate:
-        manifest = candidate.manifest
-        _check_together(artifact, manifest, checkpoint, data)
-        align = manifest.input.align
-        base = TorchSegmenter(checkpoint.model(BASE), align)
-        same = manifest.isr_value == BASE
-        reference = base if same else TorchSegmenter(checkpoint.model(manifest.isr_value), align)
-        tally = _Tally(data, (base, reference, candidate))
-        for done, sample in enumerate(data, start=1):
-            _check_size(sample, manifest, artifact)
-            tally.add(sample)
+        align, isr = manifest.input.align, manifest.isr_value
+        base = Reference.of(checkpoint, BASE_ISR, align, cache)
+        same = isr == BASE_ISR
+        reference = base if same else Reference.of(checkpoint, isr, align, cache)
+        compared = _Compared(base, reference, candidate, procedure)
+        samples = read_ahead(data, _with_hash, workers=workers)
+        for done, (sample, image_hash) in enumerate(samples, start=1):
+            tally.add(sample, compared.predict(sample.image, image_hash))
             on_image(done, len(data))
-    return tally.result(manifest, gates or Gates())
+    return _result(tally, compared, data, gates or Gates())
 
 
-@dataclass
-class _Tally:
-    """Confusion matrices and agreement, summed image by image."""
-
-    data: Dataset
-    segmenters: tuple[Segmenter, Segmenter, Segmenter]
-    confusions: list[Confusion] = field(init=False)
-    equal: dict[str, list[float]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        count = len(self.data.classes)
-        self.confusions = [np.zeros((count, count), np.int64) for _ in self.segmenters]
-        self.equal = {"isr": [], "artifact": []}
-
-    def add(self, sample: Sample) -> None:
-        base, reference, candidate = self._segment(sample)
-        classes, ignore = len(self.data.classes), self.data.ignore_label
-        for index, labels in enumerate((base, reference, candidate)):
-            self.confusions[index] += confusion_matrix(sample.labels, labels, classes, ignore)
-        self.equal["isr"].append(float((reference == base).mean()))
-        self.equal["artifact"].append(float((candidate == reference).mean()))
-
-    def _segment(self, sample: Sample) -> list[Labels]:
-        """One segmentation each; the same segmenter twice computes once."""
-        made: dict[int, Labels] = {}
-        for segmenter in self.segmenters:
-            if id(segmenter) not in made:
-                made[id(segmenter)] = segmenter.segment(sample.image[None])[0]
-        return [made[id(segmenter)] for segmenter in self.segmenters]
-
-    def result(self, manifest: Manifest, gates: Gates) -> Validation:
-        isrs = (str(BASE), manifest.isr, manifest.isr)
-        base, reference, candidate = (
-            Row(segmenter.description, isr, score(confusion))
-            for segmenter, isr, confusion in zip(
-                self.segmenters, isrs, self.confusions, strict=True
-            )
-        )
-        agreement = _agreement(self.equal["artifact"])
-        drop = reference.score.miou - candidate.score.miou
-        return Validation(
-            data=self.data.name,
-            images=len(self.data),
-            classes=self.data.classes,
-            size=manifest.size,
-            align=manifest.input.align,
-            reference_base=base,
-            reference=reference,
-            candidate=candidate,
-            agreement=agreement,
-            agreement_isr=_agreement(self.equal["isr"]),
-            failures=tuple(_failures(gates, drop, agreement.overall)),
-        )
+def _with_hash(sample: Sample) -> tuple[Sample, str]:
+    return sample, image_sha256(sample.image)
 
 
-def _failures(gates: Gates, drop: float, agreement: float) -> list[str]:
-    failures = []
-    if not drop <= gates.max_miou_drop:
-        failures.append(
-            f"mIoU drops by {drop:.3f} points against PyTorch float32 at the same ISR, "
-            f"more than {gates.max_miou_drop:g}"
-        )
-    if not agreement >= gates.min_agreement:
-        failures.append(
-            f"labels agree on {agreement:.5f} of the pixels, less than {gates.min_agreement:g}"
-        )
-    return failures
+def _result(tally: Tally, compared: _Compared, data: Dataset, gates: Gates) -> Validation:
+    manifest, torch = compared.candidate.manifest, compared.reference.segmenter.description
+    scores = [score(confusion) for confusion in tally.confusions]
+    described = {
+        BASE: (torch, str(BASE_ISR)),
+        REFERENCE: (torch, manifest.isr),
+        CANDIDATE: (compared.candidate.description, manifest.isr),
+        LETTER: (f"{torch}, to the letter", manifest.isr),
+    }
+    rows = [Row(*described[row], scores[row]) for row in range(len(scores))]
+    agreement, check = tally.artifact.result(), manifest.verification
+    drop = scores[REFERENCE].miou - scores[CANDIDATE].miou
+    return Validation(
+        data=data.name,
+        notes=data.notes,
+        images=tally.images,
+        classes=data.classes,
+        palette=data.palette or manifest.palette,
+        size=manifest.size,
+        align=manifest.input.align,
+        protocol=compared.procedure.protocol.label,
+        fit=compared.procedure.fit,
+        fitted=tally.fitted,
+        reference_base=rows[BASE],
+        reference=rows[REFERENCE],
+        candidate=rows[CANDIDATE],
+        letter=rows[LETTER] if tally.fitted else None,
+        agreement=agreement,
+        agreement_isr=tally.isr.result(),
+        flips=tally.flips.result(None if check is None else check.tolerance),
+        intervals=tally.intervals(),
+        intervals_iou=tally.intervals_iou(),
+        gates=_gates(gates, drop, agreement.overall),
+        worst=tally.worst(),
+        manifest=manifest,
+    )
 
 
-def _agreement(equal: list[float]) -> Agreement:
-    """All images have the artifact's size, so the mean over images is the mean over pixels."""
-    return Agreement(overall=float(np.mean(equal)), worst=min(equal))
+def _gates(gates: Gates, drop: float, agreement: float) -> tuple[GateResult, ...]:
+    too_low = (
+        f"mIoU drops by {drop:.3f} points against PyTorch float32 at the same ISR, "
+        f"more than {gates.max_miou_drop:g}"
+    )
+    too_few = f"labels agree on {agreement:.5f} of the pixels, less than {gates.min_agreement:g}"
+    keeps, agrees = drop <= gates.max_miou_drop, agreement >= gates.min_agreement
+    return (
+        GateResult("max_miou_drop", drop, gates.max_miou_drop, None if keeps else too_low),
+        GateResult("min_agreement", agreement, gates.min_agreement, None if agrees else too_few),
+    )
 
 
 def _check_together(
@@ -256,12 +233,3 @@ def _check_together(
 
 def _folded(names: tuple[str, ...]) -> list[str]:
     return [name.strip().casefold() for name in names]
-
-
-def _check_size(sample: Sample, manifest: Manifest, artifact: Path) -> None:
-    got = (sample.image.shape[0], sample.image.shape[1])
-    if got != manifest.size:
-        raise DataError(
-            f"image {sample.name} is {format_size(got)} and {artifact} takes "
-            f"{format_size(manifest.size)}; export with --size {format_size(got)}"
-        )

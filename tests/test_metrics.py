@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from edaformer.metrics import confusion_matrix, score
+from edaformer.metrics import (
+    boundary_band,
+    class_counts,
+    confusion_matrix,
+    iou_of_counts,
+    score,
+)
 
 TRUTH = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 9, 9], [2, 2, 9, 9]], np.uint8)
 
@@ -56,3 +62,36 @@ def test_a_label_that_is_no_class_is_an_error(wrong: str) -> None:
     pair = (bad, good) if wrong == "true" else (good, bad)
     with pytest.raises(ValueError, match=f"a {wrong} label is 3"):
         confusion_matrix(*pair, 3, 255)
+
+
+def test_counts_are_all_that_iou_needs() -> None:
+    generator = np.random.default_rng(4)
+    truth, predicted = generator.integers(0, 4, (2, 9, 9)).astype(np.uint8)
+    confusion = confusion_matrix(truth, predicted, 5, 255)  # class 4 is absent
+    made = iou_of_counts(class_counts(confusion).astype(np.float64))
+    assert made == pytest.approx(score(confusion).iou, nan_ok=True)
+
+
+def test_band_by_hand() -> None:
+    labels = np.zeros((4, 8), np.uint8)
+    labels[:, 4:] = 1
+    assert boundary_band(labels, 1).all(axis=0).tolist() == [False] * 3 + [True] * 2 + [False] * 3
+    assert boundary_band(labels, 3).all(axis=0).tolist() == [False] + [True] * 6 + [False]
+    assert boundary_band(labels.T, 3).all(axis=1).tolist() == [False] + [True] * 6 + [False]
+    assert not boundary_band(np.zeros((4, 4), np.uint8)).any()
+
+
+@pytest.mark.parametrize("shape", [(13, 17), (1, 9), (9, 1), (2, 2)])
+def test_band_against_loops(shape: tuple[int, int]) -> None:
+    labels = (np.random.default_rng(5).random(shape) > 0.93).astype(np.uint8)
+    height, width = shape
+    edge = {
+        (y, x)
+        for y in range(height)
+        for x in range(width)
+        for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0))
+        if 0 <= y + dy < height and 0 <= x + dx < width and labels[y, x] != labels[y + dy, x + dx]
+    }
+    slow = [[any(max(abs(y - a), abs(x - b)) < 3 for a, b in edge) for x in range(width)]
+            for y in range(height)]  # fmt: skip
+    assert boundary_band(labels, 3).tolist() == slow

@@ -128,6 +128,12 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
     assert demo == {"edaformer/demo/README.md", "edaformer/demo/edaformer_t_scenes.safetensors"}
     assert wheel.stat().st_size <= 15e6
     assert "edaformer/py.typed" in names
+    assert {
+        name for name in names if name.endswith((".txt", ".jinja")) and "info/" not in name
+    } == {
+        *(f"edaformer/data/names/{name}.txt" for name in ("ade20k", "cityscapes", "cocostuff164k")),
+        "edaformer/engines/report.html.jinja",
+    }
     assert {Path(name).parts[0] for name in names} == {
         "edaformer", f"edaformer_deploy-{_version()}.dist-info"
     }  # fmt: skip

@@ -1,8 +1,16 @@
-"""Class names, palettes and void labels of the data sets this package knows."""
+"""Class names, palettes and void labels of the data sets this package knows.
+
+The long lists lie in ``names/``, one class a line in the order of the labels: red, green, blue and
+the name, as the data sets and the published release have them.
+"""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from pathlib import Path
+
+_NAMES = Path(__file__).parent / "names"
 
 
 @dataclass(frozen=True)
@@ -26,3 +34,15 @@ CAMVID = ClassSet(
     ),
     ignore_label=11,
 )  # fmt: skip
+
+
+@functools.cache
+def class_set(name: str) -> ClassSet:
+    """The classes of ``ade20k``, ``cityscapes`` or ``cocostuff164k``; void is 255 in all three."""
+    lines = (_NAMES / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    fields = [line.split(maxsplit=3) for line in lines]
+    return ClassSet(
+        classes=tuple(name for *_, name in fields),
+        palette=tuple((int(red), int(green), int(blue)) for red, green, blue, _ in fields),
+        ignore_label=255,
+    )

@@ -1,17 +1,20 @@
 """Data sets with ground truth: images, label maps, class names, the void label.
 
-scenes[:N]   street scenes drawn at the size asked for, from seeds that were never trained on; the
-             first N of them, else SCENES
-camvid:DIR   the CamVid layout: DIR/val/*.png and DIR/valannot/*.png, labels 0..10, 11 void
-folder:DIR   any other: DIR/images/*, DIR/labels/*.png of the same stem, DIR/classes.txt with
-             one name a line; label 255 is void
+scenes[:N]         street scenes drawn at the size asked for, from seeds that were never trained on;
+                   the first N of them, else SCENES
+ade20k:DIR         the official layouts of the benchmarks (edaformer.data.layouts), validation split
+cityscapes:DIR
+cocostuff164k:DIR
+camvid:DIR         DIR/val/*.png and DIR/valannot/*.png, labels 0..10, 11 void
+folder:DIR         any other: DIR/images/*, DIR/labels/*.png of the same stem, DIR/classes.txt with
+                   one name a line; label 255 is void
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from typing_extensions import Self
 
-from edaformer.data.classes import CAMVID
+from edaformer.data.classes import CAMVID, ClassSet, class_set
+from edaformer.data.layouts import Reading, find_pairs
 from edaformer.data.scenes import LARGEST, SMALLEST, draw_scene, held_out_seed
 from edaformer.errors import DataError
 
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 FOLDER_VOID = 255
 SCENES = 200  # held-out scenes of the default data set
 
@@ -44,12 +47,20 @@ class Dataset(ABC):
     name: str  # as the user wrote it
     classes: tuple[str, ...]
     ignore_label: int
+    palette: tuple[tuple[int, int, int], ...] | None = field(default=None, kw_only=True)
+    protocol: str = field(default="native", kw_only=True)  # how the release evaluates it
+    notes: tuple[str, ...] = field(default=(), kw_only=True)  # what a reader of figures must know
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def __iter__(self) -> Iterator[Sample]: ...
+    def load(self, index: int) -> Sample:
+        """One image with its truth; safe to call from several threads."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        for index in range(len(self)):
+            yield self.load(index)
 
     def head(self, limit: int | None) -> Self:
         """The first ``limit`` images; None takes all."""
@@ -73,10 +84,10 @@ class SceneDataset(Dataset):
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[Sample]:
-        for index in range(self.count):
-            scene = draw_scene(held_out_seed(index), *self.size)
-            yield Sample(f"scene {index}", scene.image, scene.labels)
+    def load(self, index: int) -> Sample:
+        """Draw a scene."""
+        scene = draw_scene(held_out_seed(index), *self.size)
+        return Sample(f"scene {index}", scene.image, scene.labels)
 
     def _first(self, limit: int) -> Self:
         return replace(self, count=min(limit, self.count))
@@ -87,30 +98,39 @@ class FileDataset(Dataset):
     """Pairs of image and label files."""
 
     pairs: tuple[tuple[Path, Path], ...]
+    reading: Reading | None = None  # how stored values become classes; None: as stored
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __iter__(self) -> Iterator[Sample]:
-        for image_path, label_path in self.pairs:
-            image, labels = read_image(image_path), read_labels(label_path)
-            if image.shape[:2] != labels.shape:
-                raise DataError(
-                    f"{image_path.name} is {_size(image)} but {label_path} is {_size(labels)}; "
-                    "expected a label for every pixel"
-                )
-            self._check_labels(label_path, labels)
-            yield Sample(image_path.stem, image, labels)
+    def load(self, index: int) -> Sample:
+        """Read a pair.
+
+        Raises:
+            DataError: if a file cannot be read or the two do not belong together.
+        """
+        image_path, label_path = self.pairs[index]
+        image, stored = read_image(image_path), read_labels(label_path)
+        if image.shape[:2] != stored.shape:
+            raise DataError(
+                f"{image_path.name} is {_size(image)} but {label_path} is {_size(stored)}; "
+                "expected a label for every pixel"
+            )
+        self._check_labels(label_path, stored)
+        labels = stored if self.reading is None else self.reading.table[stored]
+        return Sample(image_path.stem, image, labels)
 
     def _first(self, limit: int) -> Self:
         return replace(self, pairs=self.pairs[:limit])
 
-    def _check_labels(self, path: Path, labels: NDArray[np.uint8]) -> None:
-        wrong = np.unique(labels[(labels >= len(self.classes)) & (labels != self.ignore_label)])
+    def _check_labels(self, path: Path, stored: NDArray[np.uint8]) -> None:
+        highest = len(self.classes) - 1 if self.reading is None else self.reading.highest
+        there = np.flatnonzero(np.bincount(stored.ravel(), minlength=256))
+        wrong = there[(there > highest) & (there != self.ignore_label)]
         if wrong.size:
             raise DataError(
-                f"{path} holds label {wrong[0]}; expected 0..{len(self.classes) - 1} or "
-                f"{self.ignore_label} for void. Convert the labels or check classes.txt"
+                f"{path} holds label {wrong[0]}; expected 0..{highest} or "
+                f"{self.ignore_label} for void. Convert the labels or check the class names"
             )
 
 
@@ -131,10 +151,7 @@ def open_dataset(spec: str, size: tuple[int, int]) -> Dataset:
     if opener is None or not rest:
         forms = ", ".join(["scenes", "scenes:N", *(f"{name}:DIR" for name in _KINDS)])
         raise DataError(f"expected --data as one of {forms}, got '{spec}'")
-    root = Path(rest)
-    if not root.is_dir():
-        raise DataError(f"expected a folder at {root}, found nothing there; check --data")
-    return opener(spec, root)
+    return opener(spec, Path(rest))
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -176,15 +193,30 @@ def _scenes(spec: str, count: str, size: tuple[int, int]) -> Dataset:
             f"{size[0]}x{size[1]}; name other data with --data"
         )
     classes, void = CAMVID.classes, CAMVID.ignore_label
-    return SceneDataset(spec, classes, void, size, int(count) if count else SCENES)
+    number = int(count) if count else SCENES
+    return SceneDataset(spec, classes, void, size, number, palette=CAMVID.palette)
 
 
 def _camvid(spec: str, root: Path) -> Dataset:
-    pairs = _pairs(root, "val", "valannot")
-    return FileDataset(spec, CAMVID.classes, CAMVID.ignore_label, pairs)
+    return _open(spec, "camvid", root, CAMVID)
+
+
+def _ade20k(spec: str, root: Path) -> Dataset:
+    return _open(spec, "ade20k", root, class_set("ade20k"), protocol="ade20k")
+
+
+def _cityscapes(spec: str, root: Path) -> Dataset:
+    return _open(spec, "cityscapes", root, class_set("cityscapes"), protocol="cityscapes")
+
+
+def _cocostuff164k(spec: str, root: Path) -> Dataset:
+    # evaluated as ADE20K is
+    return _open(spec, "cocostuff164k", root, class_set("cocostuff164k"), protocol="ade20k")
 
 
 def _folder(spec: str, root: Path) -> Dataset:
+    if not root.is_dir():
+        raise DataError(f"expected a folder at {root}, found nothing there; check --data")
     names = root / "classes.txt"
     if not names.is_file():
         raise DataError(f"expected class names, one a line, in {names}; found none")
@@ -192,30 +224,32 @@ def _folder(spec: str, root: Path) -> Dataset:
     classes = tuple(line for part in text.splitlines() if (line := part.strip()))
     if not 1 <= len(classes) <= FOLDER_VOID:
         raise DataError(f"expected 1 to {FOLDER_VOID} class names in {names}, got {len(classes)}")
-    return FileDataset(spec, classes, FOLDER_VOID, _pairs(root, "images", "labels"))
+    return _open(spec, "folder", root, ClassSet(classes, (), FOLDER_VOID))
 
 
-_KINDS: dict[str, Callable[[str, Path], Dataset]] = {"camvid": _camvid, "folder": _folder}
+def _open(
+    spec: str, kind: str, root: Path, classes: ClassSet, *, protocol: str = "native"
+) -> FileDataset:
+    found = find_pairs(kind, root)
+    return FileDataset(
+        spec,
+        classes.classes,
+        classes.ignore_label,
+        found.pairs,
+        found.reading,
+        palette=classes.palette or None,
+        protocol=protocol,
+        notes=found.notes,
+    )
 
 
-def _pairs(root: Path, images: str, labels: str) -> tuple[tuple[Path, Path], ...]:
-    """Image files with the label PNG of the same stem, sorted by name."""
-    for folder in (root / images, root / labels):
-        if not folder.is_dir():
-            raise DataError(
-                f"expected {root / images} and {root / labels}, but {folder} is not there"
-            )
-    files = sorted(p for p in (root / images).iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES)
-    if not files:
-        raise DataError(f"{root / images} holds no images ({', '.join(_IMAGE_SUFFIXES)})")
-    pairs = [(file, root / labels / f"{file.stem}.png") for file in files]
-    missing = [label for _, label in pairs if not label.is_file()]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {len(pairs)} images have no labels (first: {missing[0]}); "
-            "complete the data set"
-        )
-    return tuple(pairs)
+_KINDS: dict[str, Callable[[str, Path], Dataset]] = {
+    "camvid": _camvid,
+    "folder": _folder,
+    "ade20k": _ade20k,
+    "cityscapes": _cityscapes,
+    "cocostuff164k": _cocostuff164k,
+}
 
 
 def _size(array: NDArray[np.uint8]) -> str:

@@ -1,0 +1,180 @@
+"""``edaformer-validate`` through the command line: what it writes, its cache, a kill, bad usage."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from edaformer.checkpoint import Checkpoint
+from edaformer.cli.main import app
+from edaformer.cli.progress import image_progress
+from edaformer.engines.build import BuildResult
+from edaformer.export.exporter import ExportResult
+from edaformer.export.verify import natural_noise
+from tests.conftest import ROOT
+
+LOOSE = ("--min-agreement", "0.5", "--max-miou-drop", "50")
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def run(*arguments: object) -> Ran:
+    result = CliRunner().invoke(app, ["validate", *map(str, arguments)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    generator = np.random.default_rng(0)
+    for folder in ("images", "labels"):
+        (root / folder).mkdir()
+    for index, image in enumerate(natural_noise(8, (60, 90))):
+        Image.fromarray(image).save(root / f"images/{index:02}.png")
+        labels = generator.integers(0, 5, (60, 90)).astype(np.uint8)
+        Image.fromarray(labels).save(root / f"labels/{index:02}.png")
+    (root / "classes.txt").write_text("road\nsky\ntree\ncar\nsign")
+    return root
+
+
+@pytest.fixture
+def command(
+    small_export: ExportResult, small_checkpoint: Checkpoint, data: Path
+) -> tuple[object, ...]:
+    checkpoint = ("--checkpoint", small_checkpoint.path)
+    return (small_export.path, *checkpoint, "--data", f"folder:{data}", *LOOSE)
+
+
+def test_report_junit_and_bisect(command: tuple[object, ...], tmp_path: Path) -> None:
+    page, xml = tmp_path / "out.html", tmp_path / "out.xml"
+    ran = run(*command, "--limit", 2, "--report", page, "--junit", xml, "--bisect", "--flip")
+    assert ran.code == 0, ran.err
+    assert "protocol native, flipped too" in ran.out
+    assert "none leaves float32" in ran.out
+    assert "95 % intervals over images" in ran.out
+    assert "<h1>Passed</h1>" in page.read_text()
+    assert b'tests="2" failures="0"' in xml.read_bytes()
+
+
+def test_a_failed_gate_still_writes_the_report(command: tuple[object, ...], tmp_path: Path) -> None:
+    page = tmp_path / "out.html"
+    ran = run(*command, "--limit", 1, "--min-agreement", 1, "--report", page)
+    assert ran.code == 1
+    assert "<h1>FAILED</h1>" in page.read_text()
+
+
+def test_the_cache_changes_nothing(command: tuple[object, ...], tmp_path: Path) -> None:
+    cached = (*command, "--limit", 3, "--json", "--cache", tmp_path / "cache")
+    without = run(*command, "--limit", 3, "--json", "--no-cache")
+    first, second = run(*cached), run(*cached, "--workers", 0)
+    assert without.out == first.out == second.out
+    entries = list((tmp_path / "cache").rglob("*.npz"))
+    assert len(entries) == 2 * 3  # base ISR and this one
+    entries[0].write_bytes(b"")
+    third = run(*cached)
+    assert third.out == first.out
+    assert "is damaged" in third.err
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_and_taken_up_again(
+    command: tuple[object, ...], tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    whole = run(*command, "--json", "--no-cache")
+    code = "from edaformer.cli.validate import main; main()"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, command), "--cache", str(cache)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(list(cache.rglob("*.npz"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = {entry: entry.stat().st_mtime_ns for entry in cache.rglob("*.npz")}
+    assert 5 <= len(before) < 16
+    resumed = run(*command, "--json", "--cache", cache)
+    assert resumed.out == whole.out
+    assert all(entry.stat().st_mtime_ns == at for entry, at in before.items())
+    assert len(list(cache.rglob("*.npz"))) == 16
+
+
+def test_progress_has_rate_and_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([100.0, 102.0, 105.0])
+    monkeypatch.setattr("edaformer.cli.progress.time.monotonic", lambda: next(clock))
+    with image_progress() as on_image:
+        on_image(24, 100)
+        on_image(25, 100)
+    assert capsys.readouterr() == ("", "... 25 of 100, 5.00 images/s, 15 s left\n")
+
+
+def test_notes_are_said_and_kept(
+    small_export: ExportResult, small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """Half an ADE20K, and an artifact of other classes: refused before an image is read."""
+    for folder, suffix in (("images", "jpg"), ("annotations", "png")):
+        (tmp_path / folder / "validation").mkdir(parents=True)
+        (tmp_path / folder / f"validation/a.{suffix}").write_bytes(b"never read")
+    ran = run(small_export.path, "--checkpoint", small_checkpoint.path,
+              "--data", f"ade20k:{tmp_path}")  # fmt: skip
+    assert ran.code == 2
+    assert "note: 1 of the 2000 validation images of ADE20K" in ran.err
+    assert "has 150 classes and" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--scales", "x"), "expected --scales such as 0.75,1,1.25, got 'x'"),
+        (("--scales", "1,1"), "different ratios"),
+        (("--workers", "-1"), "expected --workers of 0 or more"),
+        (("--cache", "c", "--no-cache"), "exclude each other"),
+        (("--report", "/no/such/place.html"), "does not exist; create it"),
+        (("--fit", "resize", "--scales", "1,2"), "--scales has no meaning"),
+    ],
+)
+def test_bad_usage(
+    options: tuple[str, ...], words: str, command: tuple[object, ...]
+) -> None:  # fmt: skip
+    ran = run(*command, *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.err
+
+
+def test_outputs_do_not_replace_inputs_or_each_other(
+    command: tuple[object, ...], tmp_path: Path
+) -> None:
+    same = tmp_path / "same"
+    for options in (("--report", command[0]), ("--report", same, "--junit", same)):
+        ran = run(*command, *options)
+        assert ran.code == 2
+        assert "would be replaced" in ran.err
+
+
+def test_a_plan_is_not_bisected(
+    small_plan: BuildResult, small_checkpoint: Checkpoint, data: Path
+) -> None:
+    ran = run(small_plan.path, "--checkpoint", small_checkpoint.path,
+              "--data", f"folder:{data}", "--bisect")  # fmt: skip
+    assert ran.code == 2
+    assert "bisect the .onnx it was built from" in ran.err
