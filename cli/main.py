@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edaformer.cli.build import build
+from edaformer.cli.check import check
 from edaformer.cli.common import new_app
 from edaformer.cli.export import export
 from edaformer.cli.info import info
@@ -14,7 +15,7 @@ from edaformer.cli.validate import validate
 from edaformer.version import __version__
 
 app = new_app()
-for command in (export, build, validate, info):
+for command in (export, build, validate, info, check):
     app.command()(command)
 
 

@@ -15,7 +15,7 @@ import tomllib
 
 from tests.conftest import ROOT
 
-COMMANDS = ("export", "build", "validate", "info")
+COMMANDS = ("export", "build", "validate", "info", "check")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Lets only the standard library, this package and the distributions named on the command line be
