@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields
 from itertools import islice
 from statistics import median
 
@@ -110,13 +109,14 @@ class Lane:
     def _split(self) -> Split:
         """Medians, part by part."""
         made = [self.runner.split(self.image(number))[1] for number in range(_SPLIT_FRAMES)]
-        parts = {
-            field.name: [
-                value for split in made if (value := getattr(split, field.name)) is not None
-            ]
-            for field in fields(Split)
-        }
-        return Split(**{name: median(times) if times else None for name, times in parts.items()})
+        return Split(
+            preprocess=_median([split.preprocess for split in made]),
+            copy_in=_median([split.copy_in for split in made]),
+            network=_median([split.network for split in made]),
+            postprocess=_median([split.postprocess for split in made]),
+            copy_out=_median([split.copy_out for split in made]),
+            wall=median(split.wall for split in made),
+        )
 
     def _pipelined(self) -> float | None:
         if not self.runner.pipelines:
@@ -154,3 +154,8 @@ def rotating_frames(manifest: Manifest, options: BenchOptions) -> list[Images]:
         np.stack([images[(start + offset) % len(images)] for offset in range(batch)])
         for start in range(len(images))
     ]
+
+
+def _median(times: list[float | None]) -> float | None:
+    known = [time for time in times if time is not None]
+    return median(known) if known else None
