@@ -42,11 +42,12 @@ def benchmark(
     """
     options = options or BenchOptions()
     contenders = choose(artifacts, options)
-    machine, lanes = Machine(), list[Lane]()
+    machine = Machine()
+    lanes = [Lane(contender, options, machine) for contender in contenders]
     with ExitStack() as stack:
-        for contender in contenders:
-            on_step(f"starting {contender.name} in a process of its own")
-            lanes.append(Lane(contender, options, machine, _starts(contender)))
+        for lane in lanes:
+            on_step(f"starting {lane.contender.name} in a process of its own")
+            lane.starts = _starts(lane.contender)
         before, cpu = machine.state(), machine.cpu_times()
         for lane in lanes:
             stack.enter_context(closing(lane.open()))

@@ -98,7 +98,9 @@ def _other(name: Against, first: Contender, options: BenchOptions) -> Contender:
     if name != "onnxruntime":
         checkpoint = options.checkpoint or demo_checkpoint()
         made = artifact_manifest(first.artifact).checkpoint_sha256
-        if checkpoint.is_file() and sha256(checkpoint) != made:
+        if not checkpoint.is_file():
+            raise InputError(f"expected a checkpoint at {checkpoint}, found none; check the path")
+        if sha256(checkpoint) != made:
             raise InputError(
                 f"{first.artifact} was made from another checkpoint (SHA-256 {made[:12]}...) than "
                 f"{checkpoint}; name its own with --checkpoint"

@@ -31,14 +31,12 @@ _PIPELINED_SHARE = 0.25  # of the duration, spent on pipelined throughput
 class Lane:
     """A contender on its way through the benchmark."""
 
-    def __init__(
-        self, contender: Contender, options: BenchOptions, machine: Machine,
-        starts: tuple[Start, ...],
-    ) -> None:  # fmt: skip
-        self.contender, self.options, self.starts = contender, options, starts
+    def __init__(self, contender: Contender, options: BenchOptions, machine: Machine) -> None:
+        self.contender, self.options = contender, options
         self.manifest = artifact_manifest(contender.artifact)
         self.frames = rotating_frames(self.manifest, options)
         self.energy = EnergyMeter(machine)
+        self.starts: tuple[Start, ...] = ()
         self.times: list[list[float]] = []
 
     def open(self) -> Runner:
