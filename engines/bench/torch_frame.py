@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from edaformer.checkpoint import load_checkpoint
 from edaformer.errors import InputError
 from edaformer.export.wrapper import Deployment, Geometry
-from edaformer.manifest import Manifest
+
+if TYPE_CHECKING:
+    from edaformer.manifest import Manifest
 
 
 class TorchFrame(nn.Module):
