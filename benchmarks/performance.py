@@ -44,7 +44,7 @@ def bench_section(name: str, record: dict[str, Any]) -> str:
     results, subject = record["results"], record["results"][0]["subject"]
     title = f"### EDAFormer-{subject['variant']}, ISR {subject['isr']}, {subject['size']}\n"
     rows = [_result_row(result) for result in results]
-    columns = ("", "what", "p50 ms", "p90 ms", "p99 ms", "images/s", "pipelined", "network ms",
+    columns = ("", "what", "p50 ms", "p90 ms", "p99 ms", "CPU ms", "images/s", "pipelined", "network ms",
                "resize+argmax ms", "load s", "host MB")  # fmt: skip
     lines = [title, _where(name, record), table(columns, rows)]
     lines += [f"- {_comparison(made)}" for made in record["comparisons"]]
@@ -88,6 +88,7 @@ def _result_row(result: dict[str, Any]) -> tuple[str, ...]:
         f"`{subject['name']}`",
         subject["description"],
         *(_ms(latency[key]) for key in ("p50", "p90", "p99")),
+        _ms(result["cpu_seconds_per_image"]),
         f"{result['images_per_second']:.2f}",
         f"{pipelined:.2f}" if pipelined is not None else "",
         _ms(result["split"]["network"]),

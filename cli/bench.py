@@ -106,7 +106,7 @@ def _print_record(record: Record) -> None:
     )
     typer.echo("")
     print_table(
-        ("", "frames", "p50 ms", "p90 ms", "p99 ms", "images/s", "pipelined", "J/image"),
+        ("", "frames", "p50 ms", "p90 ms", "p99 ms", "images/s", "pipelined", "CPU ms", "J/image"),
         [_latency_row(result) for result in results],
     )
     typer.echo("")
@@ -140,6 +140,7 @@ def _latency_row(result: Result) -> tuple[str, ...]:
         *(_ms(value) for value in (latency.p50, latency.p90, latency.p99)),
         f"{result.images_per_second:.2f}",
         f"{pipelined:.2f}" if pipelined is not None else "-",
+        _ms(result.cpu_seconds_per_image),
         f"{joules:.3f}" if joules is not None else "-",
     )
 

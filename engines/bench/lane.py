@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from itertools import islice
 from statistics import median
@@ -38,6 +39,7 @@ class Lane:
         self.energy = EnergyMeter(machine)
         self.starts: tuple[Start, ...] = ()
         self.times: list[list[float]] = []
+        self.cpu_seconds = 0.0
 
     def open(self) -> Runner:
         """Open the runner."""
@@ -59,8 +61,10 @@ class Lane:
     def take_turn(self, seconds: float) -> None:
         """One round of so many seconds."""
         first = sum(map(len, self.times))
+        before = time.process_time()
         with self.energy:
             self.times.append(run_slice(self.frame, seconds, first=first))
+        self.cpu_seconds += time.process_time() - before
 
     @property
     def rounds(self) -> tuple[float, ...]:
@@ -70,7 +74,7 @@ class Lane:
     def finish(self, on_step: Callable[[str], None]) -> Result:
         """Measure the rest, and sum up."""
         on_step(f"parts, pipeline and memory of {self.contender.name}")
-        seconds = [time for times in self.times for time in times]
+        seconds = [one for times in self.times for one in times]
         images = len(seconds) * len(self.frames[0])
         joules = self.energy.joules
         return Result(
@@ -80,6 +84,7 @@ class Lane:
             latency=Latency.of(seconds),
             rounds=self.rounds,
             split=self._split(),
+            cpu_seconds_per_image=self.cpu_seconds / images,
             images_per_second=images / sum(seconds),
             images_per_second_pipelined=self._pipelined(),
             joules_per_image=joules / images if joules is not None else None,
@@ -155,5 +160,5 @@ def rotating_frames(manifest: Manifest, options: BenchOptions) -> list[Images]:
 
 
 def _median(times: list[float | None]) -> float | None:
-    known = [time for time in times if time is not None]
+    known = [one for one in times if one is not None]
     return median(known) if known else None

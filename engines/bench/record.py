@@ -48,6 +48,7 @@ class Result:
     latency: Latency
     rounds: tuple[float, ...]  # median frame time of each round
     split: Split  # medians
+    cpu_seconds_per_image: float  # of all its threads: other processes do not lengthen it much
     images_per_second: float  # serial: images over the sum of frame times
     images_per_second_pipelined: float | None  # None: it does not pipeline
     joules_per_image: float | None

@@ -74,6 +74,7 @@ def test_two_exports_and_torch(
         assert result.latency.frames >= 2
         assert 0 < result.latency.least <= result.latency.p50 <= result.latency.p99
         assert len(result.rounds) == 2
+        assert result.cpu_seconds_per_image > 0
         assert (result.split.network is None) == (result.subject.kind == "torch")
         assert (result.split.postprocess is None) == (result.subject.name != "logits.onnx")
         assert (result.layers is None) == (result.subject.kind == "torch")
