@@ -44,8 +44,8 @@ def bench_section(name: str, record: dict[str, Any]) -> str:
     results, subject = record["results"], record["results"][0]["subject"]
     title = f"### EDAFormer-{subject['variant']}, ISR {subject['isr']}, {subject['size']}\n"
     rows = [_result_row(result) for result in results]
-    columns = ("", "what", "p50 ms", "p90 ms", "p99 ms", "CPU ms", "images/s", "pipelined", "network ms",
-               "resize+argmax ms", "load s", "host MB")  # fmt: skip
+    columns = ("", "what", "p50 ms", "p90 ms", "p99 ms", "CPU ms", "images/s", "pipelined",
+               "network ms", "resize+argmax ms", "load s", "host MB")  # fmt: skip
     lines = [title, _where(name, record), table(columns, rows)]
     lines += [f"- {_comparison(made)}" for made in record["comparisons"]]
     lines += [f"- Marked: {mark}." for mark in record["marks"]]
