@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from edaformer.cli.bench import bench
 from edaformer.cli.build import build
+from edaformer.cli.check import check
 from edaformer.cli.common import new_app
 from edaformer.cli.export import export
 from edaformer.cli.info import info
@@ -14,7 +16,7 @@ from edaformer.cli.validate import validate
 from edaformer.version import __version__
 
 app = new_app()
-for command in (export, build, validate, info):
+for command in (export, build, validate, info, check, bench):
     app.command()(command)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "FLAVOURS",
     "Backend",
     "Flavour",
+    "install_command",
     "is_installed",
     "last_errors",
     "make_logger",
@@ -108,6 +109,11 @@ def use(choice: str) -> Backend:
         ) from error
     _Chosen.module = module
     return Backend(flavour, str(module.__version__))
+
+
+def install_command(flavour: Flavour) -> str:
+    """What installs the flavour."""
+    return _INSTALL[flavour]
 
 
 def is_installed(flavour: Flavour) -> bool:

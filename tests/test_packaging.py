@@ -15,7 +15,7 @@ import tomllib
 
 from tests.conftest import ROOT
 
-COMMANDS = ("export", "build", "validate", "info")
+COMMANDS = ("export", "build", "validate", "info", "check", "bench")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Lets only the standard library, this package and the distributions named on the command line be
@@ -122,7 +122,8 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
     packages = {str(Path(name).parent) for name in names if name.endswith(".py")}
     assert packages == {
         "edaformer", "edaformer/cli", "edaformer/data", "edaformer/data/streets",
-        "edaformer/engines", "edaformer/export", "edaformer/export/rewrites", "edaformer/model",
+        "edaformer/engines", "edaformer/engines/bench", "edaformer/export",
+        "edaformer/export/rewrites", "edaformer/model",
     }  # fmt: skip
     demo = {name for name in names if name.startswith("edaformer/demo/")}
     assert demo == {"edaformer/demo/README.md", "edaformer/demo/edaformer_t_scenes.safetensors"}

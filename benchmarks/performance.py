@@ -1,0 +1,174 @@
+"""Write docs/performance.md from the records in benchmarks/records; a test checks it is up to date.
+
+    python benchmarks/performance.py
+
+A record is what ``edaformer-bench -o`` or benchmarks/gpu.py wrote. Nothing on the page is typed by
+hand: no record, no figure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "benchmarks" / "records"
+TARGET = ROOT / "docs" / "performance.md"
+HEAD = """# Performance
+
+Written by `benchmarks/performance.py` from the records in `benchmarks/records`. A frame goes from a
+uint8 image in host memory to a uint8 label map in host memory. How it is measured:
+[benchmark.md](benchmark.md).
+"""
+NO_GPU = """No record of a GPU yet, hence no figure of an engine; `benchmarks/gpu.py` makes one.
+"""
+
+
+def render(records: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """The page of these records, by their names."""
+    of_gpu = [(name, record) for name, record in records if record.get("kind") == "gpu"]
+    of_bench = [(name, record) for name, record in records if "results" in record]
+    dry = [name for name, record in of_gpu if record["dry_run"]]
+    if dry:
+        raise SystemExit(f"{', '.join(dry)}: a dry run's figures mean nothing; take it out")
+    parts = [HEAD, "## On a GPU\n"]
+    parts += [gpu_section(name, record) for name, record in of_gpu] or [NO_GPU]
+    parts += ["## edaformer-bench\n", *(bench_section(name, record) for name, record in of_bench)]
+    return "\n".join(parts)
+
+
+def bench_section(name: str, record: dict[str, Any]) -> str:
+    """One record of edaformer-bench."""
+    results, subject = record["results"], record["results"][0]["subject"]
+    title = f"### EDAFormer-{subject['variant']}, ISR {subject['isr']}, {subject['size']}\n"
+    rows = [_result_row(result) for result in results]
+    columns = ("", "what", "p50 ms", "p90 ms", "p99 ms", "CPU ms", "images/s", "pipelined",
+               "network ms", "resize+argmax ms", "load s", "host MB")  # fmt: skip
+    lines = [title, _where(name, record), table(columns, rows)]
+    lines += [f"- {_comparison(made)}" for made in record["comparisons"]]
+    lines += [f"- Marked: {mark}." for mark in record["marks"]]
+    return "\n".join(lines) + "\n"
+
+
+def gpu_section(name: str, record: dict[str, Any]) -> str:
+    """One record of benchmarks/gpu.py; what did not run is listed with its reason."""
+    sections = record["sections"]
+    known = {key: made["result"] for key, made in sections.items() if made["status"] == "ok"}
+    lines = [f"### {_machine(known['machine']['machine'])} (`{name}`)\n"]
+    if "kernels" in known:
+        lines.append(_kernels(known["kernels"]))
+    if "soak" in known:
+        lines.append(_soak(known["soak"]))
+    if "torch_frames" in known:
+        lines.append(_torch(known["torch_frames"]))
+    for made in known.get("engines", {"engines": []})["engines"]:
+        if "refused" in made:
+            lines.append(f"- {made['case']}: refused: {made['refused']}")
+        else:
+            lines.append(bench_section(made["case"], made["record"]))
+    for key, made in sections.items():
+        if made["status"] != "ok":
+            lines.append(f"- {key} {made['status']}: {made['reason']}")
+    return "\n".join(lines) + "\n"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, its first two columns left."""
+    rules = ["---" if number < 2 else "---:" for number in range(len(columns))]
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, rules, *rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _result_row(result: dict[str, Any]) -> tuple[str, ...]:
+    subject, latency, start = result["subject"], result["latency"], result["starts"][-1]
+    pipelined = result["images_per_second_pipelined"]
+    return (
+        f"`{subject['name']}`",
+        subject["description"],
+        *(_ms(latency[key]) for key in ("p50", "p90", "p99")),
+        _ms(result["cpu_seconds_per_image"]),
+        f"{result['images_per_second']:.2f}",
+        f"{pipelined:.2f}" if pipelined is not None else "",
+        _ms(result["split"]["network"]),
+        _ms(result["split"]["postprocess"]),
+        f"{start['load_seconds']:.2f}",
+        f"{start['host_bytes'] / 1e6:.0f}" if start["host_bytes"] is not None else "",
+    )
+
+
+def _where(name: str, record: dict[str, Any]) -> str:
+    settings, packages = record["settings"], record["machine"]["packages"]
+    versions = ", ".join(f"{key} {value}" for key, value in packages.items())
+    return (
+        f"{_machine(record['machine'])}, {settings['threads']} threads each; {versions}; "
+        f"{settings['rounds']} interleaved rounds, {settings['images']} images of "
+        f"`{settings['data']}` rotate; {record['created'][:10]}, `{name}`.\n"
+    )
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    gpu = machine["gpu"]
+    if gpu is None:
+        return f"{machine['cpu']}, {machine['cores']} cores, no GPU"
+    return f"{gpu['name']}, driver {machine['driver']}, {machine['cpu']}"
+
+
+def _comparison(made: dict[str, Any]) -> str:
+    text = (
+        f"`{made['first']}` is {made['ratio']:.2f} times as fast as `{made['name']}` (median of "
+        f"{len(made['ratios'])} rounds, {min(made['ratios']):.2f} to {max(made['ratios']):.2f})"
+    )
+    if made["agreement"] is not None:
+        text += f"; labels agree on {made['agreement']:.5%}"
+    if made["worst_margin"]:
+        text += f", largest top-2 margin where they differ {made['worst_margin']:.1e}"
+    return f"{text}."
+
+
+def _kernels(found: dict[str, Any]) -> str:
+    columns = ("kernel", "source, network, classes", "ms", "eager ms", "compile ms",
+               "times as fast as compile", "share of bandwidth", "difference")  # fmt: skip
+    rows = [
+        (made["kernel"], f"{_size(made['source'])}, {_size(made['network'])}, {made['classes']}",
+         *(f"{made[key] * 1e3:.4f}" for key in ("seconds", "torch_eager", "torch_compile")),
+         f"{made['times_as_fast_as_compile']:.2f}", f"{made['share_of_bandwidth']:.0%}",
+         ", ".join(f"{key} {value:.1e}" for key, value in made["difference"].items()))
+        for made in found["kernels"]
+    ]  # fmt: skip
+    return f"Copy bandwidth {found['bandwidth'] / 1e9:.0f} GB/s.\n\n{table(columns, rows)}"
+
+
+def _soak(found: dict[str, Any]) -> str:
+    grown = {key: found["after"][key] - found["before"][key] for key in found["before"]}
+    told = ", ".join(f"{key.partition('_')[0]} {value:+d} bytes" for key, value in grown.items())
+    return f"{found['frames']} of {found['wanted']} frames replayed: {told}.\n"
+
+
+def _torch(found: dict[str, Any]) -> str:
+    rows = [
+        (made["case"], made["mode"], _ms(made["eager"]["p50"]), _ms(made["compile"]["p50"]))
+        for made in found["frames"]
+        if "skipped" not in made
+    ]
+    columns = ("PyTorch, whole frame", "compile's mode", "eager p50 ms", "compile p50 ms")
+    return table(columns, rows)
+
+
+def _size(size: Sequence[int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _ms(seconds: float | None) -> str:
+    return f"{seconds * 1e3:.2f}" if seconds is not None else ""
+
+
+def main() -> None:
+    """Read every record, write the page."""
+    records = [(path.name, json.loads(path.read_text())) for path in sorted(RECORDS.glob("*.json"))]
+    TARGET.write_text(render(records))
+
+
+if __name__ == "__main__":
+    main()
