@@ -103,6 +103,7 @@ def make_standin(version: Version, *, device: str = "stand-in GPU, 8.7") -> Modu
     module._bytes = bytes(VERSION_BYTES[version])
     module._device = device
     module._record = Record()
+    module._enqueue = None  # executes later: given the stream's handle and the work
     return cast(ModuleType, module)
 
 
@@ -1057,19 +1058,29 @@ class _IExecutionContext:
         if problem is not None:
             _log(self, "ERROR", f"IExecutionContext::enqueueV3: Error Code 3: {problem}")
             return False
-        feed = {
-            tensor.name: _read(self.get_tensor_address(tensor.name), tensor,
-                               list(self.get_tensor_shape(tensor.name)))
+        inputs = [
+            (tensor, self.get_tensor_address(tensor.name), list(self.get_tensor_shape(tensor.name)))
             for tensor in self._.engine._.tensors.values()
             if tensor.is_network_input
-        }  # fmt: skip
-        names = [output.name for output in self._.session.get_outputs()]
-        made = self._.session.run(names, feed)
-        self._module._record.executed += 1
-        return all(
-            _deliver(self, name, np.ascontiguousarray(value), int(stream_handle))
-            for name, value in zip(names, made, strict=True)
-        )
+        ]
+        outputs = {  # as they are now: addresses that are set later are for later
+            output.name: self.get_tensor_address(output.name)
+            for output in self._.session.get_outputs()
+        }
+
+        def work() -> bool:
+            feed = {tensor.name: _read(address, tensor, shape) for tensor, address, shape in inputs}
+            made = self._.session.run(list(outputs), feed)
+            self._module._record.executed += 1
+            return all(
+                _deliver(self, name, outputs[name], np.ascontiguousarray(value), int(stream_handle))
+                for name, value in zip(outputs, made, strict=True)
+            )
+
+        if self._module._enqueue is None:
+            return work()
+        self._module._enqueue(int(stream_handle), work)
+        return True
 
 
 def _execution_problem(context: Any) -> str | None:
@@ -1090,9 +1101,8 @@ def _read(address: int, tensor: Any, shape: Sequence[int]) -> NDArray[Any]:
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-def _deliver(context: Any, name: str, value: NDArray[Any], stream: int) -> bool:
+def _deliver(context: Any, name: str, address: int, value: NDArray[Any], stream: int) -> bool:
     """Write an output where its allocator says, or to its address."""
-    address = context.get_tensor_address(name)
     allocator = context._.allocators.get(name)
     if allocator is not None:
         is_async = hasattr(allocator, "reallocate_output_async")
