@@ -1014,9 +1014,8 @@ class _IExecutionContext:
         shape = list(self._.engine.get_tensor_shape(name))
         if name in self._.shapes:
             return self._module.Dims(self._.shapes[name])
-        given = [sizes[0] for sizes in self._.shapes.values()]
-        if -1 in shape and given and not self._.engine._.tensors[name].is_network_input:
-            shape[0] = given[0]  # only batches are dynamic here
+        if -1 in shape and self._.shapes and not self._.engine._.tensors[name].is_network_input:
+            shape = _inferred(self._.engine._.facts.onnx, self._.shapes, name)
         return self._module.Dims(shape)
 
     def infer_shapes(self: Any) -> list[str]:
@@ -1081,6 +1080,22 @@ class _IExecutionContext:
             return work()
         self._module._enqueue(int(stream_handle), work)
         return True
+
+
+def _inferred(model: bytes, shapes: dict[str, list[int]], name: str) -> list[int]:
+    """An output's shape once the inputs have theirs."""
+    proto = onnx.load_model_from_string(model)
+    for value in proto.graph.input:
+        for dim, size in zip(
+            value.type.tensor_type.shape.dim, shapes.get(value.name, ()), strict=False
+        ):
+            dim.dim_value = size
+    for value in proto.graph.output:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.Clear()
+    made = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    (output,) = (value for value in made.graph.output if value.name == name)
+    return [dim.dim_value or -1 for dim in output.type.tensor_type.shape.dim]
 
 
 def _execution_problem(context: Any) -> str | None:
