@@ -19,6 +19,7 @@ from tests.standins.kernels import library, run
 
 CASES = 200
 TIE = 1e-5  # of the top-2 margin, below which PyTorch's rounding may decide otherwise
+KINDS = ["smooth", "noise", "ties", "a rounding apart", "half", "not finite", "far apart"]
 Rng = np.random.Generator
 
 
@@ -132,7 +133,7 @@ class TestArgmax:
         assert (margin[wrong] < TIE).all()
 
     @pytest.mark.parametrize("rng", range(40), indirect=True)
-    @pytest.mark.parametrize("kind", ["smooth", "noise", "ties", "half", "not finite", "far apart"])
+    @pytest.mark.parametrize("kind", KINDS)
     def test_bit_for_bit_the_definition(self, rng: Rng, kind: str) -> None:
         """What the kernel leaves out can never have won: labels and margins are those of all."""
         geometry, size = random_geometry(rng)
@@ -142,6 +143,9 @@ class TestArgmax:
             logits = np.sort(logits, axis=-1) + 3 * rng.standard_normal((2, classes, 1, 1))
         elif kind == "ties":
             logits = np.round(logits)
+        elif kind == "a rounding apart":  # in most cells even the order of bounds would mislead
+            steps = rng.integers(0, 4, (2, classes, 1, 1)) * 2.0**-23
+            logits = np.broadcast_to(rng.uniform(1, 2) * (1 + steps), logits.shape)
         elif kind == "far apart":
             logits *= 10.0 ** rng.integers(-40, 38, logits.shape)
         elif kind == "not finite":

@@ -47,6 +47,7 @@ class Machine:
     broken: bool = False  # until the context is made anew
     contexts: int = 0  # retained
     blocks: dict[int, Any] = field(default_factory=dict)  # device memory by address
+    memory: list[Any] = field(default_factory=list)  # all there ever was: no address comes twice
     pinned: int = 0  # arrays of pinned memory that are not freed
     calls: list[str] = field(default_factory=list)
     kernels: list[str] = field(default_factory=list)  # in the order in which they ran
@@ -188,8 +189,8 @@ def _pycuda(machine: Machine) -> dict[str, Any]:  # noqa: C901  # a module's cla
         def __init__(self, size: int) -> None:
             block = (ctypes.c_char * (size + 512))()
             self._address = -(-ctypes.addressof(block) // 256) * 256
-            self._block = block
             machine.blocks[self._address] = (ctypes.c_char * size).from_address(self._address)
+            machine.memory.append(block)
 
         def __int__(self) -> int:
             return self._address
@@ -303,6 +304,8 @@ def _pycuda(machine: Machine) -> dict[str, Any]:  # noqa: C901  # a module's cla
 
             def work() -> None:
                 machine.kernels.append(name)
+                for pointer in np.frombuffer(data, np.uint64, 2):  # what it reads and writes
+                    assert machine.holds(int(pointer), 1), f"{name} is given freed memory"
                 dims = (ctypes.c_int * 3)(*grid)
                 getattr(library(), name)(ctypes.c_char_p(data), dims, block[0])
 

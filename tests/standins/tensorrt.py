@@ -103,6 +103,7 @@ def make_standin(version: Version, *, device: str = "stand-in GPU, 8.7") -> Modu
     module._bytes = bytes(VERSION_BYTES[version])
     module._device = device
     module._record = Record()
+    module._alignment = 1  # NvInferRuntime.h asks for 256; NumPy's arrays have less
     module._enqueue = None  # executes later: given the stream's handle and the work
     return cast(ModuleType, module)
 
@@ -1028,6 +1029,9 @@ class _IExecutionContext:
     def set_tensor_address(self: Any, name: str, memory: int) -> bool:
         if name not in self._.engine._.tensors:
             _log(self, "ERROR", f"IExecutionContext::setTensorAddress: no tensor {name}")
+            return False
+        if int(memory) % self._module._alignment:
+            _log(self, "ERROR", f"IExecutionContext::setTensorAddress: {name} is not aligned")
             return False
         self._.addresses[name] = int(memory)
         return True
