@@ -238,6 +238,11 @@ class TestDynamicSize:
             for size in [(64, 96), (50, 70), (50, 70), (50, 70), (101, 40), (50, 70)]:
                 (frame,) = pictures(1, size)
                 np.testing.assert_array_equal(engine(frame), expected(kind, frame)[0])
+
+    @pytest.mark.parametrize("kind", ["any image", "any tensor"])
+    def test_in_a_stream(self, plan: Any, expected: Any, kind: str) -> None:
+        """A larger one needs other memory: graphs that were captured before it are void."""
+        with Engine.load(plan(kind)) as engine:
             sizes = [(50, 70)] * 9 + [(101, 40)] + [(50, 70)] * 4 + [(64, 64)] * 3
             frames = [pictures(1, size)[0] for size in sizes]
             for frame, labels in zip(frames, engine.stream(frames), strict=True):
