@@ -8,6 +8,7 @@ EdaformerError            anything a user can cause; ``exit_code`` is the comman
 │   └── DataError         a data set that is not laid out as expected
 ├── GateError             it ran, and the figures miss the gate (exit 1)
 │   └── BuildError        TensorRT refused the network or could not build it
+├── DeviceError           the GPU or its driver failed at work (exit 3)
 └── MissingError          a package, GPU or driver that is not here (exit 3)
 """
 
@@ -55,6 +56,12 @@ class GateError(EdaformerError):
 
 class BuildError(GateError):
     """TensorRT refused the network or could not build it."""
+
+
+class DeviceError(EdaformerError):
+    """The GPU or its driver failed while it was at work."""
+
+    exit_code = EXIT_MISSING
 
 
 class MissingError(EdaformerError):

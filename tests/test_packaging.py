@@ -122,11 +122,17 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
     packages = {str(Path(name).parent) for name in names if name.endswith(".py")}
     assert packages == {
         "edaformer", "edaformer/cli", "edaformer/data", "edaformer/data/streets",
-        "edaformer/engines", "edaformer/engines/bench", "edaformer/export",
-        "edaformer/export/rewrites", "edaformer/model",
+        "edaformer/engines", "edaformer/engines/bench", "edaformer/engines/cuda",
+        "edaformer/engines/kernels", "edaformer/export", "edaformer/export/rewrites",
+        "edaformer/model",
     }  # fmt: skip
     demo = {name for name in names if name.startswith("edaformer/demo/")}
     assert demo == {"edaformer/demo/README.md", "edaformer/demo/edaformer_t_scenes.safetensors"}
+    kernels = {Path(name).name for name in names if name.startswith("edaformer/engines/kernels/")}
+    assert kernels == {
+        "__init__.py", "argmax.cuh", "frame.cuh", "half_pixel.cuh", "kernels.cu", "kernels.ptx",
+        "labels.cuh", "portable.cuh",
+    }  # fmt: skip
     assert wheel.stat().st_size <= 15e6
     assert "edaformer/py.typed" in names
     assert {

@@ -107,6 +107,8 @@ def make_standin(
     module._device = device
     module._fuses = fuses
     module._record = Record()
+    module._alignment = 1  # NvInferRuntime.h asks for 256; NumPy's arrays have less
+    module._enqueue = None  # executes later: given the stream's handle and the work
     return cast(ModuleType, module)
 
 
@@ -1019,9 +1021,8 @@ class _IExecutionContext:
         shape = list(self._.engine.get_tensor_shape(name))
         if name in self._.shapes:
             return self._module.Dims(self._.shapes[name])
-        given = [sizes[0] for sizes in self._.shapes.values()]
-        if -1 in shape and given and not self._.engine._.tensors[name].is_network_input:
-            shape[0] = given[0]  # only batches are dynamic here
+        if -1 in shape and self._.shapes and not self._.engine._.tensors[name].is_network_input:
+            shape = _inferred(self._.engine._.facts.onnx, self._.shapes, name)
         return self._module.Dims(shape)
 
     def infer_shapes(self: Any) -> list[str]:
@@ -1034,6 +1035,9 @@ class _IExecutionContext:
     def set_tensor_address(self: Any, name: str, memory: int) -> bool:
         if name not in self._.engine._.tensors:
             _log(self, "ERROR", f"IExecutionContext::setTensorAddress: no tensor {name}")
+            return False
+        if int(memory) % self._module._alignment:
+            _log(self, "ERROR", f"IExecutionContext::setTensorAddress: {name} is not aligned")
             return False
         self._.addresses[name] = int(memory)
         return True
@@ -1063,19 +1067,45 @@ class _IExecutionContext:
         if problem is not None:
             _log(self, "ERROR", f"IExecutionContext::enqueueV3: Error Code 3: {problem}")
             return False
-        feed = {
-            tensor.name: _read(self.get_tensor_address(tensor.name), tensor,
-                               list(self.get_tensor_shape(tensor.name)))
+        inputs = [
+            (tensor, self.get_tensor_address(tensor.name), list(self.get_tensor_shape(tensor.name)))
             for tensor in self._.engine._.tensors.values()
             if tensor.is_network_input
-        }  # fmt: skip
-        names = [output.name for output in self._.session.get_outputs()]
-        made = self._.session.run(names, feed)
-        self._module._record.executed += 1
-        return all(
-            _deliver(self, name, np.ascontiguousarray(value), int(stream_handle))
-            for name, value in zip(names, made, strict=True)
-        )
+        ]
+        outputs = {  # as they are now: addresses that are set later are for later
+            output.name: self.get_tensor_address(output.name)
+            for output in self._.session.get_outputs()
+        }
+
+        def work() -> bool:
+            feed = {tensor.name: _read(address, tensor, shape) for tensor, address, shape in inputs}
+            made = self._.session.run(list(outputs), feed)
+            self._module._record.executed += 1
+            return all(
+                _deliver(self, name, outputs[name], np.ascontiguousarray(value), int(stream_handle))
+                for name, value in zip(outputs, made, strict=True)
+            )
+
+        if self._module._enqueue is None:
+            return work()
+        self._module._enqueue(int(stream_handle), work)
+        return True
+
+
+def _inferred(model: bytes, shapes: dict[str, list[int]], name: str) -> list[int]:
+    """An output's shape once the inputs have theirs."""
+    proto = onnx.load_model_from_string(model)
+    for value in proto.graph.input:
+        for dim, size in zip(
+            value.type.tensor_type.shape.dim, shapes.get(value.name, ()), strict=False
+        ):
+            dim.dim_value = size
+    for value in proto.graph.output:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.Clear()
+    made = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    (output,) = (value for value in made.graph.output if value.name == name)
+    return [dim.dim_value or -1 for dim in output.type.tensor_type.shape.dim]
 
 
 def _execution_problem(context: Any) -> str | None:
@@ -1096,9 +1126,8 @@ def _read(address: int, tensor: Any, shape: Sequence[int]) -> NDArray[Any]:
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-def _deliver(context: Any, name: str, value: NDArray[Any], stream: int) -> bool:
+def _deliver(context: Any, name: str, address: int, value: NDArray[Any], stream: int) -> bool:
     """Write an output where its allocator says, or to its address."""
-    address = context.get_tensor_address(name)
     allocator = context._.allocators.get(name)
     if allocator is not None:
         is_async = hasattr(allocator, "reallocate_output_async")

@@ -1,0 +1,1 @@
+"""The CUDA driver as the runtime uses it: PyCUDA, and cuda.bindings for graphs."""

@@ -1,0 +1,25 @@
+"""Where the time of one frame went."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class FrameTimes:
+    """Seconds; all but ``wall`` by the GPU's own clock (CUDA events).
+
+    ``wall`` is the whole call: also copying the image into memory that the GPU can read, and the
+    labels out of it. Copies take no time where the GPU shares the host's memory.
+    """
+
+    copy_in: float
+    preprocess: float
+    network: float
+    postprocess: float
+    copy_out: float
+    wall: float
+
+    def to_json(self) -> dict[str, float]:
+        """Seconds by name."""
+        return asdict(self)

@@ -1,0 +1,206 @@
+"""A plan in TensorRT: its input and outputs, their shapes and addresses, and one execution.
+
+What TensorRT 10.3 has is enough; what came later is used where it is there (hasattr).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edaformer.engines.geometry import Geometry, Size
+from edaformer.errors import DeviceError, InputError
+from edaformer.preprocess import ALIGN, aligned
+
+if TYPE_CHECKING:
+    from edaformer.engines.cuda.gpu import Gpu
+    from edaformer.engines.plan import Plan
+    from edaformer.engines.runtime_cache import RuntimeCache
+
+_BYTES = {"FLOAT": 4, "HALF": 2, "UINT8": 1}
+_ALIGNMENT = 256  # bytes, of a tensor's address: NvInferRuntime.h, setTensorAddress
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the network is set to: images at once, where they lie in its input, what it gives."""
+
+    batch: int
+    geometry: Geometry
+    output: tuple[int, ...]  # logits (B, classes, h, w), or labels (B, H, W)
+
+
+class Network:
+    """A loaded plan; everything happens in the GPU's current context."""
+
+    def __init__(self, plan: Plan, gpu: Gpu, *, runtime_cache: bool) -> None:
+        from edaformer.engines import backend
+
+        chosen = backend.use(plan.flavour)
+        self.manifest = plan.known_manifest()
+        self.version = chosen.version
+        self._gpu = gpu
+        self._logger = backend.make_logger()
+        self._reasons = backend.last_errors
+        self._runtime: Any = backend.trt.Runtime(self._logger)
+        self._engine: Any = self._runtime.deserialize_cuda_engine(plan.path.read_bytes())
+        if self._engine is None:
+            raise InputError(
+                f"{plan.flavour} {chosen.version} refuses {plan.path} on this machine "
+                f"({self._reasons(self._logger)}); it was built by version {plan.version}: "
+                "build it again here with edaformer-build"
+            )
+        self.input: str = self.manifest.input.name
+        self.output = self._choose_output(plan.path)
+        self.half = self._dtype(self.output) == "HALF"
+        self.cache: RuntimeCache | None = None
+        self._context = self._make_context(plan, wanted=runtime_cache)
+        self._buffers: dict[str, Any] = {}  # by tensor
+        self._sizes: dict[str, int] = {}
+        self._shape: tuple[int, ...] = ()
+
+    @property
+    def gives_logits(self) -> bool:
+        """Whether the output that is used is logits rather than labels."""
+        return self.output == "logits"
+
+    @property
+    def most_images(self) -> int:
+        """The largest batch of one execution."""
+        fixed = int(self._engine.get_tensor_shape(self.input)[0])
+        if fixed != -1:
+            return fixed
+        return int(self._engine.get_tensor_profile_shape(self.input, 0)[2][0])
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What the input is set to; empty before the first frame."""
+        return self._shape
+
+    def shape_for(self, images: int, source: Size) -> Shape:
+        """Set the input for ``images`` frames of ``source`` size; the outputs' memory follows.
+
+        A plan with a fixed batch executes all of it. A plan whose input has a dynamic size runs at
+        the frame's own: ``tensor`` rounded up to a multiple of 32, ``image`` padded in the graph.
+
+        Raises:
+            InputError: if the plan does not take it.
+            ISRError: if the frame is smaller than the ISR allows.
+        """
+        wanted, geometry = self._wanted(images, source)
+        if wanted != self._shape:
+            if not self._context.set_input_shape(self.input, wanted):
+                raise InputError(
+                    f"the plan does not take an input of {'x'.join(map(str, wanted))} "
+                    f"({self._reasons(self._logger)}); build it with a profile that has it"
+                )
+            self._shape = wanted
+            self._allocate()
+        return Shape(wanted[0], geometry, tuple(self._context.get_tensor_shape(self.output)))
+
+    def buffer(self, tensor: str) -> int:
+        """The address of the network's own memory for a tensor."""
+        return int(self._buffers[tensor])
+
+    def execute(self, stream: Any, addresses: dict[str, int]) -> None:
+        """Put one execution on ``stream``, tensors at ``addresses``, the others in own memory."""
+        for name in self._buffers:
+            if not self._context.set_tensor_address(name, addresses.get(name, self.buffer(name))):
+                raise self._failure(f"cannot place the tensor {name}")
+        if not self._context.execute_async_v3(stream.handle):
+            raise self._failure("cannot execute the plan")
+
+    def is_capturable(self, stream: Any) -> bool:
+        """Whether TensorRT lets this be captured in a CUDA graph; where it cannot say, yes."""
+        ask = getattr(self._context, "is_stream_capturable", None)
+        return ask is None or bool(ask(stream.handle))
+
+    def close(self) -> None:
+        """Free everything, in the order in which it depends on each other."""
+        if self.cache is not None:
+            self.cache.save()
+        for buffer in self._buffers.values():
+            buffer.free()
+        self._buffers = {}
+        self._context = self._engine = self._runtime = None
+
+    def _wanted(self, images: int, source: Size) -> tuple[tuple[int, ...], Geometry]:
+        """The input's shape and the geometry, of a fixed or a dynamic size."""
+        spec = self.manifest.input
+        fixed = tuple(self._engine.get_tensor_shape(self.input))
+        nhwc = spec.layout == "NHWC"
+        batch = images if fixed[0] == -1 else int(fixed[0])
+        size = (int(fixed[1]), int(fixed[2])) if nhwc else (int(fixed[2]), int(fixed[3]))
+        if -1 not in size:
+            valid, padded = (spec.height, spec.width), (spec.padded_height, spec.padded_width)
+        else:
+            valid = source
+            padded = aligned(source, spec.align if nhwc else ALIGN)
+            self.manifest.isr_value.check_fits(*padded)
+            size = valid if nhwc else padded
+        shape = (batch, *size, 3) if nhwc else (batch, 3, *size)
+        return shape, Geometry(source, valid, padded)
+
+    def _allocate(self) -> None:
+        """Own memory for every tensor; what is large enough stays."""
+        for index in range(self._engine.num_io_tensors):
+            name = self._engine.get_tensor_name(index)
+            size = _BYTES[self._dtype(name)]
+            for side in self._context.get_tensor_shape(name):
+                size *= int(side)
+            if size <= self._sizes.get(name, -1):
+                continue
+            if name in self._buffers:
+                self._buffers.pop(name).free()
+            self._buffers[name] = self._gpu.allocate(size)
+            self._sizes[name] = size
+
+    def _dtype(self, tensor: str) -> str:
+        return str(self._engine.get_tensor_dtype(tensor).name)
+
+    def _choose_output(self, path: Path) -> str:
+        """Logits where there are any: upsampling and argmax are then one kernel of ours."""
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        known = [name for name in ("logits", "labels") if name in names]
+        if self.input not in names or not known:
+            raise InputError(
+                f"{path} has the tensors {', '.join(names)}, expected {self.input} and logits or "
+                "labels, as its manifest says; export and build it again"
+            )
+        odd = [name for name in names if self._dtype(name) not in _BYTES]
+        if odd:
+            raise InputError(
+                f"{path} has {odd[0]} in {self._dtype(odd[0])}, expected one of "
+                f"{', '.join(_BYTES)}; export and build it again"
+            )
+        return known[0]
+
+    def _make_context(self, plan: Plan, *, wanted: bool) -> Any:
+        """An execution context, in TensorRT-RTX with its runtime cache."""
+        make = getattr(self._engine, "create_runtime_config", None)
+        config = make() if wanted and make is not None else None
+        if config is not None and hasattr(config, "create_runtime_cache"):
+            from edaformer.engines.runtime_cache import RuntimeCache, cache_path
+
+            gpu = self._gpu
+            path = cache_path(plan.path, plan.sha256, gpu.name, gpu.capability, self.version)
+            self.cache = RuntimeCache(path, config)
+            context = self._engine.create_execution_context(runtime_config=config)
+        else:
+            context = self._engine.create_execution_context()
+        if context is None:
+            raise self._failure(f"cannot make {plan.path} ready to run")
+        if self.cache is not None:
+            self.cache.save()
+        return context
+
+    def _failure(self, what: str) -> DeviceError:
+        return DeviceError(
+            f"TensorRT {what} ({self._reasons(self._logger)}); load the engine again"
+        )
+
+
+def is_aligned(address: int) -> bool:
+    """Whether TensorRT takes a tensor at this address."""
+    return address % _ALIGNMENT == 0

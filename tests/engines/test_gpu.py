@@ -1,0 +1,118 @@
+"""On a real GPU: the kernels through the PTX that is shipped, and CUDA graphs on PyCUDA's stream.
+
+No engine is needed for this; where there is no GPU, PyCUDA or driver, every test skips and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edaformer.engines import kernels
+from edaformer.engines.cuda.gpu import Exchange, Gpu, launch
+from edaformer.engines.cuda.graphs import Graphs
+from edaformer.engines.geometry import Geometry, labels_from_logits, resize_frame
+from edaformer.errors import EdaformerError
+from edaformer.gpu import gpu_visible
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Iterator[Gpu]:
+    if not gpu_visible():
+        pytest.skip("needs an NVIDIA GPU and its driver")
+    try:
+        found = Gpu()
+    except EdaformerError as error:
+        pytest.skip(str(error))
+    with found.current():
+        yield found
+    found.close()
+
+
+@pytest.fixture
+def stream(gpu: Gpu) -> Any:
+    return gpu.stream()
+
+
+@pytest.fixture(scope="module")
+def loaded(gpu: Gpu) -> dict[str, Any]:
+    return gpu.load_kernels()
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("classes", [2, 19, 150])
+@pytest.mark.parametrize("source", [(128, 256), (97, 203), (540, 960), (31, 17)])
+def test_labels_bit_for_bit(
+    gpu: Gpu, loaded: Any, stream: Any, source: tuple[int, int], classes: int, *, half: bool
+) -> None:
+    geometry = Geometry(source, (120, 250), (128, 256))
+    dtype = np.float16 if half else np.float32
+    logits = Exchange(gpu, (2, classes, 16, 32), dtype)
+    labels = Exchange(gpu, (2, *source), np.uint8)
+    margin = Exchange(gpu, (2, *source), np.float32)
+    logits.host[:] = np.random.default_rng(classes).standard_normal(logits.host.shape)
+    logits.upload(stream)
+    for where in (None, margin.address):
+        work = kernels.argmax(
+            logits.address, logits.host.shape, labels.address, geometry, half=half, margin=where
+        )
+        launch(loaded, work, stream)
+        labels.download(stream)
+        margin.download(stream)
+        stream.synchronize()
+        for index in range(2):
+            expected, gap = labels_from_logits(np.array(logits.host[index]), geometry)
+            np.testing.assert_array_equal(labels.host[index], expected)
+            if where is not None:
+                np.testing.assert_array_equal(margin.host[index], gap)
+
+
+@pytest.mark.parametrize("source", [(360, 480), (720, 1280), (33, 77)])
+def test_frames_bit_for_bit(gpu: Gpu, loaded: Any, stream: Any, source: tuple[int, int]) -> None:
+    geometry = Geometry(source, (256, 513), (256, 513))
+    frames, out = (
+        Exchange(gpu, (1, *source, 3), np.uint8),
+        Exchange(gpu, (1, 256, 513, 3), np.uint8),
+    )
+    frames.host[:] = np.random.default_rng(0).integers(0, 256, frames.host.shape)
+    frames.upload(stream)
+    work = kernels.frame_to_image(frames.address, out.address, 1, geometry, reversed_colours=False)
+    launch(loaded, work, stream)
+    out.download(stream)
+    stream.synchronize()
+    np.testing.assert_array_equal(out.host[0], resize_frame(np.array(frames.host[0]), (256, 513)))
+
+
+def test_graphs_on_pycuda_s_stream(gpu: Gpu, loaded: Any, stream: Any) -> None:
+    """Captured and launched again and again, with new contents and without growth."""
+    geometry = Geometry((128, 256), (128, 256), (128, 256))
+    logits = Exchange(gpu, (1, 19, 16, 32), np.float32)
+    labels = Exchange(gpu, (1, 128, 256), np.uint8)
+    graphs, rng = Graphs(), np.random.default_rng(0)
+
+    def work() -> None:
+        logits.upload(stream)
+        launch(
+            loaded,
+            kernels.argmax(logits.address, (1, 19, 16, 32), labels.address, geometry, half=False),
+            stream,
+        )
+        labels.download(stream)
+
+    for _ in range(5):
+        logits.host[:] = rng.standard_normal(logits.host.shape)
+        graphs.run("labels", stream, work)
+        stream.synchronize()
+        expected = labels_from_logits(np.array(logits.host[0]), geometry)[0]
+        np.testing.assert_array_equal(labels.host[0], expected)
+    free, _ = gpu.cuda.mem_get_info()
+    for _ in range(10_000):
+        graphs.run("labels", stream, work)
+    stream.synchronize()
+    assert free - gpu.cuda.mem_get_info()[0] < 4 << 20
+    graphs.close()

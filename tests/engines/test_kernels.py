@@ -1,0 +1,270 @@
+"""The kernels, compiled for the host, against PyTorch and against the NumPy definition."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from edaformer.engines import kernels
+from edaformer.engines.geometry import Geometry, labels_from_logits, resize_frame, resize_labels
+from edaformer.preprocess import MEAN, STD, normalise
+from tests.standins.kernels import library, run
+
+CASES = 200
+TIE = 1e-5  # of the top-2 margin, below which PyTorch's rounding may decide otherwise
+KINDS = ["smooth", "noise", "ties", "a rounding apart", "half", "not finite", "far apart"]
+Rng = np.random.Generator
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> Rng:
+    return np.random.default_rng(getattr(request, "param", 0))
+
+
+def guarded(shape: tuple[int, ...], dtype: type, *, shift: int = 0) -> tuple[Any, Any]:
+    """An array at an odd address, and the bytes around it: what is written beside it is seen."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    whole = np.full(size + 64, 0xAB, np.uint8)
+    start = 16 + -whole.ctypes.data % 16 + shift * np.dtype(dtype).itemsize
+    return whole[start : start + size].view(dtype).reshape(shape), whole
+
+
+def untouched(whole: NDArray[np.uint8], inner: NDArray[Any]) -> bool:
+    start = inner.ctypes.data - whole.ctypes.data
+    around = np.concatenate([whole[:start], whole[start + inner.nbytes :]])
+    return bool((around == 0xAB).all())
+
+
+def argmax(
+    logits: NDArray[Any], geometry: Geometry, *, margin: bool = False, shift: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    labels, around_labels = guarded((len(logits), *geometry.source), np.uint8, shift=shift)
+    margins, around_margins = guarded((len(logits), *geometry.source), np.float32, shift=shift)
+    half = logits.dtype == np.float16
+    where = margins.ctypes.data if margin else None
+    run(
+        kernels.argmax(
+            logits.ctypes.data, logits.shape, labels.ctypes.data, geometry, half=half, margin=where
+        )
+    )
+    assert untouched(around_labels, labels)
+    assert untouched(around_margins, margins)
+    return labels, margins
+
+
+def resize_frames(
+    frames: NDArray[np.uint8], geometry: Geometry, *, reversed_colours: bool = False, shift: int = 0
+) -> NDArray[np.uint8]:
+    out, around = guarded((len(frames), *geometry.valid, 3), np.uint8, shift=shift)
+    run(
+        kernels.frame_to_image(
+            frames.ctypes.data, out.ctypes.data, len(frames), geometry,
+            reversed_colours=reversed_colours,
+        )
+    )  # fmt: skip
+    assert untouched(around, out)
+    return out
+
+
+def frames_to_tensor(frames: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.float32]:
+    out, around = guarded((len(frames), 3, *geometry.padded), np.float32)
+    run(
+        kernels.frame_to_tensor(
+            frames.ctypes.data, out.ctypes.data, len(frames), geometry,
+            reversed_colours=False, mean=MEAN, std=STD,
+        )
+    )  # fmt: skip
+    assert untouched(around, out)
+    return out
+
+
+def random_geometry(rng: Rng) -> tuple[Geometry, tuple[int, int]]:
+    """Some sizes, and the logits': scales up and down, odd sides, single pixels, with padding."""
+    logits = (int(rng.integers(1, 18)), int(rng.integers(1, 18)))
+    padded = (8 * logits[0], 8 * logits[1])
+    least = (max(1, padded[0] - 31), max(1, padded[1] - 31))
+    valid = tuple(int(rng.integers(a, b + 1)) for a, b in zip(least, padded, strict=True))
+    source = tuple(int(rng.integers(1, 2 * side + 2)) for side in padded)
+    kind = rng.integers(4)
+    if kind == 0:
+        source = valid
+    elif kind == 1:
+        source = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    # given as many outputs as inputs, PyTorch copies, whatever scale it is told
+    source = tuple(s + 1 if s == n else s for s, n in zip(source, logits, strict=True))
+    return Geometry(source, (valid[0], valid[1]), padded), logits  # type: ignore[arg-type]
+
+
+class TestArgmax:
+    @pytest.mark.parametrize("rng", range(CASES), indirect=True)
+    def test_as_pytorch(self, rng: Rng) -> None:
+        """Equal to interpolate and argmax, except where the two best are as good as equal."""
+        geometry, size = random_geometry(rng)
+        logits = rng.standard_normal((1, int(rng.integers(1, 40)), *size)).astype(np.float32)
+        labels, margin = argmax(logits, geometry, margin=True)
+        # scale factors: source size over logits, as if the whole padded area were shown
+        factors = [1 / scale for scale in geometry.logits_scale(size)]
+        upsampled = torch.ops.aten.upsample_bilinear2d(
+            torch.from_numpy(logits), list(geometry.source), False, *factors
+        )
+        wrong = labels != upsampled.argmax(dim=1).numpy()
+        assert (margin[wrong] < TIE).all()
+        assert wrong.mean() < 1e-2
+
+    @pytest.mark.parametrize("rng", range(20), indirect=True)
+    def test_as_the_deployment_graph(self, rng: Rng) -> None:
+        """At the valid size: interpolate to the padded size, argmax, crop."""
+        geometry, size = random_geometry(rng)
+        geometry = Geometry(geometry.valid, geometry.valid, geometry.padded)
+        logits = rng.standard_normal((2, 19, *size)).astype(np.float32)
+        labels, margin = argmax(logits, geometry, margin=True)
+        upsampled = functional.interpolate(
+            torch.from_numpy(logits), size=geometry.padded, mode="bilinear", align_corners=False
+        )
+        height, width = geometry.valid
+        wrong = labels != upsampled.argmax(dim=1).numpy()[:, :height, :width]
+        assert (margin[wrong] < TIE).all()
+
+    @pytest.mark.parametrize("rng", range(40), indirect=True)
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_bit_for_bit_the_definition(self, rng: Rng, kind: str) -> None:
+        """What the kernel leaves out can never have won: labels and margins are those of all."""
+        geometry, size = random_geometry(rng)
+        classes = int(rng.choice([1, 2, 19, 32, 33, 65]))
+        logits = rng.standard_normal((2, classes, *size)).astype(np.float32)
+        if kind == "smooth":
+            logits = np.sort(logits, axis=-1) + 3 * rng.standard_normal((2, classes, 1, 1))
+        elif kind == "ties":
+            logits = np.round(logits)
+        elif kind == "a rounding apart":  # in most cells even the order of bounds would mislead
+            steps = rng.integers(0, 4, (2, classes, 1, 1)) * 2.0**-23
+            logits = np.broadcast_to(rng.uniform(1, 2) * (1 + steps), logits.shape)
+        elif kind == "far apart":
+            logits *= 10.0 ** rng.integers(-40, 38, logits.shape)
+        elif kind == "not finite":
+            for value in (np.inf, -np.inf, np.nan):
+                logits[rng.random(logits.shape) < 0.03] = value
+        logits = np.ascontiguousarray(logits, np.float16 if kind == "half" else np.float32)
+        labels, _ = argmax(logits, geometry, shift=int(rng.integers(4)))
+        again, margins = argmax(logits, geometry, margin=True, shift=int(rng.integers(4)))
+        for index, one in enumerate(logits):
+            expected, margin = labels_from_logits(one, geometry)
+            np.testing.assert_array_equal(labels[index], expected)
+            np.testing.assert_array_equal(again[index], expected)
+            np.testing.assert_array_equal(margins[index], margin)
+
+    @pytest.mark.parametrize("classes", [171, 256])
+    def test_many_classes(self, rng: Rng, classes: int) -> None:
+        logits = rng.standard_normal((1, classes, 5, 7)).astype(np.float32)
+        geometry = Geometry((40, 56), (40, 56), (40, 56))
+        labels, _ = argmax(logits, geometry)
+        np.testing.assert_array_equal(labels[0], labels_from_logits(logits[0], geometry)[0])
+        assert labels.max() > 150
+
+    def test_the_first_of_equals_wins(self) -> None:
+        logits = np.zeros((1, 5, 3, 4), np.float32)
+        logits[:, 2:4] = 1
+        labels, margin = argmax(logits, Geometry((24, 32), (24, 32), (24, 32)), margin=True)
+        assert (labels == 2).all()
+        assert (margin == 0).all()
+
+    def test_large_upsampling(self, rng: Rng) -> None:
+        """A frame far larger than the network's input: a row of cells is shared by blocks."""
+        logits = rng.standard_normal((2, 6, 4, 40)).astype(np.float32)
+        geometry = Geometry((301, 1001), (32, 320), (32, 320))
+        launch = kernels.argmax(0, logits.shape, 0, geometry, half=False)
+        assert launch.grid[2] > 2
+        labels, _ = argmax(logits, geometry)
+        for index, one in enumerate(logits):
+            np.testing.assert_array_equal(labels[index], labels_from_logits(one, geometry)[0])
+
+
+class TestFrame:
+    @pytest.mark.parametrize("rng", range(CASES), indirect=True)
+    def test_as_pytorch(self, rng: Rng) -> None:
+        """Interpolated in float32 and rounded; only what lies at a half may round otherwise."""
+        source, valid = ((int(a), int(b)) for a, b in rng.integers(1, 70, (2, 2)))
+        frames = rng.integers(0, 256, (1, *source, 3), np.uint8)
+        made = resize_frames(frames, Geometry(source, valid, valid))
+        exact = functional.interpolate(
+            torch.from_numpy(frames).permute(0, 3, 1, 2).float(), size=valid, mode="bilinear",
+            align_corners=False,
+        ).permute(0, 2, 3, 1).numpy()  # fmt: skip
+        # at position 64 PyTorch's contracted multiply-add moves it by 4e-6 of a step of up to 255
+        assert np.abs(made - exact).max() <= 0.5 + 1e-3
+        np.testing.assert_array_equal(made[0], resize_frame(frames[0], valid))
+
+    @pytest.mark.parametrize(("shift", "offset"), itertools.product(range(4), range(4)))
+    def test_any_alignment(self, rng: Rng, shift: int, offset: int) -> None:
+        data = rng.integers(0, 256, 2 * 13 * 17 * 3 + 8, np.uint8)
+        frames = data[offset : offset + 2 * 13 * 17 * 3].reshape(2, 13, 17, 3)
+        made = resize_frames(frames, Geometry((13, 17), (10, 24), (10, 24)), shift=shift)
+        for frame, one in zip(frames, made, strict=True):
+            np.testing.assert_array_equal(one, resize_frame(frame, (10, 24)))
+
+    def test_the_same_size_is_the_same_frame(self, rng: Rng) -> None:
+        frames = rng.integers(0, 256, (2, 7, 9, 3), np.uint8)
+        same = Geometry((7, 9), (7, 9), (7, 9))
+        np.testing.assert_array_equal(resize_frames(frames, same), frames)
+        np.testing.assert_array_equal(
+            resize_frames(frames, same, reversed_colours=True), frames[..., ::-1]
+        )
+
+    def test_half_goes_to_even(self) -> None:
+        frame = np.array([[[0, 1, 2], [1, 2, 3]]], np.uint8)  # in the middle: 0.5, 1.5, 2.5
+        made = resize_frames(frame[None], Geometry((1, 2), (1, 1), (1, 1)))
+        assert made.ravel().tolist() == [0, 2, 2]
+
+    @pytest.mark.parametrize("rng", range(20), indirect=True)
+    def test_tensor_is_the_image_normalised(self, rng: Rng) -> None:
+        source, valid = ((int(a), int(b)) for a, b in rng.integers(1, 50, (2, 2)))
+        padded = (valid[0] + int(rng.integers(0, 32)), valid[1] + int(rng.integers(0, 32)))
+        frames = rng.integers(0, 256, (2, *source, 3), np.uint8)
+        geometry = Geometry(source, valid, padded)
+        made = frames_to_tensor(frames, geometry)
+        expected = np.zeros_like(made)
+        expected[:, :, : valid[0], : valid[1]] = normalise(resize_frames(frames, geometry))
+        np.testing.assert_array_equal(made, expected)
+
+
+class TestLabels:
+    @pytest.mark.parametrize("rng", range(CASES), indirect=True)
+    def test_as_pytorch(self, rng: Rng) -> None:
+        valid, source = ((int(a), int(b)) for a, b in rng.integers(1, 70, (2, 2)))
+        labels = rng.integers(0, 256, (2, *valid), np.uint8)
+        made, around = guarded((2, *source), np.uint8, shift=int(rng.integers(4)))
+        geometry = Geometry(source, valid, valid)
+        run(kernels.labels_nearest(labels.ctypes.data, made.ctypes.data, 2, geometry))
+        assert untouched(around, made)
+        expected = functional.interpolate(
+            torch.from_numpy(labels)[:, None].float(), size=source, mode="nearest-exact"
+        )
+        np.testing.assert_array_equal(made, expected[:, 0].numpy())
+        np.testing.assert_array_equal(made[0], resize_labels(labels[0], source))
+
+
+def test_python_knows_the_layout() -> None:
+    known = (ctypes.c_int * 7)()
+    library().layout(known)
+    assert list(known) == [
+        *map(ctypes.sizeof, (kernels.FrameJob, kernels.TensorJob)),
+        *map(ctypes.sizeof, (kernels.ArgmaxJob, kernels.LabelsJob)),
+        kernels.FRAME_THREADS,
+        kernels.ARGMAX_THREADS,
+        kernels.LABELS_THREADS,
+    ]
+
+
+def test_every_half() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16)
+    made = np.empty(1 << 16, np.float32)
+    pointer = ctypes.c_void_p(halves.ctypes.data), ctypes.c_void_p(made.ctypes.data)
+    library().half_to_float(*pointer, 1 << 16)
+    np.testing.assert_array_equal(made, halves.view(np.float16).astype(np.float32))
