@@ -63,17 +63,17 @@ class Run:
         return self.deadline - time.monotonic()
 
 
-# --- the kernels: the one place to wire ---------------------------------------------------------
+# --- the kernels --------------------------------------------------------------------------------
 
 
 class Kernels(Protocol):
     """The two kernels on torch tensors of the same device, without host copies."""
 
     def preprocess(self, frame: Any, network: tuple[int, int]) -> Any:
-        """uint8 RGB (H, W, 3) -> float16 (1, 3, *network), resized and normalised."""
+        """uint8 RGB (H, W, 3) -> floats (1, 3, *network), resized and normalised."""
 
     def labels(self, logits: Any, network: tuple[int, int], source: tuple[int, int]) -> Any:
-        """float16 logits (1, classes, h, w) -> uint8 (*source): resize, resize, argmax."""
+        """float16 logits (1, classes, h, w) -> uint8 (*source): resized, then argmax."""
 
     def capture(self, frame: Any, logits: Any, network: tuple[int, int]) -> Callable[[], None]:
         """Both kernels on these buffers as a CUDA graph; the result replays it and waits."""
@@ -83,7 +83,83 @@ def load_kernels(run: Run) -> Kernels:
     """edaformer.engines.kernels on torch tensors; in a dry run PyTorch itself stands in."""
     if run.dry:
         return _TorchKernels()
-    raise Skipped("load_kernels() is not wired to edaformer.engines.kernels yet")
+    return _OwnKernels()
+
+
+class _OwnKernels:
+    """The shipped PTX through PyCUDA, in PyTorch's context and on one stream with it."""
+
+    def __init__(self) -> None:
+        import torch
+
+        from edaformer.engines.cuda.gpu import Gpu
+
+        self.gpu = Gpu()
+        with self.gpu.current():
+            self.stream = self.gpu.stream()
+            self.loaded = self.gpu.load_kernels()
+        torch.cuda.set_stream(torch.cuda.ExternalStream(self.stream.handle))
+        self.buffers: dict[Any, Any] = {}
+
+    def preprocess(self, frame: Any, network: tuple[int, int]) -> Any:
+        import torch
+
+        from edaformer.engines import kernels
+        from edaformer.engines.geometry import Geometry
+        from edaformer.preprocess import MEAN, STD
+
+        geometry = Geometry((frame.shape[0], frame.shape[1]), network, network)
+        out = self._buffer((1, 3, *network), torch.float32)
+        self._launch(kernels.frame_to_tensor(
+            frame.data_ptr(), out.data_ptr(), 1, geometry,
+            reversed_colours=False, mean=MEAN, std=STD,
+        ))  # fmt: skip
+        return out
+
+    def labels(self, logits: Any, network: tuple[int, int], source: tuple[int, int]) -> Any:
+        import torch
+
+        from edaformer.engines import kernels
+        from edaformer.engines.geometry import Geometry
+
+        out = self._buffer((1, *source), torch.uint8)
+        self._launch(kernels.argmax(
+            logits.data_ptr(), tuple(logits.shape), out.data_ptr(),
+            Geometry(source, network, network), half=logits.dtype == torch.float16,
+        ))  # fmt: skip
+        return out[0]
+
+    def capture(self, frame: Any, logits: Any, network: tuple[int, int]) -> Callable[[], None]:
+        from edaformer.engines.cuda.graphs import Graph
+
+        def work() -> None:
+            self.preprocess(frame, network)
+            self.labels(logits, network, (frame.shape[0], frame.shape[1]))
+
+        work()
+        with self.gpu.current():
+            self.stream.synchronize()
+            graph = Graph(self.stream, work)
+
+        def replay() -> None:
+            with self.gpu.current():
+                graph.launch()
+                self.stream.synchronize()
+
+        return replay
+
+    def _buffer(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        import torch
+
+        if (shape, dtype) not in self.buffers:
+            self.buffers[shape, dtype] = torch.empty(shape, dtype=dtype, device="cuda")
+        return self.buffers[shape, dtype]
+
+    def _launch(self, work: Any) -> None:
+        from edaformer.engines.cuda.gpu import launch
+
+        with self.gpu.current():
+            launch(self.loaded, work, self.stream)
 
 
 class _TorchKernels:
@@ -184,7 +260,7 @@ def kernels(run: Run) -> dict[str, Any]:
     for source, network, classes in DRY_KERNEL_SHAPES if run.dry else KERNEL_SHAPES:
         frame, logits = _kernel_inputs(run, source, network, classes)
         moved = {
-            "preprocess": frame.numel() + 2 * 3 * network[0] * network[1],
+            "preprocess": frame.numel() + 4 * 3 * network[0] * network[1],
             "labels": 2 * logits.numel() + source[0] * source[1],
         }
         steps = {
@@ -337,26 +413,28 @@ SECTIONS: tuple[Callable[[Run], dict[str, Any]], ...] = (
 
 
 def torch_preprocess(frame: Any, network: tuple[int, int]) -> Any:
-    """The reference: resize (half-pixel bilinear), then normalise."""
+    """The reference: resize (half-pixel bilinear), round to a byte as the kernel, normalise."""
     import torch
 
     from edaformer.preprocess import MEAN, STD
 
     pixels = frame.permute(2, 0, 1)[None].float()
     if tuple(frame.shape[:2]) != tuple(network):
-        pixels = torch.nn.functional.interpolate(pixels, network, mode="bilinear")
+        pixels = torch.nn.functional.interpolate(pixels, network, mode="bilinear").round()
     mean = torch.tensor(MEAN, device=frame.device).view(1, 3, 1, 1)
     std = torch.tensor(STD, device=frame.device).view(1, 3, 1, 1)
-    return ((pixels - mean) / std).half()
+    return (pixels - mean) / std
 
 
 def torch_labels(logits: Any, network: tuple[int, int], source: tuple[int, int]) -> Any:
-    """The reference: to the network's size, to the source's, argmax."""
+    """The reference: straight to the source's size, argmax; one map, as the kernel has it.
+
+    ``network`` has no padding here, so the composed half-pixel map is one resize of the logits.
+    """
     import torch
 
-    made = torch.nn.functional.interpolate(logits.float(), network, mode="bilinear")
-    if tuple(network) != tuple(source):
-        made = torch.nn.functional.interpolate(made, source, mode="bilinear")
+    del network
+    made = torch.nn.functional.interpolate(logits.float(), source, mode="bilinear")
     return made.argmax(1)[0].to(torch.uint8)
 
 

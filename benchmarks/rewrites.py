@@ -29,7 +29,7 @@ from edaformer.engines.proof import prove_from_log, summarise
 from edaformer.export import exporter
 from edaformer.export.exporter import ExportOptions
 from edaformer.export.fp16 import convert_to_fp16
-from edaformer.export.rewrites import DEFAULT, REWRITES, apply_rewrites
+from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
 from edaformer.isr import ISR
 from edaformer.manifest import Manifest
 from edaformer.model import EDAFormer
@@ -42,7 +42,7 @@ RATIOS = ("base", "paper", "16,8,4,1")
 CASES: dict[str, tuple[str, ...]] = {
     "none": (),
     **{name: (name,) for name in REWRITES},
-    "defaults": DEFAULT,
+    "defaults": defaults("fp16"),
 }
 
 
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=VARIANTS)
     parser.add_argument("--sizes", nargs="+", default=[format_size(size) for size, _ in INPUTS])
     parser.add_argument("--isr", nargs="+", default=RATIOS)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--no-runtime", action="store_true", help="leave ONNX Runtime out")
     parser.add_argument("--page", type=Path, help="write the tables between this page's markers")
     args = parser.parse_args()
@@ -73,7 +74,8 @@ def _measure_all(
     configuration: tuple[str, tuple[int, int], int, str],
 ) -> None:
     variant, size, classes, isr = configuration
-    for case, names in CASES.items():
+    for case in args.cases:
+        names = CASES[case]
         key = {"variant": variant, "size": format_size(size), "isr": isr, "case": case}
         if any(key.items() <= row.items() for row in done):
             continue

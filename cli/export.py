@@ -106,7 +106,7 @@ def export(
 
     ratios, dynamic = ISR.parse(isr), size == "dynamic"
     wanted = parse_size(size) if size is not None and not dynamic else None
-    chosen_rewrites = choose(rewrites, tuple(no_rewrite or ()))
+    chosen_rewrites = choose(rewrites, tuple(no_rewrite or ()), precision)
     loaded = load_checkpoint(or_demo(checkpoint))
     input_size = wanted or loaded.input_size or DEFAULT_SIZE
     options = ExportOptions(

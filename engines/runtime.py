@@ -288,13 +288,14 @@ class Engine:
 
 def _preflight(path: Path) -> Plan:
     """The plan, refused where it is none or cannot run here."""
-    from edaformer.engines import backend
     from edaformer.engines.plan import read_plan
+    from edaformer.engines.preflight import preflight
 
-    plan = read_plan(path)
-    plan.known_manifest()
-    backend.require_gpu(f"running {path.name}")
-    return plan
+    verdict = preflight(path)
+    if verdict.artifact == "onnx":
+        raise InputError(f"{path} is an ONNX model; build it first: edaformer-build {path}")
+    verdict.require()
+    return read_plan(path)
 
 
 def _is_on_device(image: object) -> bool:

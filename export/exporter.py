@@ -22,7 +22,7 @@ from edaformer.errors import InputError
 from edaformer.export.fp16 import Kept, convert_to_fp16
 from edaformer.export.graph import trace
 from edaformer.export.ranges import measure_ranges
-from edaformer.export.rewrites import DEFAULT, apply_rewrites, choose
+from edaformer.export.rewrites import apply_rewrites, choose, defaults
 from edaformer.export.verify import Images, natural_noise, run_shipped, verify
 from edaformer.export.wrapper import Deployment, Geometry
 from edaformer.files import check_writable, sha256, write_whole
@@ -64,7 +64,7 @@ class ExportOptions:
     opset: int = 18
     align: int | None = ALIGN  # None: the size as it is; tensor input is never padded
     tolerance: float | None = None  # on the largest logit error; None: the precision's rule
-    rewrites: tuple[str, ...] = DEFAULT  # names out of edaformer.export.rewrites.REWRITES
+    rewrites: tuple[str, ...] | None = None  # names of rewrites; None: the precision's defaults
 
     def __post_init__(self) -> None:
         height, width = self.size
@@ -89,7 +89,8 @@ class ExportOptions:
             raise InputError(
                 "--align has no effect on tensor input, which is never padded; leave it out"
             )
-        choose(",".join(self.rewrites) or "none")
+        if self.rewrites:
+            choose(",".join(self.rewrites))
         if self.dynamic_size:
             self._check_dynamic_size()
         self.isr.check_fits(*self.geometry.padded)
@@ -160,7 +161,8 @@ def export_model(
     images = _input_images(images, options)
     reference = deployment(checkpoint.model(options.isr), options)
     on_step("tracing the graph")
-    rewritten, rewrites = apply_rewrites(reference, options.rewrites)
+    names = options.rewrites if options.rewrites is not None else defaults(options.precision)
+    rewritten, rewrites = apply_rewrites(reference, names)
     graph = trace_deployment(rewritten, options)
     select_outputs(graph, options.outputs)
     kept: tuple[Kept, ...] = ()

@@ -19,13 +19,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edaformer.engines import backend
+from edaformer.engines import backend, preflight
 from edaformer.engines.geometry import Geometry, labels_from_logits, resize_frame, resize_labels
 from edaformer.engines.plan import sidecar_path
 from edaformer.engines.runtime import Engine
 from edaformer.errors import DeviceError, InputError, ISRError, MissingError
+from edaformer.export.exporter import ExportResult
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
+from edaformer.gpu import Gpu
 from edaformer.preprocess import aligned, normalise
 from tests.standins.cuda import Machine, install
 from tests.standins.kernels import library
@@ -45,6 +47,8 @@ KINDS: dict[str, Kind] = {
     "any tensor": Kind(dynamic=True, input="tensor"),
 }
 Frame = NDArray[np.uint8]
+GPU = Gpu("stand-in", "8.7", integrated=False, memory_bytes=8 << 30, cuda_version=(12, 6))
+UNKNOWN = preflight.Installed("tensorrt", None)  # JetPack's bindings carry no metadata
 
 
 @pytest.fixture
@@ -53,6 +57,8 @@ def trt(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     monkeypatch.setattr(backend._Chosen, "module", None)
     monkeypatch.setattr(backend, "gpu_visible", lambda: True)
+    monkeypatch.setattr(preflight, "query_gpu", lambda: GPU)
+    monkeypatch.setattr(preflight, "installed_version", lambda _: UNKNOWN)
     return module
 
 
@@ -570,7 +576,7 @@ class TestRefusals:
         assert machine.contexts == 0
 
     def test_no_plan(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="nothing there"):
+        with pytest.raises(InputError, match="is not there"):
             Engine.load(tmp_path / "no.plan")
 
     def test_no_pycuda(self, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -581,9 +587,13 @@ class TestRefusals:
 
     def test_no_gpu(self, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         path = plan("logits")
-        monkeypatch.setattr(backend, "gpu_visible", lambda: False)
-        with pytest.raises(MissingError, match="needs an NVIDIA GPU"):
+        monkeypatch.setattr(preflight, "query_gpu", lambda: None)
+        with pytest.raises(MissingError, match="no NVIDIA GPU is visible"):
             Engine.load(path)
+
+    def test_an_onnx_model(self, small_export: ExportResult) -> None:
+        with pytest.raises(InputError, match="is an ONNX model; build it first: edaformer-build"):
+            Engine.load(small_export.path)
 
 
 def test_importing_it_is_light() -> None:

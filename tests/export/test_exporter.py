@@ -10,7 +10,7 @@ from edaformer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edaformer.errors import EdaformerError, GateError, InputError, ISRError
 from edaformer.export import exporter
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
-from edaformer.export.rewrites import DEFAULT
+from edaformer.export.rewrites import defaults
 from edaformer.export.runtime import OnnxSession
 from edaformer.files import sha256
 from edaformer.isr import ISR
@@ -45,7 +45,7 @@ def test_inputs_outputs_and_manifest(small_export: ExportResult) -> None:
     assert manifest.isr == "16,8,2,1-2,2,4"
     assert (manifest.input.padded_height, manifest.input.padded_width) == (64, 96)
     assert manifest.classes == ("road", "sky", "tree", "car", "sign")
-    assert manifest.rewrites == DEFAULT
+    assert manifest.rewrites == defaults("fp16")
     assert small_export.sha256 == sha256(small_export.path)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edaformer.errors import InputError
-from edaformer.export.rewrites import DEFAULT, REWRITES, apply_rewrites, choose
+from edaformer.export.rewrites import REWRITES, apply_rewrites, choose, defaults
 from edaformer.export.rewrites.fold_batchnorm import fold_batchnorm
 from edaformer.export.rewrites.fuse_argmax import FusedLabels
 from edaformer.export.rewrites.fuse_per_branch import FusePerBranch
@@ -22,6 +22,7 @@ from edaformer.model.attention import DotProductAttention, EmbeddingFreeAttentio
 from edaformer.model.decoder import Fuse
 from tests.tiny import TINY, tiny_model
 
+DEFAULT = defaults("fp16")
 TOLERANCES = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
 exact = pytest.mark.parametrize(("dtype", "bound"), TOLERANCES)
 
@@ -150,7 +151,7 @@ def test_the_whole_model_computes_the_same(
 
 def test_the_model_is_left_as_it_was() -> None:
     plain = deployment()
-    rewritten, _ = apply_rewrites(plain)
+    rewritten, _ = apply_rewrites(plain, DEFAULT)
     assert {type(module) for module in plain.modules()} >= {nn.BatchNorm2d, MixMLP, Fuse}
     assert {type(module) for module in rewritten.modules()} & {
         nn.BatchNorm2d,
@@ -160,14 +161,19 @@ def test_the_model_is_left_as_it_was() -> None:
 
 
 def test_nothing_to_do_is_not_listed() -> None:
-    rewritten, _ = apply_rewrites(deployment())
-    _, applied = apply_rewrites(rewritten)
+    rewritten, _ = apply_rewrites(deployment(), DEFAULT)
+    _, applied = apply_rewrites(rewritten, DEFAULT)
     assert applied == ()
 
 
 def test_an_odd_padded_size_keeps_the_resize() -> None:
-    _, applied = apply_rewrites(deployment(align=None))
+    _, applied = apply_rewrites(deployment(align=None), DEFAULT)
     assert set(DEFAULT) - set(applied) == {"fuse-argmax"}
+
+
+def test_fp32_graphs_keep_the_argmax_that_a_cpu_likes() -> None:
+    assert set(DEFAULT) - set(defaults("fp32")) == {"fuse-argmax"}
+    assert choose(precision="fp32") == defaults("fp32")
 
 
 def test_classes_are_padded_only_where_labels_alone_leave() -> None:
