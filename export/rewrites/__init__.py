@@ -38,7 +38,8 @@ REWRITES: dict[str, Rewrite] = {  # in this order
     "fold-batchnorm": Rewrite(fold_batchnorm),
     "fuse-per-branch": Rewrite(fuse_per_branch),
     "scale-query": Rewrite(scale_query),
-    "project-values": Rewrite(project_values),
+    # 2 % less traffic, and 17 % more scratch memory for B at 1024x2048
+    "project-values": Rewrite(project_values, default=()),
     "group-queries": Rewrite(group_queries),
     "pad-hidden": Rewrite(pad_hidden),
     "map-mlp": Rewrite(map_mlp),
