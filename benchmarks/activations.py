@@ -42,7 +42,7 @@ def main() -> None:
     for isr in RATIOS:
         options = ExportOptions(isr=ISR.parse(isr), size=size)
         plain = exporter.deployment(checkpoint.model(options.isr), options)
-        rewritten, _ = apply_rewrites(plain, defaults("fp16"))
+        rewritten, _ = apply_rewrites(plain, defaults("fp16", checkpoint.variant.name))
         graph = exporter.trace_deployment(rewritten, options)
         columns.append(_by_block(measure_ranges(graph, images, name="image")))
     print(f"| block | {' | '.join(RATIOS)} | headroom |")

@@ -42,7 +42,7 @@ RATIOS = ("base", "paper", "16,8,4,1")
 CASES: dict[str, tuple[str, ...]] = {
     "none": (),
     **{name: (name,) for name in REWRITES},
-    "defaults": defaults("fp16"),
+    "defaults": (),  # the variant's, below
 }
 
 
@@ -75,7 +75,7 @@ def _measure_all(
 ) -> None:
     variant, size, classes, isr = configuration
     for case in args.cases:
-        names = CASES[case]
+        names = defaults("fp16", variant) if case == "defaults" else CASES[case]
         key = {"variant": variant, "size": format_size(size), "isr": isr, "case": case}
         if any(key.items() <= row.items() for row in done):
             continue
@@ -141,6 +141,8 @@ def _build(graph: ir.Model, variant: str) -> dict[str, Any]:
     figures = summarise(proof, get_variant(variant))
     return {
         "version": str(backend.use("tensorrt-rtx").version),
+        "onnxruntime": onnxruntime.__version__,
+        "processor": _processor(),
         "kernels": figures["kernels"]["total"],
         "unfused": len(figures["attention"]["unfused"]),
         "padding": figures["kernels"]["padding"],
@@ -166,8 +168,9 @@ def _write_page(page: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _tables(rows: list[dict[str, Any]]) -> str:
-    lines = [f"TensorRT-RTX {rows[0]['version']}; ONNX Runtime {onnxruntime.__version__} on "
-             f"{_processor()}.\n"]  # fmt: skip
+    first = rows[0]
+    lines = [f"TensorRT-RTX {first['version']}; ONNX Runtime {first['onnxruntime']} on "
+             f"{first['processor']}.\n"]  # fmt: skip
     for variant, size, isr in dict.fromkeys((r["variant"], r["size"], r["isr"]) for r in rows):
         own = [r for r in rows if (r["variant"], r["size"], r["isr"]) == (variant, size, isr)]
         plain = next((row for row in own if row["case"] == "none"), None)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edaformer.manifest import EngineRecord
 
 _WARNINGS_SHOWN = 5
+_SAME: dict[bool | None, str] = {True: "the same", False: "DIFFERENT"}
 
 
 @guarded
@@ -119,7 +120,7 @@ def build(
         model, options, recorded = _recorded(from_manifest, model)
     if model is None:
         raise InputError("expected a MODEL.onnx; make one with edaformer-export")
-    options = replace(options, allow_unfused=allow_unfused)
+    options = replace(options, allow_unfused=allow_unfused or options.allow_unfused)
     read_onnx_manifest(model)  # before anything is said about the output
     default = model.with_suffix(".plan" if recorded is None else ".rebuilt.plan")
     path = output_path(output, default, force=force)
@@ -136,9 +137,7 @@ def build(
         _print_result(result)
         _print_repetition(repetition)
         _print_differences(differences)
-    if repetition is not None and not (
-        repetition.same_precision and repetition.same_labels is not False
-    ):
+    if repetition is not None and False in {repetition.same_precision, repetition.same_labels}:
         say("gate failed: the builds do not agree in precision or labels")
         raise typer.Exit(EXIT_GATE)
     say(f"next: edaformer-info {path}, or with a GPU: edaformer-validate {path}")
@@ -151,8 +150,10 @@ def _three(what: str, least: T | None, best: T | None, most: T | None) -> tuple[
     if least is None and best is None and most is None:
         return None
     if least is None or best is None or most is None:
+        example = "1, 1 and 4" if what == "batch" else "256x256, 512x512 and 1024x2048"
         raise InputError(
-            f"expected --min-{what}, --opt-{what} and --max-{what} together; add the rest"
+            f"expected --min-{what}, --opt-{what} and --max-{what} together, such as {example}; "
+            "add the rest"
         )
     return least, best, most
 
@@ -231,14 +232,14 @@ def _print_result(result: BuildResult) -> None:
 def _print_repetition(repetition: Repetition | None) -> None:
     if repetition is None:
         return
-    labels = {None: "not run: no GPU here", True: "the same", False: "DIFFERENT"}
+    labels = {None: "not run: no GPU here, or not at this size", **_SAME}
     typer.echo("")
     print_pairs(
         f"{repetition.builds} builds",
         [
             ("plan bytes", "the same" if repetition.same_bytes else "different"),
-            ("layers", "the same" if repetition.same_layers else "different"),
-            ("precision", "the same" if repetition.same_precision else "DIFFERENT"),
+            ("layers", _SAME.get(repetition.same_layers, "not shown by this TensorRT")),
+            ("precision", _SAME.get(repetition.same_precision, "not shown by this TensorRT")),
             ("labels", labels[repetition.same_labels]),
             *((f"  {n}", text) for n, text in enumerate(repetition.differences, start=1)),
         ],

@@ -106,14 +106,17 @@ def export(
 
     ratios, dynamic = ISR.parse(isr), size == "dynamic"
     wanted = parse_size(size) if size is not None and not dynamic else None
-    chosen_rewrites = choose(rewrites, tuple(no_rewrite or ()), precision)
     loaded = load_checkpoint(or_demo(checkpoint))
+    chosen_rewrites = choose(
+        rewrites, tuple(no_rewrite or ()), precision=precision, variant=loaded.variant.name
+    )
     input_size = wanted or loaded.input_size or DEFAULT_SIZE
     options = ExportOptions(
         isr=ratios,
         size=aligned(input_size, ALIGN) if dynamic else input_size,
         dynamic_size=dynamic,
         rewrites=chosen_rewrites,
+        must_apply=() if rewrites in {"default", "all", "none"} else chosen_rewrites,
         precision=precision,
         outputs=_outputs(outputs, for_),  # type: ignore[arg-type]  # checked by ExportOptions
         input=input_,

@@ -133,6 +133,7 @@ class EngineRecord(_Record):
     plan_sha256: str = _SHA256
     plan_bytes: int
     bounds: Bounds | None = None  # of a dynamic batch or size
+    gpu: str | None = None  # that classic TensorRT built on, and for
     proof: Proof | None = None
 
 

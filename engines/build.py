@@ -25,6 +25,7 @@ from edaformer.engines.plan import sidecar_path, write_plan
 from edaformer.engines.proof import failures, prove_from_inspector, prove_from_log, summarise
 from edaformer.errors import BuildError, GateError, InputError
 from edaformer.files import check_writable, sha256, write_whole
+from edaformer.gpu import query_gpu
 from edaformer.manifest import Bounds, EngineRecord, Manifest, Proof, Written, network_name
 from edaformer.preprocess import ALIGN, MAX_SIDE, format_size
 from edaformer.variants import get_variant
@@ -105,6 +106,8 @@ def build_engine(
     manifest = manifest.model_copy(update={"onnx_sha256": sha256(onnx)})
     network.name = network_name(manifest)
     config, flags = _configure(builder, options, manifest)
+    if options.allow_unfused:
+        flags = (*flags, "ALLOW_UNFUSED")
     start = time.perf_counter()
     with _interruptible(config, on_progress):
         plan = builder.build_serialized_network(network, config)
@@ -124,6 +127,7 @@ def build_engine(
         plan_sha256=hashlib.sha256(data).hexdigest(),
         plan_bytes=len(data),
         bounds=_bounds(options, manifest),
+        gpu=_gpu(chosen),
         proof=proof,
     )
     manifest = manifest.model_copy(update={"engine": record})
@@ -131,6 +135,12 @@ def build_engine(
     if options.timing_cache is not None:
         write_whole(options.timing_cache, bytes(config.get_timing_cache().serialize()))
     return BuildResult(path, record.plan_sha256, seconds, manifest)
+
+
+def _gpu(chosen: Backend) -> str | None:
+    """The GPU an engine is tied to; TensorRT-RTX is tied to none."""
+    gpu = query_gpu() if chosen.times_kernels else None
+    return None if gpu is None else f"{gpu.name}, compute capability {gpu.compute_capability}"
 
 
 def _prove(plan: bytes, logger: Any, chosen: Backend, manifest: Manifest) -> Proof | None:
@@ -152,11 +162,15 @@ def _prove(plan: bytes, logger: Any, chosen: Backend, manifest: Manifest) -> Pro
 
 def _gate(proof: Proof | None, manifest: Manifest, options: BuildOptions) -> None:
     problems = failures(proof, manifest) if proof is not None else []
-    if problems and not options.allow_unfused:
-        raise GateError(
-            f"{'; '.join(problems)}; nothing was written. Export with the default rewrites and "
-            "--align 32, or keep this engine with --allow-unfused"
-        )
+    if not problems or options.allow_unfused:
+        return
+    advice = "its maps may be too small, or its query count have no divisor"
+    if "group-queries" not in (manifest.rewrites or ()):
+        advice = "export again with the default rewrites"
+    raise GateError(
+        f"{'; '.join(problems)}; nothing was written; {advice}. To keep such an engine: "
+        "--allow-unfused"
+    )
 
 
 def parse_compute_capabilities(text: str) -> tuple[str, ...]:
@@ -196,18 +210,35 @@ def _check_options(options: BuildOptions, chosen: Backend, manifest: Manifest) -
                 f"{chosen.flavour} cannot target compute capability {capability} (it can: "
                 f"{', '.join(chosen.compute_capabilities)}); {_ON_DEVICE}"
             )
+    _check_bounds_given(options, manifest)
     _check_batches(options, manifest)
     _check_sizes(options, manifest)
 
 
-def _check_batches(options: BuildOptions, manifest: Manifest) -> None:
-    dynamic = manifest.input.batch is None
-    if dynamic and options.batches is None:
-        raise InputError(
-            "the model has a dynamic batch and needs its bounds; add for example: "
-            "--min-batch 1 --opt-batch 1 --max-batch 4"
+def _check_bounds_given(options: BuildOptions, manifest: Manifest) -> None:
+    """Whatever is dynamic needs bounds; all that is missing is named in one line to type."""
+    missing, line = [], []
+    if manifest.input.batch is None and options.batches is None:
+        missing.append("batch")
+        line.append("--min-batch 1 --opt-batch 1 --max-batch 4")
+    if manifest.input.dynamic_size and options.sizes is None:
+        best = manifest.size
+        least = (min(256, best[0]), min(256, best[1]))
+        most = (max(1024, best[0]), max(2048, best[1]))
+        missing.append("size")
+        line.append(
+            f"--min-size {format_size(least)} --opt-size {format_size(best)} "
+            f"--max-size {format_size(most)}"
         )
-    if not dynamic and options.batches is not None:
+    if missing:
+        raise InputError(
+            f"the model has a dynamic {' and '.join(missing)} and needs bounds; add for example: "
+            f"{' '.join(line)}"
+        )
+
+
+def _check_batches(options: BuildOptions, manifest: Manifest) -> None:
+    if manifest.input.batch is not None and options.batches is not None:
         raise InputError(
             f"the model has a fixed batch of {manifest.input.batch}; leave out "
             "--min-batch, --opt-batch and --max-batch, or export with --batch dynamic"
@@ -219,14 +250,7 @@ def _check_batches(options: BuildOptions, manifest: Manifest) -> None:
 
 
 def _check_sizes(options: BuildOptions, manifest: Manifest) -> None:
-    dynamic = manifest.input.dynamic_size
-    if dynamic and options.sizes is None:
-        best = format_size(manifest.size)
-        raise InputError(
-            "the model has a dynamic size and needs its bounds; add for example: "
-            f"--min-size 256x256 --opt-size {best} --max-size 1024x2048"
-        )
-    if not dynamic and options.sizes is not None:
+    if not manifest.input.dynamic_size and options.sizes is not None:
         raise InputError(
             f"the model has a fixed size of {format_size(manifest.size)}; leave out "
             "--min-size, --opt-size and --max-size, or export with --size dynamic"

@@ -14,7 +14,7 @@ from edaformer.engines.proof import bytes_say, facts_of, summarise
 from edaformer.errors import InputError
 from edaformer.files import sha256
 from edaformer.isr import BASE, ISR
-from edaformer.manifest import Bounds, Manifest
+from edaformer.manifest import Bounds, EngineRecord, Manifest
 from edaformer.preprocess import format_size
 from edaformer.variants import VARIANTS, Variant, get_variant
 
@@ -176,6 +176,13 @@ def _describe_plan(path: Path) -> Description:
         ("plan", f"{plan.flavour} {plan.version}, {plan.size / 1e6:.1f} MB"),
         *_manifest_facts(manifest),
         ("built with", ", ".join(record.flags) if record else None),
+        ("targets", _targets(record) if record else None),
+        (
+            "workspace",
+            f"{record.workspace_bytes / 2**30:g} GiB"
+            if record and record.workspace_bytes
+            else None,
+        ),
         ("takes", _bounds(record.bounds) if record and record.bounds else None),
         ("ONNX SHA-256", manifest.onnx_sha256),
         ("SHA-256", plan.sha256),
@@ -192,6 +199,10 @@ def _describe_plan(path: Path) -> Description:
         "sidecar": plan.has_sidecar,
     }
     return _of_manifest("plan", manifest, facts, extra)
+
+
+def _targets(record: EngineRecord) -> str:
+    return ", ".join(record.compute_capabilities) or record.gpu or "the builder's default"
 
 
 def _bounds(bounds: Bounds) -> str:
@@ -215,7 +226,7 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
          f"{spec.padded_height}x{spec.padded_width} (align {spec.align or 'none'})"),
         ("outputs", outputs),
         ("classes", ", ".join(manifest.classes) if manifest.classes else None),
-        ("rewrites", ", ".join(manifest.rewrites) if manifest.rewrites else None),
+        ("rewrites", None if manifest.rewrites is None else ", ".join(manifest.rewrites) or "none"),
         ("verified", f"logit error max {check.max_logit_error:.2g} on {check.source}"
          if check else None),
         ("checkpoint SHA-256", manifest.checkpoint_sha256),

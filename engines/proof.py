@@ -40,6 +40,9 @@ _INSPECTOR_TYPES = {"FP16": "Half", "Half": "Half", "FP32": "Float", "Float": "F
                     "BF16": "BFloat16", "Bool": "Bool"}  # fmt: skip
 PADDING_WORDS = {"Slic", "Conc", "Pad", "Padd"}
 _COPY_WORDS = {"Move", "Resh", "Tran", "Repl", "Cast"}
+_WHOLE = re.compile(
+    r"\.(attention|mlp|fuse|classify|embed)"
+)  # modules that FP16 typing keeps whole
 COMPUTE = {"attention", "matmul", "convolution"}
 _ALIGNMENT = re.compile(r"graph/Pad|labels/Slice")  # what --align adds at the two ends
 
@@ -81,20 +84,36 @@ def prove_from_inspector(text: str, facts: Iterable[str], manifest: Manifest) ->
 
 
 def failures(proof: Proof, manifest: Manifest) -> list[str]:
-    """Where the engine is not what was asked: attention left unfused, FP16 that came out FP32."""
+    """Where an FP16 engine is not what was asked: attention left unfused, or FP32 that came out.
+
+    What the export kept in FP32 for a reason is what was asked; an FP32 engine is never fused.
+    """
+    if manifest.precision != "fp16":
+        return []
+    kept = [name for item in manifest.kept_fp32 or () for name in item.modules]
     found = []
-    if proof.attention_unfused:
-        found.append(f"attention is not fused in {', '.join(proof.attention_unfused)}")
-    allowed = tuple(name for kept in manifest.kept_fp32 or () for name in kept.modules)
-    blocks = [
+    unfused = [block for block in proof.attention_unfused or () if not _is_kept(block, kept)]
+    if unfused:
+        found.append(f"attention is not fused in {', '.join(unfused)}")
+    wrong = [
         kernel.nodes[0].partition("/")[0] if kernel.nodes else kernel.name
         for kernel in proof.kernels
         if kernel.kind in COMPUTE and "Float" in kernel.types
-    ]
-    wrong = [name for name in dict.fromkeys(blocks) if not name.startswith(allowed or ("\0",))]
-    if manifest.precision == "fp16" and wrong:
-        found.append(f"FP16 was asked for, but FP32 came out in {', '.join(wrong)}")
+        and not any(_is_kept(node.partition("/")[0], kept) for node in kernel.nodes)
+    ]  # fmt: skip
+    if wrong:
+        found.append(f"FP16 was asked for, but FP32 came out in {', '.join(dict.fromkeys(wrong))}")
     return found
+
+
+def _is_kept(scope: str, kept: Iterable[str]) -> bool:
+    """Whether a module is kept in FP32: itself, as part of one kept whole, or with a part kept."""
+    return any(
+        scope == name
+        or (_WHOLE.search(name) is not None and scope.startswith(f"{name}."))
+        or name.startswith(f"{scope}.")
+        for name in kept
+    )
 
 
 def summarise(proof: Proof | None, variant: Variant) -> dict[str, Any]:
@@ -109,14 +128,19 @@ def summarise(proof: Proof | None, variant: Variant) -> dict[str, Any]:
             ),
         }
     unfused = proof.attention_unfused
+    if unfused is None:  # part of the engine is not shown: its kernels cannot be counted either
+        known = summarise(None, variant)
+        sizes = {"scratch_bytes": proof.scratch_bytes, "activation_bytes": proof.activation_bytes,
+                 "weights_bytes": proof.weights_bytes}  # fmt: skip
+        return {**known, "memory": known["memory"] | sizes}
     total = len(proof.attention_blocks)
     padding, alignment = padding_kernels(proof)
     kinds = Counter(kernel.kind for kernel in proof.kernels)
     return {
         "attention": {
             "total": total,
-            "fused": None if unfused is None else total - len(unfused),
-            "unfused": None if unfused is None else list(unfused),
+            "fused": total - len(unfused),
+            "unfused": list(unfused),
         },
         "kernels": {
             "total": len(proof.kernels),
@@ -140,16 +164,22 @@ def facts_of(proof: Proof | None) -> list[tuple[str, object]]:
     if proof is None:
         return [("proof", "none recorded: attention, precision and memory are unknown")]
     total, unfused = len(proof.attention_blocks), proof.attention_unfused
+    if unfused is None:
+        return [
+            (
+                "attention",
+                "not shown: this TensorRT hides part of the engine, so nothing is proven",
+            ),
+            ("memory", _memory(proof)),
+        ]
     padding, alignment = padding_kernels(proof)
     kinds = Counter(kernel.kind for kernel in proof.kernels)
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     share, floats = fp16_share(proof), float_kernels(proof)
     modules = dict.fromkeys(k.name for k in proof.kernels if "Float" in k.types)
     traffic = traffic_bytes(proof)
-    attention = "not shown by this TensorRT"
-    if unfused is not None:
-        attention = f"{total - len(unfused)} of {total} blocks fused"
-        attention += f"; NOT fused: {', '.join(unfused)}" if unfused else ""
+    attention = f"{total - len(unfused)} of {total} blocks fused"
+    attention += f"; NOT fused: {', '.join(unfused)}" if unfused else ""
     return [
         ("attention", attention),
         ("kernels", f"{len(proof.kernels)}: {listed}"),
@@ -184,7 +214,11 @@ def _memory(proof: Proof) -> str | None:
 
 def padding_kernels(proof: Proof) -> tuple[list[Kernel], list[Kernel]]:
     """Kernels that cut or pad inside the network, and those that ``--align`` asked for."""
-    padding = [kernel for kernel in proof.kernels if _words(kernel.name) & PADDING_WORDS]
+    padding = [
+        kernel
+        for kernel in proof.kernels
+        if kernel.kind == "padding" or _words(kernel.name) & PADDING_WORDS
+    ]
     alignment = [k for k in padding if any(map(_ALIGNMENT.match, k.nodes))]
     return [kernel for kernel in padding if kernel not in alignment], alignment
 
@@ -274,14 +308,14 @@ def _kind(name: str, layer: str) -> str:
     words = _words(name)
     rules = (
         ("attention", "_gemm_mha" in name or "fmha" in name),
-        ("convolution", layer in {"correlation", "conv", "convolution", "caskconvolution"}
-         or "Corr" in words),
-        ("matmul", layer in {"gemm", "matmul", "matrixmultiply", "matrix_multiply"}
+        ("convolution", "conv" in layer or layer == "correlation" or "Corr" in words),
+        ("matmul", "gemm" in layer or layer in {"matmul", "matrixmultiply", "matrix_multiply"}
          or "Fc" in words),
         ("pooling", "pool" in layer),
         ("normalisation", {"Mean", "Sub", "Mul"} <= words or {"Sqrt", "Div"} <= words),
         ("softmax", {"Maxr", "Exp", "Div"} <= words),
-        ("padding", bool(words & PADDING_WORDS) and words <= _COPY_WORDS | PADDING_WORDS),
+        ("padding", layer in {"slice", "concat", "concatenation", "pad", "padding"}
+         or (bool(words & PADDING_WORDS) and words <= _COPY_WORDS | PADDING_WORDS)),
         ("copy", bool(words) and words <= _COPY_WORDS),
         ("reduction", bool(words & {"Topk", "Maxr", "Minr"})),
         ("resize", "Resi" in words or "resize" in layer),

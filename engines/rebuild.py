@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,11 +15,11 @@ import numpy as np
 from edaformer.data.scenes import draw_scene, held_out_seed
 from edaformer.engines.backend import Backend
 from edaformer.engines.build import BuildOptions, BuildResult, build_engine
-from edaformer.engines.proof import fp16_share, table_differences
+from edaformer.engines.proof import table_differences
 from edaformer.errors import InputError, ManifestError
 from edaformer.files import sha256
 from edaformer.gpu import gpu_visible
-from edaformer.manifest import EngineRecord, Manifest, parse_manifest
+from edaformer.manifest import EngineRecord, Manifest, Proof, parse_manifest
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Repetition:
 
     builds: int
     same_bytes: bool
-    same_layers: bool
-    same_precision: bool
+    same_layers: bool | None  # None: not shown by this TensorRT
+    same_precision: bool | None
     same_labels: bool | None  # None: no GPU to run them on
     differences: tuple[str, ...]
 
@@ -70,10 +71,13 @@ def repeat_build(
     """
     if not 2 <= builds <= 100:
         raise InputError(f"expected --repeat of 2 to 100, got {builds}")
+    if options.timing_cache is not None:
+        raise InputError("with --timing-cache every build repeats the first; leave one of them out")
     first = build_engine(onnx, path, options, on_start=on_start, on_progress=on_progress)
     labels = _labels(first)
     found: list[str] = []
-    same_bytes = same_precision = True
+    same_bytes = True
+    same_precision: bool | None = None if _hidden(first.record) else True
     same_labels = None if labels is None else True
     with tempfile.TemporaryDirectory() as folder:
         for number in range(2, builds + 1):
@@ -84,12 +88,14 @@ def repeat_build(
             if before is not None and now is not None:
                 lines = table_differences(before, now)
                 found += [line.replace("build 2", f"build {number}") for line in lines]
-                same_precision &= fp16_share(before) == fp16_share(now)
+                if same_precision is not None:
+                    same_precision = same_precision and _types(before) == _types(now)
             if labels is not None:
                 same_labels = bool(same_labels) and bool((labels == _labels(again)).all())
     result = Repetition(
-        builds, same_bytes, not found, same_precision, same_labels, tuple(dict.fromkeys(found))
-    )
+        builds, same_bytes, None if _hidden(first.record) else not found, same_precision,
+        same_labels, tuple(dict.fromkeys(found)),
+    )  # fmt: skip
     return first, result
 
 
@@ -114,6 +120,7 @@ def recorded_build(sidecar: Path, onnx: Path | None) -> tuple[Path, BuildOptions
         backend=record.flavour,
         compute_capabilities=record.compute_capabilities,
         workspace=None if record.workspace_bytes is None else record.workspace_bytes / 2**30,
+        allow_unfused="ALLOW_UNFUSED" in record.flags,
     )
     if record.bounds is not None:
         options = _with_bounds(options, manifest, record)
@@ -121,9 +128,9 @@ def recorded_build(sidecar: Path, onnx: Path | None) -> tuple[Path, BuildOptions
 
 
 def compare_builds(recorded: EngineRecord, now: EngineRecord) -> list[Difference]:
-    """Everything in which a build differs from its record, plan bytes last."""
-    names = ("flavour", "version", "compute_capabilities", "flags", "workspace_bytes", "bounds",
-             "warnings", "plan_bytes", "plan_sha256")  # fmt: skip
+    """Everything in which a build differs from its record: what built it, then what came out."""
+    names = ("flavour", "version", "gpu", "compute_capabilities", "flags", "workspace_bytes",
+             "bounds", "warnings", "plan_bytes", "plan_sha256")  # fmt: skip
     pairs = [(name, getattr(recorded, name), getattr(now, name)) for name in names]
     found = [Difference(name, str(old), str(new)) for name, old, new in pairs if old != new]
     if recorded.proof is None or now.proof is None:
@@ -140,6 +147,14 @@ def compare_builds(recorded: EngineRecord, now: EngineRecord) -> list[Difference
         cells = (what, "-") if side.endswith("1") else ("-", what)
         found.append(Difference("layers", *cells))
     return found
+
+
+def _hidden(record: EngineRecord) -> bool:
+    return record.proof is None or record.proof.attention_unfused is None
+
+
+def _types(proof: Proof) -> Counter[str]:
+    return Counter(kind for kernel in proof.kernels for kind in kernel.types)
 
 
 def _with_bounds(options: BuildOptions, manifest: Manifest, record: EngineRecord) -> BuildOptions:
@@ -169,11 +184,13 @@ def _find_onnx(sidecar: Path, onnx: Path | None, wanted: str) -> Path:
 
 
 def _labels(result: BuildResult) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
-    """Labels of one drawn scene, where there is a GPU to run the plan on."""
-    if not gpu_visible():
+    """Labels of drawn scenes at the best batch, where a GPU can run the plan at its own size."""
+    size, bounds = result.manifest.size, result.record.bounds
+    if not gpu_visible() or (bounds is not None and bounds.best[1:] != size):
         return None
     from edaformer.engines.segmenters import PlanSegmenter
 
-    image = draw_scene(held_out_seed(0), *result.manifest.size).image
+    count = bounds.best[0] if bounds is not None else 1
+    images = np.stack([draw_scene(held_out_seed(i), *size).image for i in range(count)])
     with closing(PlanSegmenter(result.path)) as segmenter:
-        return segmenter.segment(image[None])
+        return segmenter.segment(images)

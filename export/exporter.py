@@ -22,7 +22,7 @@ from edaformer.errors import InputError
 from edaformer.export.fp16 import Kept, convert_to_fp16
 from edaformer.export.graph import trace
 from edaformer.export.ranges import measure_ranges
-from edaformer.export.rewrites import apply_rewrites, choose, defaults
+from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
 from edaformer.export.verify import Images, natural_noise, run_shipped, verify
 from edaformer.export.wrapper import Deployment, Geometry
 from edaformer.files import check_writable, sha256, write_whole
@@ -65,6 +65,7 @@ class ExportOptions:
     align: int | None = ALIGN  # None: the size as it is; tensor input is never padded
     tolerance: float | None = None  # on the largest logit error; None: the precision's rule
     rewrites: tuple[str, ...] | None = None  # names of rewrites; None: the precision's defaults
+    must_apply: tuple[str, ...] = ()  # those of them that have to find something to do
 
     def __post_init__(self) -> None:
         height, width = self.size
@@ -89,11 +90,15 @@ class ExportOptions:
             raise InputError(
                 "--align has no effect on tensor input, which is never padded; leave it out"
             )
-        if self.rewrites:
-            choose(",".join(self.rewrites))
+        self._check_rewrites()
         if self.dynamic_size:
             self._check_dynamic_size()
         self.isr.check_fits(*self.geometry.padded)
+
+    def _check_rewrites(self) -> None:
+        for name in (*(self.rewrites or ()), *self.must_apply):
+            if name not in REWRITES:
+                raise InputError(f"expected rewrites out of {', '.join(REWRITES)}, got '{name}'")
 
     def _check_dynamic_size(self) -> None:
         if any(side % ALIGN for side in self.size):
@@ -161,8 +166,13 @@ def export_model(
     images = _input_images(images, options)
     reference = deployment(checkpoint.model(options.isr), options)
     on_step("tracing the graph")
-    names = options.rewrites if options.rewrites is not None else defaults(options.precision)
+    names = options.rewrites
+    if names is None:
+        names = defaults(options.precision, checkpoint.variant.name)
     rewritten, rewrites = apply_rewrites(reference, names)
+    idle = [name for name in options.must_apply if name not in rewrites]
+    if idle:
+        raise InputError(f"{', '.join(idle)} finds nothing to rewrite in this export; leave it out")
     graph = trace_deployment(rewritten, options)
     select_outputs(graph, options.outputs)
     kept: tuple[Kept, ...] = ()

@@ -4,7 +4,8 @@ Exact: bilinear interpolation is separable, so rows and columns may be upsampled
 other. With half-pixel centres and a factor of 8, column 8 i + j of the result lies at i + (j - 3.5)
 / 8: it is a sum of the columns i - 1, i and i + 1 with weights that depend on j alone, and the
 clamp at the border repeats the first and last column. And argmax is the least index whose value
-equals the greatest value, ties included.
+equals the greatest value, ties included. (Of finite logits; where some are not, the export is
+refused anyway, and an engine still answers with a class.)
 
 Rows are upsampled by a Resize to C x H x W/8; the rest is element-wise arithmetic and two
 reductions over C, which TensorRT-RTX 1.7 compiles into one kernel. A Resize and an ArgMax (TopK, to
@@ -47,7 +48,7 @@ class FusedLabels(Labels):
         values = left[..., None] * before + tall[..., None] * middle + right[..., None] * after
         best = values.amax(dim=1, keepdim=True)  # values: (N, C, H, w, 8)
         index = torch.arange(classes, dtype=logits.dtype).view(1, -1, 1, 1, 1)
-        beaten = torch.full((), classes, dtype=logits.dtype)
+        beaten = torch.full((), classes - 1, dtype=logits.dtype)  # a class, should all be NaN
         return torch.where(values == best, index, beaten).amin(dim=1).reshape(batch, *size)
 
 
@@ -56,7 +57,7 @@ def fuse_argmax(deployment: Deployment) -> int:
     labels, geometry = deployment.labels, deployment.geometry
     if geometry.dynamic or any(side % LOGITS_STRIDE for side in geometry.padded):
         return 0
-    if isinstance(labels, FusedLabels):
+    if isinstance(labels, FusedLabels) or "labels" not in deployment.shipped:
         return 0
     deployment.labels = FusedLabels(labels)
     return 1

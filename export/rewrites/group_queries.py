@@ -1,9 +1,10 @@
 """Split the queries of single-head attention into groups that stand where heads stand.
 
 Exact: every query attends by itself, so any grouping of the rows of Q gives the same rows; keys and
-values are repeated for each group. TensorRT-RTX 1.7 does not fuse attention of batch 1 and one head
-(it runs two products around a stand-alone softmax, through N M numbers in memory); with four groups
-it does. The repetition has to be an Expand: a product that broadcasts is not recognised.
+values are repeated for each group. At 512x512 TensorRT-RTX 1.7 does not fuse attention of batch 1
+and one head (it runs two products around a stand-alone softmax, through N M numbers in memory; at
+1024x2048 it does); with four groups it fuses. The repetition has to be an Expand: a product that
+broadcasts is not recognised.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Pad the classes to a multiple of eight with copies of the first, where only labels leave.
 
 Exact: a copy's logits equal class 0's everywhere, and of equal logits argmax takes the first, so a
-copy never wins. Off by default: TensorRT-RTX 1.7 builds the same kernels either way and reads and
-writes 1 % more (docs/rewrites.md).
+copy never wins. Off by default: TensorRT-RTX 1.7 builds the same kernels either way and takes 1 %
+more scratch memory (docs/rewrites.md).
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def test_repeated_and_rebuilt(small_export: ExportResult, tmp_path: Path) -> Non
     assert isinstance(repeated, dict)
     assert repeated["same_layers"] is True
     # the kernels are the same; TensorRT-RTX does not always write them in the same bytes
-    again = json_of("build", "--from-manifest", f"{plan}.json", "--allow-unfused")
+    again = json_of("build", "--from-manifest", f"{plan}.json")
     assert isinstance(again["differences"], list)
     assert {row["what"] for row in again["differences"]} <= {"plan_sha256", "plan_bytes"}
     assert (tmp_path / "m.rebuilt.plan").is_file()
@@ -100,6 +100,7 @@ def test_repeated_and_rebuilt(small_export: ExportResult, tmp_path: Path) -> Non
         (["export", *SMALL, "--rewrites", "faster"], "got 'faster'"),
         (["export", *SMALL, "--no-rewrite", "pad-classes"], "has no effect"),
         (["export", *SMALL, "--for", "runtime", "--outputs", "labels"], "--for runtime means"),
+        (["export", *SMALL, "--rewrites", "fuse-argmax", "--for", "runtime"], "finds nothing to"),
         (["export", "--size", "dynamic", "--align", "16"], "--align has no effect on a dynamic"),
     ],
 )
@@ -124,3 +125,4 @@ def test_for_runtime_exports_logits_and_rewrites_are_recorded(tmp_path: Path) ->
     assert [output["name"] for output in manifest["outputs"]] == ["logits"]
     assert "map-mlp" not in manifest["rewrites"]
     assert "pad-hidden" in manifest["rewrites"]
+    assert "fuse-argmax" not in manifest["rewrites"]

@@ -99,7 +99,7 @@ def test_a_dynamic_size_takes_bounds_and_is_fused(
     assert manifest.input.dynamic_size
     bounds: tuple[tuple[int, int], ...] = ((256, 256), (256, 320), (512, 512))
     for sizes, words in (
-        (None, "add for example: --min-size 256x256 --opt-size 128x160 --max-size 1024x2048"),
+        (None, "add for example: --min-size 128x160 --opt-size 128x160 --max-size 1024x2048"),
         (((100, 256), *bounds[1:]), "multiples of 32 up to 8192, got 100x256"),
         ((bounds[2], bounds[1], bounds[0]), "expected min <= opt <= max size"),
         (((64, 64), *bounds[1:]), "64x64"),  # no pooling window of the paper's ratios fits
@@ -232,4 +232,6 @@ def test_edaformer_b_builds(reference: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(recipe_checkpoint(reference, "B", 19, tmp_path / "b.pth"))
     export_model(checkpoint, ExportOptions(size=(512, 512)), tmp_path / "b.onnx")
     result = build_engine(tmp_path / "b.onnx", tmp_path / "b.plan", RTX)
-    assert result.manifest.variant == "B"
+    figures = result.to_json()
+    assert figures["attention"] == {"total": 37, "fused": 37, "unfused": []}
+    assert figures["kernels"]["padding"] == figures["kernels"]["alignment"] == 0

@@ -77,6 +77,21 @@ def test_unfused_blocks_are_named() -> None:
     assert failures(prove(ALL_FUSED), fp16()) == []
 
 
+def test_what_was_kept_in_fp32_or_is_fp32_need_not_be_fused() -> None:
+    proof = prove(ALL_FUSED[1:])
+    kept = KeptFP32(reason="range", why="large", modules=(f"{BLOCKS[0]}.attend",))
+    assert failures(proof, fp16((kept,))) == []
+    assert failures(proof, Manifest.model_construct(precision="fp32", kept_fp32=())) == []
+
+
+def test_kept_block_1_is_not_block_11() -> None:
+    lines = [
+        line("x/MatMul_U1_myl0_2", "gemm", ["encoder.stage3.blocks.11.mlp.fc1/MatMul"], "Float")
+    ]
+    kept = KeptFP32(reason="range", why="large", modules=("encoder.stage3.blocks.1.mlp",))
+    assert failures(prove([*ALL_FUSED, *lines]), fp16((kept,))) != []
+
+
 def test_a_grouped_attention_is_the_same_block() -> None:
     grouped = line("_gemm_mha_v2_myl0_1", "kgen", [f"{BLOCKS[0]}.attend.attend/MatMul_1"])
     assert prove([grouped, *ALL_FUSED[1:]]).attention_unfused == ()
@@ -98,6 +113,9 @@ def test_a_grouped_attention_is_the_same_block() -> None:
         ("__myl_Topk_myl0_8", "kgen", "reduction"),
         ("__myl_TranResi_myl0_8", "kgen", "resize"),
         ("__myl_MulCastErfCastAddMulMul_myl0_8", "kgen", "pointwise"),
+        ("a/Slice", "Slice", "padding"),
+        ("a/Conv", "CaskConvolution", "convolution"),
+        ("a/MatMul", "CaskGemmMatrixMultiply", "matmul"),
     ],
 )
 def test_kinds(name: str, layer: str, kind: str) -> None:
@@ -142,6 +160,9 @@ def test_precision_is_read_back_kernel_by_kernel() -> None:
     assert failures(proof, fp16()) == [problem]
     kept = KeptFP32(reason="range", why="large", modules=("encoder.stage2.blocks.0.mlp",))
     assert failures(proof, fp16((kept,))) == []
+    for outside in ("encoder.stage2", "encoder.stage2.blocks.0", "encoder.stage2.blocks.0.norm1"):
+        other = KeptFP32(reason="range", why="large", modules=(outside,))  # not the whole module
+        assert failures(proof, fp16((other,))) == [problem]
     fp32 = Manifest.model_construct(variant="T", precision="fp32", kept_fp32=())
     assert failures(proof, fp32) == []
 
@@ -195,7 +216,11 @@ def test_a_region_that_is_not_shown_is_not_taken_for_unfused() -> None:
     proof = prove_from_inspector(json.dumps(layers), [], fp16())
     assert proof.attention_unfused is None
     assert failures(proof, fp16()) == []
-    assert summarise(proof, VARIANTS["T"])["attention"]["unfused"] is None
+    figures = summarise(proof, VARIANTS["T"])
+    assert figures["attention"]["unfused"] is None
+    assert set(figures["kernels"].values()) == {None}
+    assert figures["precision"]["fp16_share"] is None
+    assert "hides" in str(facts_of(proof))
 
 
 def test_plan_bytes_count_distinct_kernels() -> None:

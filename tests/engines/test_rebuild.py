@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edaformer.engines import rebuild
 from edaformer.engines.build import BuildOptions, BuildResult
 from edaformer.engines.rebuild import compare_builds, recorded_build, repeat_build
 from edaformer.errors import InputError, ManifestError
@@ -15,7 +18,10 @@ from edaformer.manifest import Bounds
 TOY = BuildOptions(backend="tensorrt-rtx", allow_unfused=True)
 
 
-def test_builds_of_one_file_agree(small_export: ExportResult, tmp_path: Path) -> None:
+def test_builds_of_one_file_agree(
+    small_export: ExportResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "gpu_visible", lambda: False)
     first, found = repeat_build(small_export.path, tmp_path / "x.plan", TOY, 2)
     assert first.path.is_file()
     assert (found.builds, found.same_layers, found.same_precision) == (2, True, True)
@@ -23,6 +29,22 @@ def test_builds_of_one_file_agree(small_export: ExportResult, tmp_path: Path) ->
     assert found.same_labels is None  # no GPU
     assert found.to_json()["same_labels"] is None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.plan", "x.plan.json"]
+
+
+@pytest.mark.parametrize("second", [0, 1])
+def test_labels_are_compared_where_there_is_a_gpu(
+    small_export: ExportResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: int
+) -> None:
+    labels = iter([np.zeros((1, 2, 2), np.uint8), np.full((1, 2, 2), second, np.uint8)])
+    monkeypatch.setattr(rebuild, "_labels", lambda _: next(labels))
+    _, found = repeat_build(small_export.path, tmp_path / "x.plan", TOY, 2)
+    assert found.same_labels is (second == 0)
+
+
+def test_a_timing_cache_would_make_them_agree(small_export: ExportResult, tmp_path: Path) -> None:
+    options = replace(TOY, timing_cache=tmp_path / "cache")
+    with pytest.raises(InputError, match="leave one of them out"):
+        repeat_build(small_export.path, tmp_path / "x.plan", options, 2)
 
 
 def test_one_build_is_no_repetition(small_export: ExportResult, tmp_path: Path) -> None:
@@ -37,7 +59,7 @@ def test_a_sidecar_says_how_to_build_again(
     sidecar = small_plan.path.with_name("small.plan.json")
     onnx, options, record = recorded_build(sidecar, None)
     assert onnx == small_export.path  # beside it, found by its hash
-    assert options == BuildOptions(backend="tensorrt-rtx")
+    assert options == TOY  # --allow-unfused is recorded too
     assert record == small_plan.record
     assert recorded_build(sidecar, small_export.path)[0] == small_export.path
     alone = shutil.copy(sidecar, tmp_path / "m.plan.json")

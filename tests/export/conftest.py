@@ -24,7 +24,7 @@ def deployment() -> Deployment:
 @pytest.fixture(scope="session")
 def traced(deployment: Deployment) -> bytes:
     """Its float32 graph, rewritten; bytes, so that every test gets its own."""
-    rewritten, _ = apply_rewrites(deployment, defaults("fp16"))
+    rewritten, _ = apply_rewrites(deployment, defaults("fp16", "T"))
     example = torch.zeros(1, *SIZE, 3, dtype=torch.uint8)
     graph = trace(rewritten.eval(), example, opset=18, dynamic_batch=False)
     data: bytes = ir.to_proto(graph).SerializeToString()

@@ -45,7 +45,7 @@ def test_inputs_outputs_and_manifest(small_export: ExportResult) -> None:
     assert manifest.isr == "16,8,2,1-2,2,4"
     assert (manifest.input.padded_height, manifest.input.padded_width) == (64, 96)
     assert manifest.classes == ("road", "sky", "tree", "car", "sign")
-    assert manifest.rewrites == defaults("fp16")
+    assert manifest.rewrites == defaults("fp16", "T")
     assert small_export.sha256 == sha256(small_export.path)
 
 
