@@ -13,7 +13,7 @@ ISR ?= 16,8,4,1
 .PHONY: demo test lint setup clean
 
 demo: setup
-	$(BIN)/python tools/demo.py --size $(SIZE) --isr $(ISR) $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(DATA),--data "$(DATA)")
+	OMP_WAIT_POLICY=passive $(BIN)/python tools/demo.py --size $(SIZE) --isr $(ISR) $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(DATA),--data "$(DATA)")
 
 # Threads that wait by sleeping cost nothing alone, and a hundredfold less where the cores are shared
 test: setup lint

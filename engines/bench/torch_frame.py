@@ -27,7 +27,8 @@ class TorchFrame(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """One frame."""
-        labels: Tensor = self.deployment.labels(self.logits(image))
+        padded = self.deployment.geometry.padded
+        labels: Tensor = self.deployment.labels(self.logits(image), padded)
         return labels
 
     def logits(self, image: Tensor) -> Tensor:
