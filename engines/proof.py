@@ -34,10 +34,9 @@ _MEMORY = re.compile(
 )
 _NO_KERNELS = {"signal", "wait"}  # events between streams
 _SIZES = {"Half": 2, "BFloat16": 2, "Float": 4, "Int32": 4, "Int64": 8}  # bytes; others have one
-_INSPECTOR_TYPES = {"FP16": "Half", "Half": "Half", "FP32": "Float", "Float": "Float",
-                    "Int8": "Int8", "INT8": "Int8", "UInt8": "UInt8", "UINT8": "UInt8",
-                    "Int32": "Int32", "INT32": "Int32", "Int64": "Int64", "INT64": "Int64",
-                    "BF16": "BFloat16", "Bool": "Bool"}  # fmt: skip
+_INSPECTOR_TYPES = {"fp16": "Half", "half": "Half", "bf16": "BFloat16", "fp32": "Float",
+                    "float": "Float", "uint8": "UInt8", "int8": "Int8", "int32": "Int32",
+                    "int64": "Int64", "bool": "Bool"}  # fmt: skip  # the first that is part of it
 PADDING_WORDS = {"Slic", "Conc", "Pad", "Padd"}
 _COPY_WORDS = {"Move", "Resh", "Tran", "Repl", "Cast"}
 _WHOLE = re.compile(
@@ -338,6 +337,6 @@ def _bytes(tensor: tuple[str, str]) -> int | None:
 def _inspected(tensors: Iterable[Any]) -> Iterator[tuple[str, str]]:
     for tensor in tensors:
         if isinstance(tensor, dict):
-            text = str(tensor.get("Datatype") or tensor.get("Format/Datatype") or "")
+            text = str(tensor.get("Datatype") or tensor.get("Format/Datatype") or "").lower()
             kind = next((t for word, t in _INSPECTOR_TYPES.items() if word in text), "unknown")
             yield ",".join(map(str, tensor.get("Dimensions", []))), kind
