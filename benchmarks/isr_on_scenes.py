@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edaformer.checkpoint import demo_checkpoint, load_checkpoint
 from edaformer.data import open_dataset
+from edaformer.engines.reference_cache import ReferenceCache
 from edaformer.engines.validate import Gates, Validation, validate
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.isr import ISR
@@ -40,7 +41,8 @@ def main() -> None:
             made = export_model(
                 checkpoint, ExportOptions(ISR.parse(text), options.size), Path(folder) / "x.onnx"
             )
-            result = validate(made.path, checkpoint, data, gates=UNGATED)
+            cache = ReferenceCache(Path(folder) / "cache")  # base ISR is computed once
+            result = validate(made.path, checkpoint, data, gates=UNGATED, cache=cache)
             print(row(text, made, result), flush=True)
             if text == "base":
                 classes = zip(result.classes, result.reference.score.iou, strict=True)
