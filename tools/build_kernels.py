@@ -26,8 +26,8 @@ class Nvrtc:
     """NVIDIA's runtime compiler, by its C interface."""
 
     def __init__(self, library: Path) -> None:
-        self.library = ctypes.CDLL(str(library))
-        self.library.nvrtcGetErrorString.restype = ctypes.c_char_p
+        self.nvrtc = ctypes.CDLL(str(library))
+        self.nvrtc.nvrtcGetErrorString.restype = ctypes.c_char_p
 
     @classmethod
     def installed(cls) -> Nvrtc:
@@ -66,7 +66,7 @@ class Nvrtc:
         try:
             options = [f"--gpu-architecture={architecture}", *OPTIONS]
             encoded = _strings([option.encode() for option in options])
-            failed = self.library.nvrtcCompileProgram(program, len(options), encoded)
+            failed = self.nvrtc.nvrtcCompileProgram(program, len(options), encoded)
             if failed:
                 raise SystemExit(self._read("ProgramLog", program).rstrip(b"\0").decode())
             if architecture.startswith("sm_"):
@@ -83,9 +83,9 @@ class Nvrtc:
         return data.raw
 
     def _call(self, function: str, *arguments: object) -> None:
-        code = getattr(self.library, function)(*arguments)
+        code = getattr(self.nvrtc, function)(*arguments)
         if code:
-            raise SystemExit(f"{function}: {self.library.nvrtcGetErrorString(code).decode()}")
+            raise SystemExit(f"{function}: {self.nvrtc.nvrtcGetErrorString(code).decode()}")
 
 
 def main() -> None:

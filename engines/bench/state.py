@@ -172,54 +172,50 @@ class Machine:
 class _Nvml:
     """The first GPU, through NVML; what a board does not support is None."""
 
-    def __init__(self, library: Any) -> None:
-        self.library = library
-        self.device = library.nvmlDeviceGetHandleByIndex(0)
-        self.driver = str(library.nvmlSystemGetDriverVersion())
+    def __init__(self, nvml: Any) -> None:
+        self.nvml = nvml
+        self.device = nvml.nvmlDeviceGetHandleByIndex(0)
+        self.driver = str(nvml.nvmlSystemGetDriverVersion())
 
     @classmethod
     def open(cls) -> _Nvml | None:
         """None without the package, the driver or a device."""
         try:
-            library = import_module("pynvml")
+            nvml = import_module("pynvml")
         except ImportError:
             return None
         try:
-            library.nvmlInit()
-            return cls(library)
-        except library.NVMLError:
+            nvml.nvmlInit()
+            return cls(nvml)
+        except nvml.NVMLError:
             return None
 
     def gpu_mhz(self) -> float | None:
-        lib = self.library
+        lib = self.nvml
         return self._ask(lambda: lib.nvmlDeviceGetClockInfo(self.device, lib.NVML_CLOCK_SM))
 
     def memory_mhz(self) -> float | None:
-        lib = self.library
+        lib = self.nvml
         return self._ask(lambda: lib.nvmlDeviceGetClockInfo(self.device, lib.NVML_CLOCK_MEM))
 
     def temperature(self) -> float | None:
-        lib = self.library
+        lib = self.nvml
         return self._ask(
             lambda: lib.nvmlDeviceGetTemperature(self.device, lib.NVML_TEMPERATURE_GPU)
         )
 
     def power(self) -> float | None:
-        return self._ask(lambda: self.library.nvmlDeviceGetPowerUsage(self.device), 1e-3)
+        return self._ask(lambda: self.nvml.nvmlDeviceGetPowerUsage(self.device), 1e-3)
 
     def joules(self) -> float | None:
-        return self._ask(
-            lambda: self.library.nvmlDeviceGetTotalEnergyConsumption(self.device), 1e-3
-        )
+        return self._ask(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.device), 1e-3)
 
     def memory_used(self) -> int | None:
-        used = self._ask(lambda: self.library.nvmlDeviceGetMemoryInfo(self.device).used)
+        used = self._ask(lambda: self.nvml.nvmlDeviceGetMemoryInfo(self.device).used)
         return None if used is None else int(used)
 
     def throttling(self) -> tuple[str, ...] | None:
-        bits = self._ask(
-            lambda: self.library.nvmlDeviceGetCurrentClocksThrottleReasons(self.device)
-        )
+        bits = self._ask(lambda: self.nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self.device))
         if bits is None:
             return None
         return tuple(name for bit, name in _THROTTLES.items() if int(bits) & bit)
@@ -227,7 +223,7 @@ class _Nvml:
     def _ask(self, question: Callable[[], float], scale: float = 1) -> float | None:
         try:
             return question() * scale
-        except self.library.NVMLError:
+        except self.nvml.NVMLError:
             return None
 
 
