@@ -214,7 +214,7 @@ def _print_result(result: BuildResult) -> None:
         str(result.path),
         [
             ("backend", f"{record.flavour} {record.version}"),
-            ("model", f"EDAFormer-{manifest.variant}, {manifest.num_classes} classes"),
+            ("model", f"{manifest.title}, {manifest.num_classes} classes"),
             ("ISR", manifest.isr),
             ("precision", f"{manifest.precision}, strongly typed"),
             ("targets", targets or "the builder's default"),

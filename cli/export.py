@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 def export(
     checkpoint: Annotated[
         Path | None,
-        typer.Argument(help="A trained EDAFormer .pth or .safetensors. Default: the demo's."),
+        typer.Argument(
+            help="A trained EDAFormer .pth or .safetensors, or a Hugging Face SegFormer's folder. "
+            "Default: the demo's."
+        ),
     ] = None,
     isr: Annotated[
         str, typer.Option(help="Pooling ratios: 16,8,4,1 or 16,8,4,1-2,4,8, base or paper.")
@@ -104,7 +107,7 @@ def export(
     from edaformer.isr import ISR
     from edaformer.preprocess import ALIGN, aligned, parse_size
 
-    ratios, dynamic = ISR.parse(isr), size == "dynamic"
+    dynamic = size == "dynamic"
     wanted = parse_size(size) if size is not None and not dynamic else None
     loaded = load_checkpoint(or_demo(checkpoint))
     chosen_rewrites = choose(
@@ -112,7 +115,7 @@ def export(
     )
     input_size = wanted or loaded.input_size or DEFAULT_SIZE
     options = ExportOptions(
-        isr=ratios,
+        isr=ISR.parse(isr, loaded.places),
         size=aligned(input_size, ALIGN) if dynamic else input_size,
         dynamic_size=dynamic,
         rewrites=chosen_rewrites,
@@ -125,7 +128,7 @@ def export(
         align=None if align == "none" else _number("--align", align),
         tolerance=tolerance,
     )
-    default = Path(options.default_name(loaded.variant.name))
+    default = Path(options.default_name(loaded.variant.title))
     path = output_path(output, default, force=force)
     if limit is not None and data is None:
         raise InputError("--limit is for the images of --data; name some, or leave it out")
@@ -195,7 +198,7 @@ def _print_result(result: ExportResult) -> None:
     print_pairs(
         str(result.path),
         [
-            ("model", f"EDAFormer-{manifest.variant}, {manifest.num_classes} classes"),
+            ("model", f"{manifest.title}, {manifest.num_classes} classes"),
             ("ISR", manifest.isr),
             ("input", f"{spec.name} {spec.dtype} {shape}{padding}"),
             ("outputs", outputs),

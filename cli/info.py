@@ -19,7 +19,8 @@ def info(
         list[str],
         typer.Argument(
             metavar="FILE|VARIANT...",
-            help="A checkpoint, .onnx, .plan, or T or B; two are shown side by side.",
+            help="A checkpoint, .onnx, .plan, or a variant: T, B, segformer-b0 to -b5; "
+            "two are shown side by side.",
         ),
     ],
     isr: Annotated[
@@ -40,7 +41,6 @@ def info(
     Example: edaformer-info T --classes 150 --isr paper --size 512x512
     """
     from edaformer.engines.inspect import describe, differences
-    from edaformer.isr import ISR
     from edaformer.preprocess import parse_size
 
     if len(subjects) > 2:
@@ -48,7 +48,7 @@ def info(
     described = [
         describe(
             subject,
-            isr=ISR.parse(isr) if isr is not None else None,
+            isr=isr,
             size=parse_size(size) if size is not None else None,
             num_classes=classes,
         )

@@ -1,4 +1,4 @@
-"""Checkpoints: the published ``.pth`` files and our own safetensors, read without running them.
+"""Checkpoints: EDAFormer's published ``.pth`` files and our own safetensors, read without running.
 
 A published file is ``torch.save`` of {"meta", "state_dict", maybe "optimizer"}, possibly with a
 ``module.`` prefix, with an unused ``decode_head.conv_seg``. Ours is safetensors under this
@@ -6,6 +6,7 @@ package's own parameter names, FP16 or FP32, with class names and input size as 
 
 Variant and class count follow from the shapes. Loading is strict: whatever is missing, unknown,
 misshapen or not finite is refused, because a half-loaded network still produces pretty pictures.
+Another family's checkpoints are read in its own folder (edaformer/families.py).
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edaformer.errors import CheckpointError, require
+from edaformer.errors import CheckpointError, ISRError, require
 from edaformer.files import sha256, write_whole
-from edaformer.isr import BASE, ISR
+from edaformer.isr import ISR, Places
+from edaformer.preprocess import RELEASE, Normalisation
 from edaformer.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edaformer.families import Architecture, Family
     from edaformer.model import EDAFormer
+    from edaformer.model.network import Network
 
 _SHOWN = 3  # names shown of a longer list
 _UNUSED = re.compile(r"decode_head\.conv_seg\.(weight|bias)")  # in every published file
@@ -52,19 +56,36 @@ class Checkpoint:
 
     path: Path
     sha256: str
-    variant: Variant
+    variant: Architecture
     num_classes: int
     coverage: Coverage
     classes: tuple[str, ...] | None = None
     palette: tuple[tuple[int, int, int], ...] | None = None
     input_size: tuple[int, int] | None = None  # (H, W) it was trained at, where recorded
+    normalisation: Normalisation = RELEASE  # of the images it was trained on
     state: dict[str, Tensor] = field(repr=False, default_factory=dict)  # our names, float32
 
-    def model(self, isr: ISR = BASE) -> EDAFormer:
-        """The network with these weights, in evaluation mode, at ``isr``."""
-        from edaformer.model import EDAFormer
+    @property
+    def places(self) -> Places:
+        """Where it pools keys and values, and the ratios it was trained at."""
+        return self.variant.places
 
-        model = EDAFormer(self.variant, self.num_classes, isr)
+    def model(self, isr: ISR | None = None) -> Network:
+        """The network with these weights, in evaluation mode, at ``isr``; None is its base.
+
+        Raises:
+            ISRError: if the ISR is another model's.
+        """
+        from edaformer.families import FAMILIES
+
+        isr = isr or self.places.base
+        if isr.places != self.places:
+            raise ISRError(
+                f"expected an ISR of {self.variant.title}, like {self.places.examples}, got {isr} "
+                "of another model; read it with ISR.parse(text, checkpoint.places)"
+            )
+        model = FAMILIES[self.variant.family].network(self.variant, self.num_classes, isr)
+        model.normalisation = self.normalisation
         model.load_state_dict(self.state, strict=True)
         return model.eval().requires_grad_(requires_grad=False)
 
@@ -75,16 +96,37 @@ def demo_checkpoint() -> Path:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read and check a checkpoint file; nothing in it is executed.
+    """Read and check a checkpoint of any family; nothing in it is executed.
 
     Raises:
-        CheckpointError: if it is not a complete, sound EDAFormer checkpoint.
-        MissingError: without torch (or safetensors, for our own files).
+        CheckpointError: if it is not a complete, sound checkpoint.
+        MissingError: without torch (or safetensors, or another package that the format needs).
     """
     require("torch", "export")
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "nothing there"
-        raise CheckpointError(f"expected a checkpoint file at {path}, found {what}; check the path")
+    return _family(path).load(path)
+
+
+def checkpoint_sha256(path: Path) -> str:
+    """The hash by which artifacts know a checkpoint, without reading its weights.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    return _family(path).sha256(path)
+
+
+def _family(path: Path) -> Family:
+    from edaformer.families import owner
+
+    family = owner(path)
+    if family is not None:
+        return family
+    what = "a folder" if path.is_dir() else "nothing there"
+    raise CheckpointError(f"expected a checkpoint file at {path}, found {what}; check the path")
+
+
+def load_edaformer(path: Path) -> Checkpoint:
+    """An EDAFormer's, out of a file; raises as load_checkpoint does."""
     tensors, meta = _read(path)
     tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
     _refuse_encoder_only(path, tensors)
@@ -213,7 +255,7 @@ def _unwrap(path: Path, content: object) -> tuple[dict[str, Tensor], dict[str, A
     odd = [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]
     if odd:
         raise CheckpointError(
-            f"{path} holds {len(odd)} entries that are not tensors ({_some(odd)}); "
+            f"{path} holds {len(odd)} entries that are not tensors ({some(odd)}); "
             "expected a state dict of tensors"
         )
     return tensors, meta
@@ -260,7 +302,8 @@ def _identify(path: Path, state: Mapping[str, Tensor]) -> tuple[Variant, int]:
         raise CheckpointError(
             f"{path} is not an EDAFormer checkpoint: expected "
             "backbone.patch_embed1.proj.weight and "
-            f"decode_head.linear_pred.weight among its {len(state)} keys, found {_some(state)}"
+            f"decode_head.linear_pred.weight among its {len(state)} keys, found {some(state)}"
+            + ("; of a Hugging Face folder, name the folder" if _in_folder(path) else "")
         )
     for variant in VARIANTS.values():
         if embed.ndim == 4 and embed.shape[0] == variant.widths[0]:
@@ -270,6 +313,10 @@ def _identify(path: Path, state: Mapping[str, Tensor]) -> tuple[Variant, int]:
         f"{path} has a first convolution of shape {tuple(embed.shape)}, which is no known variant "
         f"({known} output channels); use an EDAFormer-T or -B checkpoint"
     )
+
+
+def _in_folder(path: Path) -> bool:
+    return (path.parent / "config.json").is_file()
 
 
 def _check(path: Path, state: Mapping[str, Tensor], variant: Variant, num_classes: int) -> None:
@@ -293,7 +340,7 @@ def _check(path: Path, state: Mapping[str, Tensor], variant: Variant, num_classe
             key for key, value in state.items() if not bool(torch.isfinite(value).all())
         ],
     }
-    found = [f"{len(names)} {what} ({_some(names)})" for what, names in problems.items() if names]
+    found = [f"{len(names)} {what} ({some(names)})" for what, names in problems.items() if names]
     if found:
         raise CheckpointError(
             f"{path} does not fit EDAFormer-{variant.name} with {num_classes} classes: "
@@ -340,8 +387,8 @@ def _input_size(meta: Mapping[str, Any]) -> tuple[int, int] | None:
     return (int(crop[1]), int(crop[2])) if crop else None
 
 
-def _some(names: Iterable[str]) -> str:
-    """The first few of many names."""
+def some(names: Iterable[str]) -> str:
+    """The first few of many names, for a sentence."""
     listed = list(names)
     more = f", ... {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     return ", ".join(listed[:_SHOWN]) + more

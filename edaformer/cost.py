@@ -2,7 +2,7 @@
 
 Counted, as the paper's GFLOPs are: convolutions, linear layers and both attention products; not
 normalisation, pooling, activations or resizing. No torch is needed, so thousands of ISR settings
-are counted in a moment.
+are counted in a moment. EDAFormer's counting is here, another family's in its own folder.
 
 Letters: C channels, N queries, M keys, K hidden width.
 """
@@ -10,14 +10,18 @@ Letters: C channels, N queries, M keys, K hidden width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from edaformer.isr import BASE, ISR, STRIDES
+from edaformer.isr import ISR
 from edaformer.variants import (
     DECODER_DEPTHS,
     DECODER_STAGES,
     PATCH_KERNELS,
     Variant,
 )
+
+if TYPE_CHECKING:
+    from edaformer.families import Architecture
 
 _PARTS = ("stage 1", "stage 2", "stage 3", "stage 4", "decoder c4", "decoder c3", "decoder c2")
 
@@ -54,14 +58,24 @@ class Cost:
         return sum(part.attention_macs for part in self.parts) / self.macs
 
 
-def count(variant: Variant, num_classes: int, size: tuple[int, int], isr: ISR = BASE) -> Cost:
-    """Count one image of ``size`` (H, W) pixels, padding included.
+def count(
+    variant: Architecture, num_classes: int, size: tuple[int, int], isr: ISR | None = None
+) -> Cost:
+    """Count one image of ``size`` (H, W) pixels, padding included; ``isr`` None is its base.
 
     Raises:
         ISRError: if a feature map cannot hold one pooling window.
     """
+    from edaformer.families import FAMILIES
+
+    isr = isr or variant.places.base
     isr.check_fits(*size)
-    maps = [(-(-size[0] // stride), -(-size[1] // stride)) for stride in STRIDES]
+    return FAMILIES[variant.family].count(variant, num_classes, size, isr)
+
+
+def count_edaformer(variant: Variant, num_classes: int, size: tuple[int, int], isr: ISR) -> Cost:
+    """An EDAFormer's, of an input that fits."""
+    maps = maps_of(isr, size)
     widths = variant.widths
     parts = []
     for stage in range(4):
@@ -80,7 +94,7 @@ def count(variant: Variant, num_classes: int, size: tuple[int, int], isr: ISR = 
 
 
 def count_params(variant: Variant, num_classes: int) -> int:
-    """Trainable parameters, without the published files' unused conv_seg."""
+    """An EDAFormer's trainable parameters, without the published files' unused conv_seg."""
     total = 0
     for stage in range(4):
         width, channels_in = variant.widths[stage], 3 if stage == 0 else variant.widths[stage - 1]
@@ -93,6 +107,21 @@ def count_params(variant: Variant, num_classes: int) -> int:
         total += depth * block
     fuse = sum(variant.widths[1:]) * variant.fuse_width + 2 * variant.fuse_width
     return total + fuse + (variant.fuse_width + 1) * num_classes
+
+
+def maps_of(isr: ISR, size: tuple[int, int]) -> list[tuple[int, int]]:
+    """The (H, W) of the map that each place attends from, for an input of ``size``."""
+    return [(-(-size[0] // p.stride), -(-size[1] // p.stride)) for p in isr.places.all]
+
+
+def mlp_macs(channels: int, hidden: int) -> int:
+    """A Mix-MLP's multiply-adds a token: two linear layers and a depthwise 3x3."""
+    return hidden * (2 * channels + 9)
+
+
+def mlp_params(channels: int, hidden: int) -> int:
+    """Its parameters, biases included."""
+    return (channels + 1) * hidden + 10 * hidden + (hidden + 1) * channels
 
 
 @dataclass(frozen=True)
@@ -110,13 +139,9 @@ class _Blocks:
         keys = (size[0] // ratio) * (size[1] // ratio)
         attention = 2 * queries * keys * self.channels
         projections = (keys + queries) * self.channels**2
-        mlp = queries * self.hidden * (2 * self.channels + 9)  # two linear layers, depthwise 3x3
-        block = attention + projections + mlp
+        block = attention + projections + queries * mlp_macs(self.channels, self.hidden)
         return PartCost(self.name, self.depth * block + extra, self.depth * attention)
 
 
 def _block_params(channels: int, hidden: int) -> int:
-    norms = 4 * channels
-    attention = 2 * (channels**2 + channels)
-    mlp = (channels + 1) * hidden + 10 * hidden + (hidden + 1) * channels
-    return norms + attention + mlp
+    return 4 * channels + 2 * (channels**2 + channels) + mlp_params(channels, hidden)

@@ -1,4 +1,4 @@
-"""Inference Spatial Reduction (EDAFormer, section 3.3): the seven pooling ratios, as one value.
+"""Inference Spatial Reduction (EDAFormer, section 3.3): a model's pooling ratios, as one value.
 
 Text forms, in the paper's order ``[encoder stage 1..4]-[decoder c4, c3, c2]``:
 
@@ -6,76 +6,138 @@ Text forms, in the paper's order ``[encoder stage 1..4]-[decoder c4, c3, c2]``:
     16,8,4,1-2,4,8    all seven
     base, paper       the two settings the paper names
 
-Ratios are *effective* kernel sizes (not multipliers on the trained ones, as the published test
-script takes them) and each is an integer multiple of its trained ratio.
+Ratios are *effective* (not multipliers on the trained ones, as the published test script takes
+them) and each is an integer multiple of its trained ratio. Where a model pools and what it was
+trained at is its family's and its checkpoint's matter (``Places``); EDAFormer's are here.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edaformer.errors import ISRError
 
 BASE_ENCODER = (8, 4, 2, 1)  # trained ratios, paper section 4.1
 BASE_DECODER = (1, 2, 4)  # on c4, c3, c2
-PLACES = (
-    "encoder stage 1",
-    "encoder stage 2",
-    "encoder stage 3",
-    "encoder stage 4",
-    "decoder c4",
-    "decoder c3",
-    "decoder c2",
-)
-STRIDES = (4, 8, 16, 32, 32, 16, 8)  # of the feature map each place pools, in input pixels
 _NUMBER = re.compile("[0-9]{1,6}")
 _LARGEST = 8192  # a ratio above the largest input side can never fit
 
 
 @dataclass(frozen=True)
-class ISR:
-    """Effective pooling ratios of the seven attention places."""
+class Place:
+    """A part of a network whose attention pools its keys and values."""
 
-    encoder: tuple[int, int, int, int] = BASE_ENCODER
-    decoder: tuple[int, int, int] = BASE_DECODER
+    name: str
+    base: int  # the ratio it was trained at
+    stride: int  # of the feature map it pools, in input pixels
+
+
+@dataclass(frozen=True)
+class Places:
+    """All places of a model, in the order of its ratios, and how a setting of them is written."""
+
+    encoder: tuple[Place, ...]
+    decoder: tuple[Place, ...] = ()
+    examples: str = "base"  # text forms, for whoever wrote another
+    named: tuple[tuple[str, tuple[int, ...]], ...] = ()  # settings with a name, besides base
+
+    @property
+    def all(self) -> tuple[Place, ...]:
+        """The encoder's, then the decoder's."""
+        return self.encoder + self.decoder
+
+    @property
+    def base(self) -> ISR:
+        """The ratios it was trained at."""
+        return self.isr(tuple(place.base for place in self.all))
+
+    def isr(self, ratios: tuple[int, ...]) -> ISR:
+        """These ratios of all places, as a value.
+
+        Raises:
+            ISRError: if there are not as many as places, or one is no multiple of its trained one.
+        """
+        return ISR(ratios[: len(self.encoder)], ratios[len(self.encoder) :], self)
+
+
+EDAFORMER = Places(
+    encoder=(
+        Place("encoder stage 1", BASE_ENCODER[0], 4),
+        Place("encoder stage 2", BASE_ENCODER[1], 8),
+        Place("encoder stage 3", BASE_ENCODER[2], 16),
+        Place("encoder stage 4", BASE_ENCODER[3], 32),
+    ),
+    decoder=(
+        Place("decoder c4", BASE_DECODER[0], 32),
+        Place("decoder c3", BASE_DECODER[1], 16),
+        Place("decoder c2", BASE_DECODER[2], 8),
+    ),
+    examples="16,8,4,1 or 16,8,4,1-2,4,8 (or base, paper)",
+    named=(("paper", (16, 8, 2, 1, 2, 4, 8)),),  # the "w/ ISR" rows of the paper's tables
+)
+
+
+@dataclass(frozen=True)
+class ISR:
+    """Effective pooling ratios of all places of a model; EDAFormer's unless it says otherwise."""
+
+    encoder: tuple[int, ...] = BASE_ENCODER
+    decoder: tuple[int, ...] = BASE_DECODER
+    places: Places = field(default=EDAFORMER, repr=False)
 
     def __post_init__(self) -> None:
-        for place, ratio, base in zip(PLACES, self.ratios, base_ratios(), strict=True):
-            if ratio > _LARGEST:
-                raise ISRError(f"ISR ratio {ratio} of {place} is above {_LARGEST}; use a smaller")
-            if ratio < base or ratio % base:
-                allowed = ", ".join(str(base * factor) for factor in (1, 2, 4, 8))
+        for ratios, places in (
+            (self.encoder, self.places.encoder),
+            (self.decoder, self.places.decoder),
+        ):
+            if len(ratios) != len(places):
                 raise ISRError(
-                    f"ISR ratio {ratio} of {place} is not a multiple of its trained ratio {base}; "
-                    f"use one of {allowed}, ..."
+                    f"expected an ISR like {self.places.examples}, got {len(self.encoder)} encoder "
+                    f"and {len(self.decoder)} decoder ratios"
                 )
+        for place, ratio in zip(self.places.all, self.ratios, strict=True):
+            _check_ratio(place, ratio)
 
     @classmethod
-    def parse(cls, text: str) -> ISR:
+    def parse(cls, text: str, places: Places = EDAFORMER) -> ISR:
         """Read a name or a text form.
+
+        Args:
+            text: as a person wrote it.
+            places: of the model it is for.
 
         Raises:
             ISRError: naming what came and the forms that are understood.
         """
-        known = {name: value for value, name in _NAMES.items()}
-        if text.strip() in known:
-            return known[text.strip()]
+        settings = {"base": places.base.ratios, **dict(places.named)}
+        if text.strip() in settings:
+            return places.isr(settings[text.strip()])
+        if text.strip() in dict(EDAFORMER.named):
+            raise ISRError(
+                f"'{text.strip()}' is a setting of EDAFormer, and this is another model; "
+                f"use an ISR like {places.examples}"
+            )
         encoder, dash, decoder = text.partition("-")
         return cls(
-            encoder=_ratios(encoder, count=4, text=text),  # type: ignore[arg-type]
-            decoder=_ratios(decoder, count=3, text=text) if dash else BASE_DECODER,  # type: ignore[arg-type]
+            encoder=_ratios(encoder, places.encoder, text, places),
+            decoder=_ratios(decoder, places.decoder, text, places)
+            if dash
+            else tuple(place.base for place in places.decoder),
+            places=places,
         )
 
     @property
     def ratios(self) -> tuple[int, ...]:
-        """All seven, in the order of PLACES."""
+        """All of them, in the order of the places."""
         return self.encoder + self.decoder
 
     @property
     def name(self) -> str | None:
         """``base`` or ``paper`` where the setting has a name."""
-        return _NAMES.get(self)
+        if self.ratios == tuple(place.base for place in self.places.all):
+            return "base"
+        return next((name for name, own in self.places.named if own == self.ratios), None)
 
     @property
     def slug(self) -> str:
@@ -83,12 +145,13 @@ class ISR:
         if self.name is not None:
             return self.name
         encoder = "-".join(map(str, self.encoder))
-        if self.decoder == BASE_DECODER:
+        if self.decoder == tuple(place.base for place in self.places.decoder):
             return encoder
         return f"{encoder}_{'-'.join(map(str, self.decoder))}"
 
     def __str__(self) -> str:
-        return f"{','.join(map(str, self.encoder))}-{','.join(map(str, self.decoder))}"
+        encoder, decoder = (",".join(map(str, part)) for part in (self.encoder, self.decoder))
+        return f"{encoder}-{decoder}" if decoder else encoder
 
     def check_fits(self, height: int, width: int) -> None:
         """Refuse an input whose feature maps cannot hold one pooling window.
@@ -100,32 +163,37 @@ class ISR:
         Raises:
             ISRError: naming the place, its map and the smallest input that fits.
         """
-        for place, ratio, stride in zip(PLACES, self.ratios, STRIDES, strict=True):
-            rows, columns = -(-height // stride), -(-width // stride)
+        for place, ratio in zip(self.places.all, self.ratios, strict=True):
+            rows, columns = -(-height // place.stride), -(-width // place.stride)
             if ratio > min(rows, columns):
-                smallest = stride * (ratio - 1) + 1
+                smallest = place.stride * (ratio - 1) + 1
                 raise ISRError(
-                    f"ISR ratio {ratio} of {place} is larger than its {rows}x{columns} map at "
+                    f"ISR ratio {ratio} of {place.name} is larger than its {rows}x{columns} map at "
                     f"input {height}x{width}; use an input of at least {smallest}x{smallest} "
                     "or a smaller ratio"
                 )
 
 
-def base_ratios() -> tuple[int, ...]:
-    """The trained ratios, in the order of PLACES."""
-    return BASE_ENCODER + BASE_DECODER
-
-
-def _ratios(part: str, *, count: int, text: str) -> tuple[int, ...]:
-    numbers = [number.strip() for number in part.split(",")]
-    if len(numbers) != count or not all(_NUMBER.fullmatch(number) for number in numbers):
+def _check_ratio(place: Place, ratio: int) -> None:
+    if ratio > _LARGEST:
+        raise ISRError(f"ISR ratio {ratio} of {place.name} is above {_LARGEST}; use a smaller")
+    if ratio < place.base or ratio % place.base:
+        allowed = ", ".join(str(place.base * factor) for factor in (1, 2, 4, 8))
         raise ISRError(
-            f"expected an ISR like 16,8,4,1 or 16,8,4,1-2,4,8 (or base, paper), got '{text}': "
-            f"'{part}' is not {count} numbers"
+            f"ISR ratio {ratio} of {place.name} is not a multiple of its trained ratio "
+            f"{place.base}; use one of {allowed}, ..."
         )
+
+
+def _ratios(part: str, wanted: tuple[Place, ...], text: str, places: Places) -> tuple[int, ...]:
+    numbers = [number.strip() for number in part.split(",")]
+    if len(numbers) != len(wanted) or not all(_NUMBER.fullmatch(number) for number in numbers):
+        problem = (
+            f"'{part}' is not {len(wanted)} numbers" if wanted else "its decoder pools nothing"
+        )
+        raise ISRError(f"expected an ISR like {places.examples}, got '{text}': {problem}")
     return tuple(int(number) for number in numbers)
 
 
-BASE = ISR()
-PAPER = ISR((16, 8, 2, 1), (2, 4, 8))  # the "w/ ISR" rows of the paper's tables
-_NAMES = {BASE: "base", PAPER: "paper"}
+BASE = EDAFORMER.base
+PAPER = ISR.parse("paper")

@@ -14,12 +14,25 @@ import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from edaformer.errors import ManifestError
-from edaformer.isr import ISR
+from edaformer.isr import EDAFORMER, ISR, Places
+from edaformer.preprocess import Normalisation
+from edaformer.segformer.sizes import SegFormerSizes
+from edaformer.variants import get_variant
+
+if TYPE_CHECKING:
+    from edaformer.families import Architecture
 
 SCHEMA = 1
 ONNX_KEY = "edaformer.manifest"  # in the ONNX model's metadata_props
@@ -56,6 +69,11 @@ class InputSpec(_Record):
     padded_height: int = Field(ge=1)
     padded_width: int = Field(ge=1)
     fill: Literal["zero after normalisation"] = "zero after normalisation"
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Mean and deviation, as a value."""
+        return Normalisation(self.mean, self.std)
 
 
 class OutputSpec(_Record):
@@ -143,6 +161,7 @@ class Manifest(_Record):
     schema_version: Literal[1] = 1
     tool_version: str
     variant: str
+    sizes: SegFormerSizes | None = None  # None: an EDAFormer, whose variant says them
     isr: str
     num_classes: int = Field(ge=1, le=256)
     ignore_label: int
@@ -160,10 +179,37 @@ class Manifest(_Record):
     verification: Verification | None = None
     engine: EngineRecord | None = None
 
+    @model_serializer(mode="wrap")
+    def _without_sizes_of_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An EDAFormer's is written as it was before there were other families."""
+        content: dict[str, Any] = dump(self)
+        if self.sizes is None:
+            content.pop("sizes", None)
+        return content
+
+    @property
+    def architecture(self) -> Architecture:
+        """The model's sizes.
+
+        Raises:
+            InputError: for a variant that this version does not know.
+        """
+        return self.sizes or get_variant(self.variant)
+
+    @property
+    def title(self) -> str:
+        """The model as people call it: ``EDAFormer-T``."""
+        return self.sizes.title if self.sizes else f"EDAFormer-{self.variant}"
+
+    @property
+    def places(self) -> Places:
+        """Where the model pools, and the ratios it was trained at."""
+        return self.sizes.places if self.sizes else EDAFORMER
+
     @property
     def isr_value(self) -> ISR:
         """The ISR, as a value."""
-        return ISR.parse(self.isr)
+        return ISR.parse(self.isr, self.places)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -296,7 +342,7 @@ def _load_json(text: str, origin: str) -> dict[str, Any]:
 def _validate(content: dict[str, Any], origin: str) -> Manifest:
     try:
         manifest = Manifest.model_validate(content)
-        ISR.parse(manifest.isr)
+        ISR.parse(manifest.isr, manifest.places)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -1,13 +1,14 @@
 """How an image becomes the network's input: one definition for PyTorch, ONNX and engines.
 
-Values of the published release: RGB, mean and standard deviation on the 0..255 scale. Aligned
-inputs are padded on the right and at the bottom with zeros *after* normalisation; the logits are
-resized to the padded size and cropped to the valid one.
+RGB, mean and standard deviation on the 0..255 scale; a checkpoint that names none was trained with
+those of the published release. Aligned inputs are padded on the right and at the bottom with zeros
+*after* normalisation; the logits are resized to the padded size and cropped to the valid one.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,27 @@ LOGITS_STRIDE = 8
 MAX_SIDE = 8192  # pixels; larger sides are refused before memory is touched
 
 
-def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+@dataclass(frozen=True)
+class Normalisation:
+    """(pixel - mean) / std, RGB on the 0..255 scale."""
+
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The pixel that becomes zero, up to its rounding."""
+        red, green, blue = (min(max(int(value + 0.5), 0), 255) for value in self.mean)
+        return red, green, blue
+
+
+RELEASE = Normalisation()
+
+
+def normalise(images: NDArray[np.uint8], how: Normalisation = RELEASE) -> NDArray[np.float32]:
     """uint8 RGB (N, H, W, 3) -> normalised float32 (N, 3, H, W)."""
-    scaled = (images.astype(np.float32) - np.asarray(MEAN, np.float32)) / np.asarray(
-        STD, np.float32
-    )
+    mean, std = np.asarray(how.mean, np.float32), np.asarray(how.std, np.float32)
+    scaled = (images.astype(np.float32) - mean) / std
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
 

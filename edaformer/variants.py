@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from edaformer.errors import InputError
+from edaformer.isr import EDAFORMER, Places
+from edaformer.preprocess import LOGITS_STRIDE
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Every number that tells one variant from another."""
+    """Every number that tells one variant from another; an Architecture (edaformer/families.py)."""
 
     name: str
     widths: tuple[int, int, int, int]  # channels of stages 1..4
@@ -18,10 +21,26 @@ class Variant:
     decoder_mlp_ratio: float
     fuse_width: int  # channels after the decoder's fuse convolution
 
+    family: ClassVar[str] = "edaformer"
+    places: ClassVar[Places] = EDAFORMER
+    logits_stride: ClassVar[int] = LOGITS_STRIDE
+
+    @property
+    def title(self) -> str:
+        """``EDAFormer-T``."""
+        return f"EDAFormer-{self.name}"
+
+    @property
+    def attention_names(self) -> tuple[str, ...]:
+        """The module names of all attention blocks, in the order they run."""
+        parts = {f"encoder.stage{i}": depth for i, depth in enumerate(self.depths, start=1)}
+        parts |= dict(zip(("decoder.c4", "decoder.c3", "decoder.c2"), DECODER_DEPTHS, strict=True))
+        return tuple(f"{part}.blocks.{i}.attention" for part, n in parts.items() for i in range(n))
+
     @property
     def attention_blocks(self) -> int:
         """Attention blocks in the whole model: 22 for T, 37 for B."""
-        return sum(self.depths) + sum(DECODER_DEPTHS)
+        return len(self.attention_names)
 
     def hidden(self, stage: int) -> int:
         """Hidden width of the MLPs of encoder stage ``stage`` (0..3)."""

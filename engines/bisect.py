@@ -43,10 +43,11 @@ def bisect(
 
     manifest = read_onnx_manifest(artifact)
     procedure = procedure_of(manifest, protocol, fit)
-    tile = next(feeds(image, procedure.passes((image.shape[0], image.shape[1]))[0]))
+    how = manifest.input.normalisation
+    tile = next(feeds(image, procedure.passes((image.shape[0], image.shape[1]))[0], how.fill))
     batch = tile[None].repeat(manifest.input.batch or 1, axis=0)
     reference = TorchSegmenter(checkpoint.model(manifest.isr_value), manifest.input.align)
-    feed = batch if manifest.input.name == "image" else normalise(batch)
+    feed = batch if manifest.input.name == "image" else normalise(batch, how)
     return find_departure(
         ir.load(artifact), feed, reference.model,
         lambda: reference.logits(batch[:1]), image=name,

@@ -28,7 +28,6 @@ from edaformer.files import check_writable, sha256, write_whole
 from edaformer.gpu import query_gpu
 from edaformer.manifest import Bounds, EngineRecord, Manifest, Proof, Written, network_name
 from edaformer.preprocess import ALIGN, MAX_SIDE, format_size
-from edaformer.variants import get_variant
 
 _log = logging.getLogger(__name__)
 Size = tuple[int, int]  # (H, W)
@@ -65,8 +64,7 @@ class BuildResult(Written):
 
     def to_json(self) -> dict[str, Any]:
         """Path, hash, seconds, manifest and the figures of the proof."""
-        variant = get_variant(self.manifest.variant)
-        return super().to_json() | summarise(self.record.proof, variant)
+        return super().to_json() | summarise(self.record.proof, self.manifest.architecture)
 
 
 def build_engine(

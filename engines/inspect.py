@@ -12,11 +12,11 @@ from edaformer.engines.onnx_file import read_onnx_manifest
 from edaformer.engines.plan import is_plan, read_plan
 from edaformer.engines.proof import bytes_say, facts_of, summarise
 from edaformer.errors import InputError
+from edaformer.families import Architecture, named, names, owner
 from edaformer.files import sha256
-from edaformer.isr import BASE, ISR
+from edaformer.isr import ISR
 from edaformer.manifest import Bounds, EngineRecord, Manifest
-from edaformer.preprocess import format_size
-from edaformer.variants import VARIANTS, Variant, get_variant
+from edaformer.preprocess import RELEASE, Normalisation, format_size
 
 _DEFAULT_SIZE = (512, 512)
 _DEFAULT_CLASSES = 150
@@ -60,13 +60,13 @@ class Description:
 
 
 def describe(
-    subject: str, *, isr: ISR | None, size: tuple[int, int] | None, num_classes: int | None
+    subject: str, *, isr: ISR | str | None, size: tuple[int, int] | None, num_classes: int | None
 ) -> Description:
     """Describe a file, or a variant by its name.
 
     Args:
-        subject: a path, or ``T`` or ``B`` where no such file exists.
-        isr: to count at, for checkpoints and variants.
+        subject: a path, or a variant such as ``T`` where no such file exists.
+        isr: to count at, for checkpoints and variants; text is read as theirs.
         size: (H, W) to count at, likewise.
         num_classes: of a bare variant.
 
@@ -74,13 +74,15 @@ def describe(
         InputError: if it is none of these, or an option is baked into the file.
     """
     path = Path(subject)
-    if subject in VARIANTS and not path.is_file():
-        return _describe_variant(get_variant(subject), isr, size, num_classes)
-    if not path.is_file():
-        known = ", ".join(VARIANTS)
-        raise InputError(f"expected a file or a variant ({known}), found nothing at {subject}")
+    variant = named(subject)
+    if variant is not None and owner(path) is None:
+        return _describe_variant(variant, isr, size, num_classes)
+    if not path.exists():
+        raise InputError(f"expected a file or a variant ({names()}), found nothing at {subject}")
     if num_classes is not None:
         raise InputError(f"--classes is for a bare variant; {subject} has its own, leave it out")
+    if path.is_dir():
+        return _describe_checkpoint(path, isr, size)
     with path.open("rb") as file:
         head = file.read(9)
     if is_plan(path):
@@ -93,7 +95,7 @@ def describe(
         return _describe_onnx(path)
     raise InputError(
         f"{subject} is no checkpoint, ONNX model or TensorRT plan; expected one of these or a "
-        f"variant ({', '.join(VARIANTS)})"
+        f"variant ({names()})"
     )
 
 
@@ -128,25 +130,38 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _describe_variant(
-    variant: Variant, isr: ISR | None, size: tuple[int, int] | None, num_classes: int | None
+    variant: Architecture,
+    isr: ISR | str | None,
+    size: tuple[int, int] | None,
+    num_classes: int | None,
 ) -> Description:
     classes = num_classes if num_classes is not None else _DEFAULT_CLASSES
     if not 1 <= classes <= 65536:
         raise InputError(f"expected --classes of 1 to 65536, got {classes}")
-    facts: list[tuple[str, object]] = [("model", f"EDAFormer-{variant.name}, {classes} classes")]
-    return _costed("variant", (variant, classes), (isr or BASE, size or _DEFAULT_SIZE), facts)
+    facts: list[tuple[str, object]] = [("model", f"{variant.title}, {classes} classes")]
+    at = (_isr(isr, variant), size or _DEFAULT_SIZE)
+    return _costed("variant", (variant, classes), at, facts)
 
 
-def _describe_checkpoint(path: Path, isr: ISR | None, size: tuple[int, int] | None) -> Description:
+def _isr(isr: ISR | str | None, model: Architecture) -> ISR:
+    if isr is None:
+        return model.places.base
+    return ISR.parse(str(isr), model.places)
+
+
+def _describe_checkpoint(
+    path: Path, isr: ISR | str | None, size: tuple[int, int] | None
+) -> Description:
     from edaformer.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(path)
     left_over = ", ".join(loaded.coverage.left_over) or "none"
     facts: list[tuple[str, object]] = [
-        ("model", f"EDAFormer-{loaded.variant.name}, {loaded.num_classes} classes"),
+        ("model", f"{loaded.variant.title}, {loaded.num_classes} classes"),
         ("weights used", f"{loaded.coverage.used}; left over: {left_over}"),
         ("classes", ", ".join(loaded.classes) if loaded.classes else None),
         ("trained at", format_size(loaded.input_size) if loaded.input_size else None),
+        ("normalised by", _normalised(loaded.normalisation)),
         ("SHA-256", loaded.sha256),
     ]
     extra = {
@@ -158,7 +173,7 @@ def _describe_checkpoint(path: Path, isr: ISR | None, size: tuple[int, int] | No
     }
     size = size or loaded.input_size or _DEFAULT_SIZE
     model = (loaded.variant, loaded.num_classes)
-    return _costed("checkpoint", model, (isr or BASE, size), facts, extra)
+    return _costed("checkpoint", model, (_isr(isr, loaded.variant), size), facts, extra)
 
 
 def _describe_onnx(path: Path) -> Description:
@@ -190,7 +205,7 @@ def _describe_plan(path: Path) -> Description:
         *facts_of(record.proof if record else None),
     ]
     extra = {
-        **summarise(record.proof if record else None, get_variant(manifest.variant)),
+        **summarise(record.proof if record else None, manifest.architecture),
         "plan_bytes": bytes_say(path.read_bytes()) if plan.flavour == "tensorrt-rtx" else None,
         "bounds": record.bounds.model_dump() if record and record.bounds else None,
         "flavour": plan.flavour,
@@ -199,6 +214,11 @@ def _describe_plan(path: Path) -> Description:
         "sidecar": plan.has_sidecar,
     }
     return _of_manifest("plan", manifest, facts, extra)
+
+
+def _normalised(how: Normalisation) -> str | None:
+    """Mean and deviation where they are not the usual ones."""
+    return None if how == RELEASE else f"mean {how.mean}, deviation {how.std}, of 0..255"
 
 
 def _targets(record: EngineRecord) -> str:
@@ -216,7 +236,7 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
     batch = spec.batch if spec.batch is not None else "dynamic"
     outputs = ", ".join(f"{o.name} {o.dtype} {o.height}x{o.width}" for o in manifest.outputs)
     return [
-        ("model", f"EDAFormer-{manifest.variant}, {manifest.num_classes} classes"),
+        ("model", f"{manifest.title}, {manifest.num_classes} classes"),
         ("ISR", manifest.isr),
         ("precision", manifest.precision),
         ("input", f"{spec.name} {spec.dtype} {spec.layout} "
@@ -239,13 +259,13 @@ def _of_manifest(
 ) -> Description:
     size = (manifest.input.padded_height, manifest.input.padded_width)
     extra = {**extra, "manifest": manifest.model_dump(mode="json")}
-    model = (get_variant(manifest.variant), manifest.num_classes)
+    model = (manifest.architecture, manifest.num_classes)
     return _costed(kind, model, (manifest.isr_value, size), facts, extra)
 
 
 def _costed(
     kind: str,
-    model: tuple[Variant, int],
+    model: tuple[Architecture, int],
     at: tuple[ISR, tuple[int, int]],
     facts: list[tuple[str, object]],
     extra: dict[str, Any] | None = None,
@@ -262,7 +282,7 @@ def _costed(
     return Description(kind, counted, base, isr, size, facts, extra or {})
 
 
-def _refuse_baked(subject: str, isr: ISR | None, size: tuple[int, int] | None) -> None:
+def _refuse_baked(subject: str, isr: ISR | str | None, size: tuple[int, int] | None) -> None:
     for option, value in (("--isr", isr), ("--size", size)):
         if value is not None:
             raise InputError(f"{option} is baked into {subject}; leave it out")

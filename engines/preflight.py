@@ -324,7 +324,7 @@ def _without_fix(error: Exception) -> str:
 
 def _model_facts(known: Manifest) -> list[tuple[str, str]]:
     return [
-        ("model", f"EDAFormer-{known.variant}, {known.num_classes} classes, ISR {known.isr}"),
+        ("model", f"{known.title}, {known.num_classes} classes, ISR {known.isr}"),
         ("input", f"{known.input.name} {known.input.dtype} {format_size(known.size)}"),
         ("precision", known.precision),
     ]

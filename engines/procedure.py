@@ -17,11 +17,10 @@ from edaformer.decide import Decision, PassLogits, TileLogits, decide, resize, r
 from edaformer.engines.segmenters import ArtifactSegmenter, Images, Segmenter
 from edaformer.errors import InputError
 from edaformer.manifest import Manifest
-from edaformer.preprocess import MEAN
+from edaformer.preprocess import RELEASE
 from edaformer.protocol import FitName, Pass, Passes, Protocol, Size, Tile, plan_passes
 
 Image = NDArray[np.uint8]  # RGB (H, W, 3)
-_FILL = tuple(int(value + 0.5) for value in MEAN)
 
 
 @dataclass(frozen=True)
@@ -87,33 +86,33 @@ def artifact_labels(artifact: ArtifactSegmenter, image: Image, passes: Passes) -
         return decide_image(artifact, image, passes).labels
     if not single:
         raise _needs_logits("the protocol")
-    labels = artifact.segment(np.stack(list(feeds(image, passes[0]))))[0]
+    labels = artifact.segment(np.stack(list(feeds(image, passes[0], artifact.fill))))[0]
     return resize_labels(labels[: only.height, : only.width], size)
 
 
-def feeds(image: Image, one: Pass) -> Iterator[Image]:
-    """What the network is given for each tile of a pass."""
+def feeds(image: Image, one: Pass, fill: tuple[int, int, int] = RELEASE.fill) -> Iterator[Image]:
+    """What the network is given for each tile of a pass; ``fill`` is the colour around it."""
     for step in one.steps:
         image = resize(image, step)
     if one.flipped:
         image = image[:, ::-1]
     for tile in one.tiles:
-        yield _padded(image, tile)
+        yield _padded(image, tile, fill)
 
 
 def _pass_logits(segmenter: Segmenter, image: Image, one: Pass) -> PassLogits:
-    images: Images = np.stack(list(feeds(image, one)))
+    images: Images = np.stack(list(feeds(image, one, segmenter.fill)))
     logits = segmenter.logits(images)
     ran_at = segmenter.ran_at(one.tiles[0].fed)
     tiles = zip(one.tiles, logits, strict=True)
     return PassLogits(one, tuple(TileLogits(tile, own, ran_at) for tile, own in tiles))
 
 
-def _padded(image: Image, tile: Tile) -> Image:
+def _padded(image: Image, tile: Tile, fill: tuple[int, int, int]) -> Image:
     part = image[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
     if part.shape[:2] == tile.fed:
         return np.ascontiguousarray(part)
-    made = np.full((*tile.fed, 3), _FILL, np.uint8)
+    made = np.full((*tile.fed, 3), fill, np.uint8)
     made[: tile.height, : tile.width] = part
     return made
 

@@ -14,10 +14,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edaformer.manifest import Kernel, Manifest, Proof
-from edaformer.variants import DECODER_DEPTHS, Variant, get_variant
+
+if TYPE_CHECKING:
+    from edaformer.families import Architecture
 
 _LINE = re.compile(
     r"Name: (?P<name>.*?), LayerType: (?P<layer>.*?), Inputs: \[(?P<inputs>.*?)\], "
@@ -115,11 +117,11 @@ def _is_kept(scope: str, kept: Iterable[str]) -> bool:
     )
 
 
-def summarise(proof: Proof | None, variant: Variant) -> dict[str, Any]:
+def summarise(proof: Proof | None, model: Architecture) -> dict[str, Any]:
     """The figures of a proof, as JSON; null where nothing is known."""
     if proof is None:
         return {
-            "attention": {"total": variant.attention_blocks, "fused": None, "unfused": None},
+            "attention": {"total": len(model.attention_names), "fused": None, "unfused": None},
             "kernels": dict.fromkeys(("total", "padding", "alignment", "copies", "by_kind")),
             "precision": {"fp16_share": None, "float_kernels": None},
             "memory": dict.fromkeys(
@@ -128,7 +130,7 @@ def summarise(proof: Proof | None, variant: Variant) -> dict[str, Any]:
         }
     unfused = proof.attention_unfused
     if unfused is None:  # part of the engine is not shown: its kernels cannot be counted either
-        known = summarise(None, variant)
+        known = summarise(None, model)
         sizes = {"scratch_bytes": proof.scratch_bytes, "activation_bytes": proof.activation_bytes,
                  "weights_bytes": proof.weights_bytes}  # fmt: skip
         return {**known, "memory": known["memory"] | sizes}
@@ -244,13 +246,6 @@ def float_kernels(proof: Proof) -> list[str]:
     ]
 
 
-def attention_blocks(variant: Variant) -> tuple[str, ...]:
-    """The module names of all attention blocks, in the order they run."""
-    parts = {f"encoder.stage{i}": depth for i, depth in enumerate(variant.depths, start=1)}
-    parts |= {f"decoder.{c}": n for c, n in zip(("c4", "c3", "c2"), DECODER_DEPTHS, strict=True)}
-    return tuple(f"{part}.blocks.{i}.attention" for part, n in parts.items() for i in range(n))
-
-
 def table_differences(first: Proof, second: Proof) -> list[str]:
     """What two builds of one network do not have in common, kernel by kernel."""
     rows = [Counter((k.name, k.types, k.nodes) for k in proof.kernels) for proof in (first, second)]
@@ -263,7 +258,7 @@ def table_differences(first: Proof, second: Proof) -> list[str]:
 
 
 def _proof(source: str, kernels: list[Kernel], facts: Iterable[str], manifest: Manifest) -> Proof:
-    blocks = attention_blocks(get_variant(manifest.variant))
+    blocks = manifest.architecture.attention_names
     fused = {
         match[1]
         for kernel in kernels

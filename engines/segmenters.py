@@ -25,19 +25,23 @@ from edaformer.preprocess import aligned, normalise
 from edaformer.protocol import Pass, Size, Tile
 
 if TYPE_CHECKING:
-    from edaformer.model import EDAFormer
+    from edaformer.model.network import Network
 
 _log = logging.getLogger(__name__)
 
 Images = NDArray[np.uint8]  # RGB (B, H, W, 3)
 Labels = NDArray[np.uint8]  # (B, H, W)
-Logits = NDArray[np.float32]  # (B, classes, h, w) at 1/8 of the size the network runs at
+Logits = NDArray[np.float32]  # (B, classes, h, w) at 1/8 (SegFormer: 1/4) of the size it runs at
 
 
 class Segmenter(Protocol):
     """Images in, labels out; logits where it has them."""
 
     description: str  # one line: what computes, in which precision
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The pixel for what an image leaves uncovered: the mean colour of its normalisation."""
 
     def segment(self, images: Images) -> Labels:
         """Labels of every image."""
@@ -55,10 +59,15 @@ class Segmenter(Protocol):
 class TorchSegmenter:
     """The reference: PyTorch float32 on the CPU, padded as the artifact pads."""
 
-    def __init__(self, model: EDAFormer, align: int | None) -> None:
+    def __init__(self, model: Network, align: int | None) -> None:
         self.model = model
         self.align = align
         self.description = "PyTorch float32"
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The network's mean colour."""
+        return self.model.normalisation.fill
 
     def segment(self, images: Images) -> Labels:
         """Labels of every image, one by one: memory does not grow with the batch."""
@@ -81,8 +90,8 @@ class TorchSegmenter:
         import torch
 
         height, width = image.shape[:2]
-        pixels = np.zeros((1, 3, *self.ran_at((height, width))), np.float32)
-        pixels[:, :, :height, :width] = normalise(image[None])  # zero after normalisation around it
+        pixels = np.zeros((1, 3, *self.ran_at((height, width))), np.float32)  # zero around it
+        pixels[:, :, :height, :width] = normalise(image[None], self.model.normalisation)
         with torch.inference_mode():
             made: Logits = self.model(torch.from_numpy(pixels)).numpy()
         return made
@@ -94,6 +103,11 @@ class ArtifactSegmenter:
     def __init__(self, manifest: Manifest, description: str) -> None:
         self.manifest = manifest
         self.description = description
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The manifest's mean colour."""
+        return self.manifest.input.normalisation.fill
 
     @property
     def outputs(self) -> frozenset[str]:
@@ -140,7 +154,8 @@ class ArtifactSegmenter:
         batch = self.manifest.input.batch or len(images)
         for start in range(0, len(images), batch):
             part = _filled(images[start : start + batch], batch)
-            feed = part if self.manifest.input.name == "image" else normalise(part)
+            spec = self.manifest.input
+            feed = part if spec.name == "image" else normalise(part, spec.normalisation)
             yield self.infer(feed), min(batch, len(images) - start)
 
     def _labels(self, outputs: dict[str, NDArray[Any]], count: int) -> Labels:

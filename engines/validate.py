@@ -34,7 +34,6 @@ from edaformer.engines.segmenters import (
 from edaformer.engines.tally import BASE, CANDIDATE, LETTER, REFERENCE, Predictions, Tally
 from edaformer.engines.validation import Agreement, GateResult, Gates, Row, Validation
 from edaformer.errors import DataError, InputError
-from edaformer.isr import BASE as BASE_ISR
 from edaformer.isr import ISR
 from edaformer.manifest import Manifest
 from edaformer.metrics import score
@@ -142,9 +141,8 @@ def validate(
     tally = Tally(len(data.classes), data.ignore_label, keep_worst)
     with closing(open_artifact(artifact, provider=provider)) as candidate:
         align, isr = manifest.input.align, manifest.isr_value
-        base = Reference.of(checkpoint, BASE_ISR, align, cache)
-        same = isr == BASE_ISR
-        reference = base if same else Reference.of(checkpoint, isr, align, cache)
+        base = Reference.of(checkpoint, checkpoint.places.base, align, cache)
+        reference = base if isr == base.isr else Reference.of(checkpoint, isr, align, cache)
         compared = _Compared(base, reference, candidate, procedure)
         samples = read_ahead(data, _with_hash, workers=workers)
         for done, (sample, image_hash) in enumerate(samples, start=1):
@@ -161,7 +159,7 @@ def _result(tally: Tally, compared: _Compared, data: Dataset, gates: Gates) -> V
     manifest, torch = compared.candidate.manifest, compared.reference.segmenter.description
     scores = [score(confusion) for confusion in tally.confusions]
     described = {
-        BASE: (torch, str(BASE_ISR)),
+        BASE: (torch, str(compared.base.isr)),
         REFERENCE: (torch, manifest.isr),
         CANDIDATE: (compared.candidate.description, manifest.isr),
         LETTER: (f"{torch}, to the letter", manifest.isr),

@@ -36,7 +36,9 @@ from edaformer.manifest import (
     Verification,
     Written,
 )
-from edaformer.preprocess import ALIGN, LOGITS_STRIDE, MAX_SIDE, MEAN, STD, format_size, normalise
+from edaformer.model.network import Network
+from edaformer.preprocess import ALIGN, MAX_SIDE, Normalisation, format_size, normalise
+from edaformer.segformer.sizes import SegFormerSizes
 from edaformer.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ Output = Literal["labels", "logits"]
 class ExportOptions:
     """What to bake into the graph."""
 
-    isr: ISR = BASE
+    isr: ISR = BASE  # EDAFormer's; another model's is read with its places
     size: tuple[int, int] = DEFAULT_SIZE  # (H, W), valid pixels
     dynamic_size: bool = False  # any multiple of 32; ``size`` is then what is traced and verified
     precision: Literal["fp16", "fp32"] = "fp16"
@@ -118,10 +120,11 @@ class ExportOptions:
             return Geometry(self.size, self.size, dynamic=True)
         return Geometry.of(self.size, self.align if self.input == "image" else None)
 
-    def default_name(self, variant: str) -> str:
-        """``edaformer_t_16-8-4-1_512x512_fp16.onnx``."""
+    def default_name(self, title: str) -> str:
+        """``edaformer_t_16-8-4-1_512x512_fp16.onnx``, of an ``EDAFormer-T``."""
         size = "dynamic" if self.dynamic_size else format_size(self.size)
-        return f"edaformer_{variant.lower()}_{self.isr.slug}_{size}_{self.precision}.onnx"
+        model = title.lower().replace("-", "_")
+        return f"{model}_{self.isr.slug}_{size}_{self.precision}.onnx"
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def export_model(
     start = time.perf_counter()
     check_writable(path, checkpoint.path)
     _check_classes(checkpoint)
-    images = _input_images(images, options)
+    images = _input_images(images, options, checkpoint.normalisation)
     reference = deployment(checkpoint.model(options.isr), options)
     on_step("tracing the graph")
     names = options.rewrites
@@ -209,7 +212,7 @@ def _verify_another_size(graph: ir.Model, reference: Deployment, options: Export
     size = (height + ALIGN, width + 2 * ALIGN)
     other = Images(natural_noise(1, size), f"noise of {format_size(size)}")
     if options.input == "tensor":
-        other = Images(normalise(other.array.astype(np.uint8)), other.source)
+        other = _normalised(other, reference.model.normalisation)
     if options.batch is not None:
         other = Images(np.repeat(other.array, options.batch, axis=0), other.source)
     verify(graph, reference, other, tolerance=options.tolerance)
@@ -223,19 +226,23 @@ def _check_classes(checkpoint: Checkpoint) -> None:
         )
 
 
-def _input_images(images: Images | None, options: ExportOptions) -> Images:
+def _input_images(
+    images: Images | None, options: ExportOptions, normalisation: Normalisation
+) -> Images:
     """Verification images as the graph's input takes them."""
     if images is None:
         images = Images(natural_noise(VERIFY_IMAGES, options.size), "seeded 1/f noise")
-    if options.input == "image":
-        return images
-    return Images(normalise(images.array.astype(np.uint8)), images.source)
+    return images if options.input == "image" else _normalised(images, normalisation)
 
 
-def deployment(model: torch.nn.Module, options: ExportOptions) -> Deployment:
+def _normalised(images: Images, how: Normalisation) -> Images:
+    return Images(normalise(images.array.astype(np.uint8), how), images.source)
+
+
+def deployment(model: Network, options: ExportOptions) -> Deployment:
     """The model with the input and outputs that ``options`` ask for, unrewritten."""
     return Deployment(
-        model,  # type: ignore[arg-type]
+        model,
         options.geometry,
         image_input=options.input == "image",
         outputs=("labels", "logits"),
@@ -297,7 +304,9 @@ def _manifest(
 ) -> Manifest:
     (height, width), (rows, columns) = options.geometry.size, options.geometry.padded
     is_image = options.input == "image"
-    logits_size = (-(-rows // LOGITS_STRIDE), -(-columns // LOGITS_STRIDE))
+    variant = checkpoint.variant
+    stride = variant.logits_stride
+    logits_size = (-(-rows // stride), -(-columns // stride))
     outputs: dict[str, OutputSpec] = {
         "labels": OutputSpec(
             name="labels", layout="NHW", dtype="uint8", height=height, width=width
@@ -309,7 +318,8 @@ def _manifest(
     }  # fmt: skip
     return Manifest(
         tool_version=__version__,
-        variant=checkpoint.variant.name,
+        variant=variant.name,
+        sizes=variant if isinstance(variant, SegFormerSizes) else None,
         isr=str(options.isr),
         num_classes=checkpoint.num_classes,
         ignore_label=IGNORE_LABEL,
@@ -324,14 +334,14 @@ def _manifest(
             height=height,
             width=width,
             dynamic_size=options.dynamic_size,
-            mean=MEAN,
-            std=STD,
+            mean=checkpoint.normalisation.mean,
+            std=checkpoint.normalisation.std,
             align=options.align if is_image and not options.dynamic_size else None,
             padded_height=rows,
             padded_width=columns,
         ),
         outputs=tuple(outputs[name] for name in options.outputs),
-        logits_stride=LOGITS_STRIDE,
+        logits_stride=stride,
         classes=checkpoint.classes,
         palette=checkpoint.palette,
         rewrites=rewrites,

@@ -1,6 +1,6 @@
 """What leaves PyTorch: the unchanged model between a camera image and a label map.
 
-    image  uint8 (N, H, W, 3) RGB -> normalise -> pad right and bottom -> model -> logits at 1/8
+    image  uint8 (N, H, W, 3) RGB -> normalise -> pad right and bottom -> model -> logits
     logits -> resize to the padded size -> argmax -> crop -> labels uint8 (N, H, W)
 
 ``tensor`` input takes the normalised float32 (N, 3, H, W) instead and is never padded.
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edaformer.model import EDAFormer
 from edaformer.model.decoder import upsample
-from edaformer.preprocess import MEAN, STD, aligned
+from edaformer.model.network import Network
+from edaformer.preprocess import RELEASE, Normalisation, aligned
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Normalise(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, how: Normalisation = RELEASE) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
-        self.register_buffer("scale", 1 / torch.tensor(STD).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(how.mean).view(1, 3, 1, 1))
+        self.register_buffer("scale", 1 / torch.tensor(how.std).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Cast first: TensorRT cannot transpose uint8."""
@@ -61,7 +61,7 @@ class Labels(nn.Module):
         self.geometry = geometry
 
     def forward(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """(N, classes, H / 8, W / 8) and the padded ``size`` -> uint8 (N, H, W)."""
+        """(N, classes, h, w) and the padded ``size`` -> uint8 (N, H, W)."""
         winner = self.winners(logits, size)
         if self.geometry.size != self.geometry.padded:
             height, width = self.geometry.size
@@ -79,7 +79,7 @@ class Deployment(nn.Module):
 
     def __init__(
         self,
-        model: EDAFormer,
+        model: Network,
         geometry: Geometry,
         *,
         image_input: bool,
@@ -88,7 +88,7 @@ class Deployment(nn.Module):
     ) -> None:
         """``shipped`` are those of ``outputs`` that will leave the exported graph; None: all."""
         super().__init__()
-        self.normalise = Normalise() if image_input else None
+        self.normalise = Normalise(model.normalisation) if image_input else None
         self.model = model
         self.labels = Labels(geometry)
         self.geometry = geometry

@@ -53,6 +53,12 @@ def camvid_checkpoint() -> Path:
 
 
 @pytest.fixture(scope="session")
+def segformer_folder() -> Path:
+    """SegFormer-B0 trained on CamVid, as transformers saves it."""
+    return _test_data("checkpoints", "segformer_b0_camvid")
+
+
+@pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that lives as long as the session."""
     return tmp_path_factory.mktemp("session")

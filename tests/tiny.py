@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
+from torch import nn
 
 from edaformer.isr import ISR
 from edaformer.model import EDAFormer
@@ -12,9 +15,17 @@ TINY = Variant("tiny", (16, 32, 64, 128), (1, 1, 1, 1), 1.9, 2, 24)
 
 
 def tiny_model(isr: str = "16,8,2,1-2,4,8", num_classes: int = 5, seed: int = 0) -> EDAFormer:
-    """Seeded weights of useful size, BatchNorm statistics away from 0 and 1."""
+    """EDAFormer, shaken."""
+    return shaken(EDAFormer(TINY, num_classes, ISR.parse(isr)), seed)
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def shaken(model: M, seed: int = 0) -> M:
+    """Seeded weights of useful size, BatchNorm statistics away from 0 and 1; for inference."""
     generator = torch.Generator().manual_seed(seed)
-    model = EDAFormer(TINY, num_classes, ISR.parse(isr)).eval().requires_grad_(requires_grad=False)
+    model = model.eval().requires_grad_(requires_grad=False)
     for name, value in model.state_dict().items():
         if value.is_floating_point():
             noise = torch.randn(value.shape, generator=generator)

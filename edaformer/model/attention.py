@@ -22,18 +22,34 @@ class DotProductAttention(nn.Module):
         return scores.softmax(dim=-1) @ v
 
 
-class EmbeddingFreeAttention(nn.Module):
+class Attention(nn.Module):
+    """Multi-head attention with keys and values pooled by ``ratio``: what all families share."""
+
+    def __init__(self, *, heads: int, ratio: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.ratio = ratio
+        self.attend: nn.Module = DotProductAttention()
+
+    def split_heads(self, tokens: Tensor) -> Tensor:
+        """(B, N, C) -> (B, h, N, d)."""
+        batch, count, channels = tokens.shape
+        return tokens.reshape(batch, count, self.heads, channels // self.heads).transpose(1, 2)
+
+    def join_heads(self, tokens: Tensor) -> Tensor:
+        """(B, h, N, d) -> (B, N, C)."""
+        return tokens.transpose(1, 2).flatten(2)
+
+
+class EmbeddingFreeAttention(Attention):
     """out = Linear(softmax(q k^T / sqrt(d)) v) with q = x and k = v = reduce(x).
 
     ``ratio`` is the pooling kernel and stride; a partial window at the border is dropped.
     """
 
     def __init__(self, channels: int, *, heads: int, ratio: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.ratio = ratio
+        super().__init__(heads=heads, ratio=ratio)
         self.kv = nn.Conv2d(channels, channels, kernel_size=1)
-        self.attend: nn.Module = DotProductAttention()
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -52,15 +68,6 @@ class EmbeddingFreeAttention(nn.Module):
         if self.ratio > 1:
             feature = functional.avg_pool2d(feature, self.ratio)  # floors, like the published one
         return to_tokens(self.kv(feature))
-
-    def split_heads(self, tokens: Tensor) -> Tensor:
-        """(B, N, C) -> (B, h, N, d)."""
-        batch, count, channels = tokens.shape
-        return tokens.reshape(batch, count, self.heads, channels // self.heads).transpose(1, 2)
-
-    def join_heads(self, tokens: Tensor) -> Tensor:
-        """(B, h, N, d) -> (B, N, C)."""
-        return tokens.transpose(1, 2).flatten(2)
 
 
 class DecoderAttention(EmbeddingFreeAttention):
@@ -97,9 +104,9 @@ class MixMLP(nn.Module):
 class Block(nn.Module):
     """x + Attention(LayerNorm(x)), then x + MLP(LayerNorm(x))."""
 
-    def __init__(self, attention: EmbeddingFreeAttention, mlp: MixMLP, *, eps: float) -> None:
+    def __init__(self, attention: Attention, mlp: MixMLP, *, eps: float) -> None:
         super().__init__()
-        channels = attention.proj.in_features
+        channels = mlp.fc1.in_features
         self.norm1 = nn.LayerNorm(channels, eps=eps)
         self.attention = attention
         self.norm2 = nn.LayerNorm(channels, eps=eps)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edaformer.model.attention import Block, DecoderAttention, MixMLP, to_map, to_tokens
+from edaformer.model.network import Head
 from edaformer.variants import DECODER_DEPTHS, DECODER_STAGES, HEADS, Variant
 
 _EPS = 1e-5
@@ -37,30 +40,32 @@ class Branch(nn.Module):
 
 
 class Fuse(nn.Module):
-    """Upsample c4 and c3 to c2, concatenate, then 1x1 convolution -> BatchNorm -> ReLU."""
+    """Upsample maps to the last one's size, concatenate, 1x1 convolution -> BatchNorm -> ReLU."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: Sequence[int], width: int) -> None:
+        """``channels`` of the maps, in the order the weights expect: c4, c3 and so on."""
         super().__init__()
-        self.conv = nn.Conv2d(channels, width, kernel_size=1, bias=False)
+        self.channels = tuple(channels)
+        self.conv = nn.Conv2d(sum(channels), width, kernel_size=1, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(width)
 
-    def forward(self, c4: Tensor, c3: Tensor, c2: Tensor) -> Tensor:
-        """Three maps (B, C_i, H_i, W_i) -> (B, width, H_2, W_2)."""
-        size = (c2.shape[2], c2.shape[3])
-        features = [upsample(c4, size), upsample(c3, size), c2]  # the order the weights expect
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Maps (B, C_i, H_i, W_i), the largest last -> (B, width, H, W) of that one."""
+        size = (maps[-1].shape[2], maps[-1].shape[3])
+        features = [*(upsample(feature, size) for feature in maps[:-1]), maps[-1]]
         return functional.relu(self.norm(self.conv(torch.cat(features, dim=1))))
 
 
-class Decoder(nn.Module):
+class Decoder(Head):
     """Attention branches on c4, c3, c2; fuse; classify."""
 
-    def __init__(self, variant: Variant, num_classes: int, ratios: tuple[int, int, int]) -> None:
+    def __init__(self, variant: Variant, num_classes: int, ratios: tuple[int, ...]) -> None:
         super().__init__()
         stages = zip(DECODER_STAGES, DECODER_DEPTHS, ratios, strict=True)
         self.c4, self.c3, self.c2 = (
             Branch(variant, stage, depth=depth, ratio=ratio) for stage, depth, ratio in stages
         )
-        self.fuse = Fuse(sum(variant.widths[1:]), variant.fuse_width)
+        self.fuse = Fuse([variant.widths[stage] for stage in DECODER_STAGES], variant.fuse_width)
         self.classify = nn.Conv2d(variant.fuse_width, num_classes, kernel_size=1)
 
     @property

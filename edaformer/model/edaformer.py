@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from edaformer.isr import BASE, ISR
-from edaformer.model.attention import Block, EmbeddingFreeAttention
 from edaformer.model.decoder import Decoder
 from edaformer.model.encoder import EFT
+from edaformer.model.network import Network
 from edaformer.variants import Variant, get_variant
 
 
-class EDAFormer(nn.Module):
+class EDAFormer(Network):
     """The segmentation network: a normalised image in, logits at 1/8 of its size out."""
 
+    encoder: EFT
+    decoder: Decoder
+    variant: Variant
+
     def __init__(self, variant: Variant, num_classes: int, isr: ISR = BASE) -> None:
-        super().__init__()
-        self.variant = variant
-        self.num_classes = num_classes
+        super().__init__(variant, num_classes)
         self.encoder = EFT(variant, isr.encoder)
         self.decoder = Decoder(variant, num_classes, isr.decoder)
 
@@ -27,18 +29,6 @@ class EDAFormer(nn.Module):
     def from_variant(cls, name: str, num_classes: int, isr: ISR = BASE) -> EDAFormer:
         """A freshly initialised model of variant ``T`` or ``B``."""
         return cls(get_variant(name), num_classes, isr)
-
-    @property
-    def isr(self) -> ISR:
-        """The pooling ratios in force."""
-        r1, r2, r3, r4, c4, c3, c2 = (place[0].ratio for place in self._attention_places())
-        return ISR((r1, r2, r3, r4), (c4, c3, c2))
-
-    def set_isr(self, isr: ISR) -> None:
-        """Change the pooling ratios; the weights serve every ratio (paper section 3.3)."""
-        for place, ratio in zip(self._attention_places(), isr.ratios, strict=True):
-            for attention in place:
-                attention.ratio = ratio
 
     def forward(self, image: Tensor) -> Tensor:
         """Segment.
@@ -49,10 +39,9 @@ class EDAFormer(nn.Module):
         Returns:
             Logits (B, classes, ceil(H / 8), ceil(W / 8)).
         """
-        c2, c3, c4 = self.encoder(image)
+        _, c2, c3, c4 = self.encoder(image)  # the decoder does not use c1
         return self.decoder(c2, c3, c4)
 
-    def _attention_places(self) -> list[list[EmbeddingFreeAttention]]:
-        """The attention modules of the seven places, in the order of edaformer.isr.PLACES."""
-        parts = (*self.encoder.stages, *self.decoder.branches)
-        return [[cast(Block, block).attention for block in part.blocks] for part in parts]
+    def parts(self) -> Sequence[nn.Module]:
+        """The encoder's stages, then the decoder's branches."""
+        return [*self.encoder.stages, *self.decoder.branches]

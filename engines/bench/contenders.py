@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from edaformer.checkpoint import demo_checkpoint
+from edaformer.checkpoint import checkpoint_sha256, demo_checkpoint
 from edaformer.engines.bench.runners import Contender, Device
 from edaformer.engines.bench.state import cores
 from edaformer.engines.plan import is_plan
@@ -98,9 +98,7 @@ def _other(name: Against, first: Contender, options: BenchOptions) -> Contender:
     if name != "onnxruntime":
         checkpoint = options.checkpoint or demo_checkpoint()
         made = artifact_manifest(first.artifact).checkpoint_sha256
-        if not checkpoint.is_file():
-            raise InputError(f"expected a checkpoint at {checkpoint}, found none; check the path")
-        if sha256(checkpoint) != made:
+        if checkpoint_sha256(checkpoint) != made:
             raise InputError(
                 f"{first.artifact} was made from another checkpoint (SHA-256 {made[:12]}...) than "
                 f"{checkpoint}; name its own with --checkpoint"

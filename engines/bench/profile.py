@@ -62,7 +62,8 @@ def _profile_onnx(
         )  # fmt: skip
         for number in range(FRAMES):
             image = images[number % len(images)]
-            feed: Any = image if manifest.input.name == "image" else normalise(image)
+            spec = manifest.input
+            feed: Any = image if spec.name == "image" else normalise(image, spec.normalisation)
             session.run({session.input_name: feed})
         return onnx_layers(json.loads(Path(session.end_profile()).read_text()))
 

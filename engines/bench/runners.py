@@ -124,7 +124,9 @@ class OnnxRunner:
     def split(self, images: Images) -> tuple[Labels, Split]:
         """One frame; with image input preprocessing is in the network's time."""
         spec, start = self.manifest.input, time.perf_counter()
-        feed: NDArray[Any] = images if spec.name == "image" else normalise(images)
+        feed: NDArray[Any] = (
+            images if spec.name == "image" else normalise(images, spec.normalisation)
+        )
         fed = time.perf_counter()
         made = self.session.run({self.session.input_name: feed})[self.output]
         ran = time.perf_counter()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from edaformer.export.wrapper import Deployment
-from edaformer.model.attention import EmbeddingFreeAttention
+from edaformer.model.attention import Attention
 
 GROUPS = (4, 8, 2, 16, 3, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15)  # the first that divides N
 
@@ -38,7 +38,7 @@ def group_queries(deployment: Deployment) -> int:
     count = 0
     for module in deployment.modules():
         if (
-            isinstance(module, EmbeddingFreeAttention)
+            isinstance(module, Attention)
             and module.heads == 1
             and not isinstance(module.attend, GroupedQueryAttention)
         ):

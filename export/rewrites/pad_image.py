@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edaformer.export.wrapper import Deployment
-from edaformer.variants import PATCH_KERNELS, PATCH_STRIDES
 
 
 class FourChannelConv(nn.Conv2d):
@@ -21,7 +20,7 @@ class FourChannelConv(nn.Conv2d):
     repeated: Tensor
 
     def __init__(self, conv: nn.Conv2d) -> None:
-        kernel, stride = PATCH_KERNELS[0], PATCH_STRIDES[0]
+        (kernel, _), (stride, _) = conv.kernel_size, conv.stride
         super().__init__(4, conv.out_channels, kernel, stride, kernel // 2, device="meta")
         assert conv.bias is not None
         weight = functional.pad(conv.weight, (0, 0, 0, 0, 0, 1))
@@ -36,7 +35,7 @@ class FourChannelConv(nn.Conv2d):
 
 def pad_image(deployment: Deployment) -> int:
     """Rewrite the first patch embedding in place; returns how many convolutions changed."""
-    embed = deployment.model.encoder.stage1.embed
+    embed = deployment.model.encoder.stages[0].embed
     if embed.proj.in_channels != 3:
         return 0
     embed.proj = FourChannelConv(embed.proj)

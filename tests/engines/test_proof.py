@@ -7,7 +7,6 @@ import json
 import pytest
 
 from edaformer.engines.proof import (
-    attention_blocks,
     bytes_say,
     facts_of,
     failures,
@@ -47,7 +46,7 @@ def mha(block: str, number: int = 1) -> str:
     return line(f"_gemm_mha_v2_myl0_{number}", "kgen", [f"{block}.attend/MatMul_1"])
 
 
-BLOCKS = attention_blocks(VARIANTS["T"])
+BLOCKS = VARIANTS["T"].attention_names
 ALL_FUSED = [mha(block, number) for number, block in enumerate(BLOCKS)]
 
 
@@ -62,7 +61,7 @@ def fp16(kept: tuple[KeptFP32, ...] = ()) -> Manifest:
 
 @pytest.mark.parametrize(("name", "count"), [("T", 22), ("B", 37)])
 def test_every_attention_block_has_a_name(name: str, count: int) -> None:
-    blocks = attention_blocks(VARIANTS[name])
+    blocks = VARIANTS[name].attention_names
     assert len(set(blocks)) == len(blocks) == count == VARIANTS[name].attention_blocks
     assert blocks[0] == "encoder.stage1.blocks.0.attention"
     assert blocks[-1] == "decoder.c2.blocks.0.attention"

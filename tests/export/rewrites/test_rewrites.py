@@ -10,7 +10,7 @@ from edaformer.errors import InputError
 from edaformer.export.rewrites import REWRITES, apply_rewrites, choose, defaults
 from edaformer.export.rewrites.fold_batchnorm import fold_batchnorm
 from edaformer.export.rewrites.fuse_argmax import FusedLabels
-from edaformer.export.rewrites.fuse_per_branch import FusePerBranch
+from edaformer.export.rewrites.fuse_per_branch import per_branch
 from edaformer.export.rewrites.group_queries import GROUPS, GroupedQueryAttention
 from edaformer.export.rewrites.map_mlp import MapMLP
 from edaformer.export.rewrites.pad_hidden import pad_hidden
@@ -104,12 +104,12 @@ def test_fuse_layer_alone(dtype: torch.dtype, bound: float) -> None:
     _, w2, w3, w4 = TINY.widths
     c4, c3, c2 = (torch.randn(1, w, n, n, dtype=dtype) for w, n in ((w4, 2), (w3, 4), (w2, 8)))
     expected = fuse(c4, c3, c2)
-    assert relative_error(FusePerBranch(fuse, (w4, w3, w2))(c4, c3, c2), expected) < bound
+    assert relative_error(per_branch(fuse)(c4, c3, c2), expected) < bound
     assert fold_batchnorm(made) == 1
     folded = made.model.decoder.fuse
     assert isinstance(folded.norm, nn.Identity)
     assert relative_error(folded(c4, c3, c2), expected) < bound
-    both = FusePerBranch(folded, (w4, w3, w2))  # type: ignore[arg-type]
+    both = per_branch(folded)
     assert relative_error(both(c4, c3, c2), expected) < bound
 
 
@@ -125,14 +125,14 @@ def test_fused_labels_are_the_labels(shape: tuple[int, int, int, int]) -> None:
     size = (8 * shape[2], 8 * shape[3])
     labels = Labels(Geometry(size, size))
     logits = torch.randn(shape, dtype=torch.float64)
-    assert torch.equal(FusedLabels(labels)(logits, size), labels(logits, size))
+    assert torch.equal(FusedLabels(labels, 8)(logits, size), labels(logits, size))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_labels_stay_classes_where_logits_are_not_finite(value: float) -> None:
     logits = torch.randn(1, 5, 2, 3)
     logits[0, 2, 0, 1] = value
-    assert FusedLabels(Labels(Geometry((16, 24), (16, 24))))(logits, (16, 24)).max() < 5
+    assert FusedLabels(Labels(Geometry((16, 24), (16, 24))), 8)(logits, (16, 24)).max() < 5
 
 
 def test_no_label_head_is_rewritten_where_no_labels_leave() -> None:
@@ -144,7 +144,7 @@ def test_no_label_head_is_rewritten_where_no_labels_leave() -> None:
 def test_of_equal_logits_the_first_class_wins() -> None:
     logits = torch.zeros(1, 6, 2, 3)
     logits[:, 2:] = 1.0
-    assert (FusedLabels(Labels(Geometry((16, 24), (16, 24))))(logits, (16, 24)) == 2).all()
+    assert (FusedLabels(Labels(Geometry((16, 24), (16, 24))), 8)(logits, (16, 24)) == 2).all()
 
 
 @exact

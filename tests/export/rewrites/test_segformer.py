@@ -1,0 +1,117 @@
+"""The same rewrites on a SegFormer: exact alone, together and on the whole model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
+from edaformer.export.rewrites.fuse_argmax import FusedLabels
+from edaformer.export.rewrites.fuse_per_branch import FusePerBranch, per_branch_embedded
+from edaformer.export.rewrites.group_queries import GroupedQueryAttention
+from edaformer.export.rewrites.project_values import project_values
+from edaformer.export.wrapper import Deployment, Geometry, Labels
+from edaformer.model.decoder import upsample
+from edaformer.segformer.network import EmbedAndFuse, ReducedAttention, SegFormer
+from edaformer.segformer.sizes import SegFormerSizes
+from tests.export.rewrites.test_rewrites import exact, images, relative_error
+from tests.tiny import shaken
+
+SIZES = SegFormerSizes(
+    (16, 32, 80, 64), (2, 1, 1, 1), 24, heads=(1, 2, 5, 2), mlp_ratios=(2, 2, 2, 2)
+)
+ODD = SegFormerSizes(
+    (15, 32, 80, 63), (1, 1, 1, 1), 20, heads=(1, 2, 5, 1), mlp_ratios=(3, 2, 2, 1)
+)
+
+
+def deployment(
+    dtype: torch.dtype = torch.float32, sizes: SegFormerSizes = SIZES, align: int | None = 32
+) -> Deployment:
+    """A small SegFormer with ISR at 122x113, only labels shipped."""
+    isr = sizes.places.isr(tuple(2 * ratio for ratio in sizes.ratios))
+    made = Deployment(
+        shaken(SegFormer(sizes, 5, isr)), Geometry.of((122, 113), align), image_input=True,
+        outputs=("labels", "logits"), shipped=("labels",),
+    )  # fmt: skip
+    return made.to(dtype).eval()
+
+
+@exact
+@pytest.mark.parametrize("sizes", [SIZES, ODD])
+@pytest.mark.parametrize(
+    "names", [*((name,) for name in REWRITES), defaults("fp16", "segformer"), tuple(REWRITES)]
+)
+def test_the_whole_model_computes_the_same(
+    names: tuple[str, ...], sizes: SegFormerSizes, dtype: torch.dtype, bound: float
+) -> None:
+    plain = deployment(dtype, sizes)
+    rewritten, applied = apply_rewrites(plain, names)
+    assert set(names) - set(applied) == ({"pad-hidden"} & set(names) if sizes is SIZES else set())
+    labels, logits = rewritten(images())
+    expected_labels, expected = plain(images())
+    assert relative_error(logits[:, : expected.shape[1]], expected) < bound
+    best = upsample(expected, plain.geometry.padded)[:, :, :122, :113].topk(2, dim=1).values
+    decided = best[:, 0] - best[:, 1] > bound * expected.abs().max()
+    assert (labels == expected_labels)[decided].all()
+    assert decided.float().mean() > 0.99
+
+
+@exact
+@pytest.mark.parametrize("folded", [False, True])
+def test_embedded_branches_alone(dtype: torch.dtype, bound: float, folded: bool) -> None:
+    fuse = shaken(EmbedAndFuse((40, 24, 16, 8), 12)).to(dtype).eval()
+    maps = [
+        torch.randn(2, c, n, n + 1, dtype=dtype) for c, n in ((40, 2), (24, 4), (16, 7), (8, 14))
+    ]
+    expected = fuse(*maps)
+    if folded:
+        fuse.conv = nn.utils.fuse_conv_bn_eval(fuse.conv, fuse.norm)
+        fuse.norm = nn.Identity()
+    made = per_branch_embedded(fuse)
+    assert relative_error(made(*maps), expected) < bound
+    assert made.c4.weight.shape == (12, 40, 1, 1)
+    assert [made.get_submodule(name).bias is None for name in made.names] == [True] * 3 + [False]
+
+
+@exact
+def test_merged_values_alone(dtype: torch.dtype, bound: float) -> None:
+    holder = nn.ModuleDict(
+        {
+            "one": ReducedAttention(16, heads=1, trained=2, ratio=4),
+            "two": ReducedAttention(16, heads=2, trained=1, ratio=1),
+        }
+    ).to(dtype)
+    x = torch.randn(2, 64, 16, dtype=dtype)
+    expected = {name: attention(x, (8, 8)) for name, attention in holder.items()}
+    assert project_values(holder) == 1  # type: ignore[arg-type]
+    assert isinstance(holder["one"].proj, nn.Identity)
+    assert isinstance(holder["two"].proj, nn.Linear)
+    for name, attention in holder.items():
+        assert relative_error(attention(x, (8, 8)), expected[name]) < bound
+    assert project_values(holder) == 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8, 3])
+def test_fused_labels_of_any_stride_are_the_labels(stride: int) -> None:
+    size = (stride * 12, stride * 15)
+    labels = Labels(Geometry(size, size))
+    logits = torch.randn(2, 5, 12, 15, dtype=torch.float64)
+    assert torch.equal(FusedLabels(labels, stride)(logits, size), labels(logits, size))
+
+
+def test_what_is_rewritten() -> None:
+    rewritten, _ = apply_rewrites(deployment(), defaults("fp16", "segformer"))
+    kinds = [type(module) for module in rewritten.modules()]
+    assert kinds.count(FusePerBranch) == 1
+    assert kinds.count(GroupedQueryAttention) == 2
+    assert not {nn.BatchNorm2d, EmbedAndFuse, Labels} & set(kinds)
+    _, applied = apply_rewrites(rewritten, defaults("fp16", "segformer"))
+    assert applied == ()
+
+
+def test_an_odd_padded_size_keeps_the_resize() -> None:
+    names = defaults("fp16", "segformer")
+    _, applied = apply_rewrites(deployment(align=None), names)
+    assert set(names) - set(applied) == {"pad-hidden", "fuse-argmax"}
