@@ -30,10 +30,11 @@ from edaformer.export import exporter
 from edaformer.export.exporter import ExportOptions
 from edaformer.export.fp16 import convert_to_fp16
 from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
+from edaformer.families import FAMILIES, Architecture
 from edaformer.isr import ISR
 from edaformer.manifest import Manifest
-from edaformer.model import EDAFormer
 from edaformer.preprocess import format_size
+from edaformer.segformer.sizes import SegFormerSizes
 from edaformer.variants import get_variant
 
 VARIANTS = ("T", "B")
@@ -80,14 +81,16 @@ def _measure_all(
         if any(key.items() <= row.items() for row in done):
             continue
         start = time.perf_counter()
-        row = key | _measure(variant, size, classes, isr, names, run=not args.no_runtime)
+        row = key | measure(
+            get_variant(variant), size, classes, isr, names, run=not args.no_runtime
+        )
         with args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(f"{json.dumps(row)}  ({time.perf_counter() - start:.0f} s)", file=sys.stderr)
 
 
-def _measure(
-    variant: str,
+def measure(
+    architecture: Architecture,
     size: tuple[int, int],
     classes: int,
     isr: str,
@@ -95,16 +98,19 @@ def _measure(
     *,
     run: bool,
 ) -> dict[str, Any]:
+    """One engine, of random weights; ``run`` times ONNX Runtime too."""
     torch.manual_seed(0)
-    model = EDAFormer.from_variant(variant, classes, ISR.parse(isr)).eval().requires_grad_(False)
-    options = ExportOptions(isr=ISR.parse(isr), size=size, rewrites=names)
+    ratios = ISR.parse(isr, architecture.places)
+    network = FAMILIES[architecture.family].network
+    model = network(architecture, classes, ratios).eval().requires_grad_(False)
+    options = ExportOptions(isr=ratios, size=size, rewrites=names)
     rewritten, _ = apply_rewrites(exporter.deployment(model, options), names)
     graph = exporter.trace_deployment(rewritten, options)
     exporter.select_outputs(graph, options.outputs)
     seconds = _runtime_seconds(graph, size) if run else None
     convert_to_fp16(graph, {})
     exporter.drop_unused(graph)
-    figures = _build(graph, variant)
+    figures = _build(graph, architecture)
     return {**figures, "onnxruntime_cpu_s": seconds, "classes": classes}
 
 
@@ -123,7 +129,7 @@ def _runtime_seconds(graph: ir.Model, size: tuple[int, int]) -> float:
     return min(times[1:])
 
 
-def _build(graph: ir.Model, variant: str) -> dict[str, Any]:
+def _build(graph: ir.Model, architecture: Architecture) -> dict[str, Any]:
     backend.use("tensorrt-rtx")
     from edaformer.engines.backend import trt
 
@@ -136,9 +142,12 @@ def _build(graph: ir.Model, variant: str) -> dict[str, Any]:
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     plan = bytes(builder.build_serialized_network(network, config))
-    manifest = Manifest.model_construct(variant=variant, precision="fp16", kept_fp32=())
+    sizes = architecture if isinstance(architecture, SegFormerSizes) else None
+    manifest = Manifest.model_construct(
+        variant=architecture.name, sizes=sizes, precision="fp16", kept_fp32=()
+    )
     proof = prove_from_log(logger.layers, logger.facts, manifest)
-    figures = summarise(proof, get_variant(variant))
+    figures = summarise(proof, architecture)
     return {
         "version": str(backend.use("tensorrt-rtx").version),
         "onnxruntime": onnxruntime.__version__,

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import pytest
 import torch
 
 from edaformer.checkpoint import Checkpoint, load_checkpoint
-from edaformer.engines import backend
 from edaformer.engines.bisect import bisect
 from edaformer.engines.inspect import describe
 from edaformer.engines.onnx_file import read_onnx_manifest
-from edaformer.engines.proof import prove_from_log, summarise
 from edaformer.errors import ISRError
-from edaformer.export import exporter
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
-from edaformer.export.fp16 import convert_to_fp16
-from edaformer.export.rewrites import apply_rewrites, defaults
+from edaformer.export.rewrites import defaults
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
-from edaformer.families import FAMILIES
 from edaformer.isr import ISR
-from edaformer.manifest import Manifest, network_name, parse_manifest, parse_network_name
+from edaformer.manifest import network_name, parse_manifest, parse_network_name
 from edaformer.preprocess import normalise
 from edaformer.protocol import PROTOCOLS
 from edaformer.segformer.sizes import SEGFORMERS
+from tests.conftest import ROOT
 from tests.segformer.hugging import CLASSES, hugging_model, save_folder
 
 ODD = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
@@ -141,43 +136,16 @@ def test_a_variant_by_its_name() -> None:
         describe("segformer-b0", isr="paper", size=None, num_classes=None)
 
 
-def built(size: tuple[int, int], classes: int, isr: str) -> dict[str, Any]:
-    """What a TensorRT-RTX engine of B0, with random weights, consists of."""
-    sizes = SEGFORMERS["segformer-b0"]
-    ratios = ISR.parse(isr, sizes.places)
-    torch.manual_seed(0)
-    model = FAMILIES["segformer"].network(sizes, classes, ratios).eval().requires_grad_(False)
-    options = ExportOptions(isr=ratios, size=size)
-    names = defaults("fp16", sizes.name)
-    rewritten, applied = apply_rewrites(exporter.deployment(model, options), names)
-    assert set(names) - set(applied) == {"pad-hidden"}  # widths are multiples of eight already
-    graph = exporter.trace_deployment(rewritten, options)
-    exporter.select_outputs(graph, options.outputs)
-    convert_to_fp16(graph, {})
-    exporter.drop_unused(graph)
-    backend.use("tensorrt-rtx")
-    from edaformer.engines.backend import trt
-
-    logger = backend.make_logger()
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    assert parser.parse(ir.to_proto(graph).SerializeToString())
-    config = builder.create_builder_config()
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    assert builder.build_serialized_network(network, config) is not None
-    manifest = Manifest.model_construct(
-        variant=sizes.name, sizes=sizes, precision="fp16", kept_fp32=()
-    )
-    return summarise(prove_from_log(logger.layers, logger.facts, manifest), sizes)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "classes"), [((512, 512), 150), ((1024, 1024), 19)])
 @pytest.mark.parametrize("isr", ["base", "16,8,4,2"])
 def test_every_attention_is_fused_and_nothing_is_padded(
     size: tuple[int, int], classes: int, isr: str
 ) -> None:
-    figures = built(size, classes, isr)
-    assert figures["attention"] == {"total": 8, "fused": 8, "unfused": []}
-    assert figures["kernels"]["padding"] == figures["kernels"]["alignment"] == 0
+    sizes, names = SEGFORMERS["segformer-b0"], defaults("fp16", "segformer-b0")
+    measure = runpy.run_path(str(ROOT / "benchmarks" / "rewrites.py"))["measure"]
+    figures = measure(sizes, size, classes, isr, names, run=False)
+    assert (figures["unfused"], figures["padding"]) == (0, 0)
+    plain = measure(sizes, size, classes, isr, (), run=False)
+    assert plain["padding"] > 0
+    assert figures["traffic"] < 0.65 * plain["traffic"]

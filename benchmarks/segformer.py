@@ -1,0 +1,74 @@
+"""The engines' table of docs/segformer.md: what TensorRT-RTX makes of SegFormer-B0.
+
+    python benchmarks/segformer.py
+
+Random weights, FP16, built without a GPU (benchmarks/rewrites.py): a plain export, the default
+rewrites, and these with ISR. The multiply-adds computed are those of the network as rewritten; the
+model's own are edaformer-info's.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from rewrites import measure
+from torch.utils.flop_counter import FlopCounterMode
+
+from edaformer import cost
+from edaformer.export import exporter
+from edaformer.export.exporter import ExportOptions
+from edaformer.export.rewrites import apply_rewrites, defaults
+from edaformer.isr import ISR
+from edaformer.preprocess import format_size
+from edaformer.segformer.network import SegFormer
+from edaformer.segformer.sizes import SEGFORMERS
+
+B0 = SEGFORMERS["segformer-b0"]
+INPUTS = (((512, 512), 150), ((1024, 1024), 19))
+REWRITES = defaults("fp16", B0.name)
+ROWS = (("base", ()), ("base", REWRITES), ("16,8,4,2", REWRITES))
+COLUMNS = ("input, classes", "ISR", "rewrites", "GMACs", "computed", "kernels", "unfused",
+           "padding", "scratch, MB", "traffic, MB")  # fmt: skip
+
+
+def main() -> None:
+    """Print the table."""
+    rows = [_row(size, classes, isr, names) for size, classes in INPUTS for isr, names in ROWS]
+    print(f"TensorRT-RTX {rows[0]['version']}.\n")
+    print("| " + " | ".join(COLUMNS) + " |\n| " + " | ".join(["---"] * 3 + ["---:"] * 7) + " |")
+    for row in rows:
+        print("| " + " | ".join(str(row[column]) for column in COLUMNS) + " |")
+
+
+def _row(size: tuple[int, int], classes: int, isr: str, names: tuple[str, ...]) -> dict[str, Any]:
+    built = measure(B0, size, classes, isr, names, run=False)
+    ratios = ISR.parse(isr, B0.places)
+    return {
+        "input, classes": f"{format_size(size)}, {classes}",
+        "ISR": f"`{isr}`",
+        "rewrites": "default" if names else "none",
+        "GMACs": f"{cost.count(B0, classes, size, ratios).gmacs:.2f}",
+        "computed": f"{_computed(size, classes, ratios, names) / 1e9:.2f}",
+        "kernels": built["kernels"],
+        "unfused": built["unfused"],
+        "padding": built["padding"],
+        "scratch, MB": f"{built['scratch'] / 1e6:.1f}",
+        "traffic, MB": f"{built['traffic'] / 1e6:.1f}",
+        "version": built["version"],
+    }
+
+
+def _computed(size: tuple[int, int], classes: int, isr: ISR, names: tuple[str, ...]) -> int:
+    """Multiply-adds of the rewritten network, as PyTorch counts them."""
+    model = SegFormer(B0, classes, isr).eval()
+    rewritten, _ = apply_rewrites(exporter.deployment(model, ExportOptions(isr, size)), names)
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(), counter:
+        copy.deepcopy(rewritten.model).to("meta")(torch.zeros(1, 3, *size, device="meta"))
+    return counter.get_total_flops() // 2
+
+
+if __name__ == "__main__":
+    main()
