@@ -471,7 +471,8 @@ def prepare(folder: Path, cases: Any, compute_capabilities: tuple[str, ...]) -> 
     import torch
 
     from edaformer.checkpoint import load_checkpoint, save_checkpoint
-    from edaformer.engines.build import BuildOptions, build_engine
+    from edaformer.engines.build import build_engine
+    from edaformer.engines.compiler import BuildOptions
     from edaformer.export.exporter import ExportOptions, export_model
     from edaformer.export.graph import trace
     from edaformer.export.wrapper import Deployment, Geometry

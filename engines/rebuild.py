@@ -14,7 +14,8 @@ import numpy as np
 
 from edaformer.data.scenes import draw_scene, held_out_seed
 from edaformer.engines.backend import Backend
-from edaformer.engines.build import BuildOptions, BuildResult, build_engine
+from edaformer.engines.build import BuildResult, build_engine
+from edaformer.engines.compiler import BuildOptions
 from edaformer.engines.proof import table_differences
 from edaformer.errors import InputError, ManifestError
 from edaformer.files import sha256

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edaformer.engines import rebuild
-from edaformer.engines.build import BuildOptions, BuildResult
+from edaformer.engines.build import BuildResult
+from edaformer.engines.compiler import BuildOptions
 from edaformer.engines.rebuild import compare_builds, recorded_build, repeat_build
 from edaformer.errors import InputError, ManifestError
 from edaformer.export.exporter import ExportResult
