@@ -179,8 +179,8 @@ def _find_onnx(sidecar: Path, onnx: Path | None, wanted: str) -> Path:
         if sha256(candidate) == wanted:
             return candidate
     raise InputError(
-        f"no .onnx beside {sidecar} has the recorded SHA-256 {wanted[:12]}...; name it: "
-        f"edaformer-build MODEL.onnx --from-manifest {sidecar}"
+        f"no .onnx beside {sidecar} has the recorded SHA-256 {wanted[:12]}...; put it there, or "
+        f"name it to build it again: edaformer-build MODEL.onnx --from-manifest {sidecar}"
     )
 
 

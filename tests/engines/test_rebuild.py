@@ -64,7 +64,7 @@ def test_a_sidecar_says_how_to_build_again(
     assert record == small_plan.record
     assert recorded_build(sidecar, small_export.path)[0] == small_export.path
     alone = shutil.copy(sidecar, tmp_path / "m.plan.json")
-    with pytest.raises(InputError, match=r"no \.onnx beside .* name it: edaformer-build MODEL"):
+    with pytest.raises(InputError, match=r"no \.onnx beside .* again: edaformer-build MODEL"):
         recorded_build(Path(alone), None)
     (tmp_path / "other.onnx").write_bytes(b"x")
     with pytest.raises(InputError, match=r"is not what m\.plan\.json was built from"):
