@@ -28,7 +28,7 @@ from edaformer.engines.rebuild import recorded_build
 from edaformer.engines.segmenters import PlanSegmenter, TorchSegmenter
 from edaformer.errors import require
 from edaformer.export.bisect import Departure, Run, find_departure, probe, run_in_onnxruntime
-from edaformer.preprocess import normalise
+from edaformer.preprocess import padded_input
 from edaformer.protocol import FitName, Protocol
 
 if TYPE_CHECKING:
@@ -93,11 +93,14 @@ def bisect(
 
     inside = probed(artifact)
     manifest = read_onnx_manifest(inside.onnx)
+    spec = manifest.input
     procedure = procedure_of(manifest, protocol, fit)
     tile = next(feeds(image, procedure.passes((image.shape[0], image.shape[1]))[0]))
     batch = tile[None].repeat(inside.batch, axis=0)
-    reference = TorchSegmenter(checkpoint.model(manifest.isr_value), manifest.input.align)
-    feed = batch if manifest.input.name == "image" else normalise(batch)
+    reference = TorchSegmenter(checkpoint.model(manifest.isr_value), spec.alignment)
+    size = (tile.shape[0], tile.shape[1])
+    fed = spec.ran_at(size) if spec.dynamic_size else size
+    feed = padded_input(batch, fed, spec.mean, spec.name)
     return find_departure(
         ir.load(inside.onnx), feed, reference.model,
         lambda: reference.logits(batch[:1]), image=name, run=inside.run,
