@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class Normalisation:
 
     @property
     def fill(self) -> tuple[int, int, int]:
-        """The pixel that becomes zero, up to its rounding."""
+        """The mean colour in bytes: as near to zero after normalisation as a pixel can be."""
         red, green, blue = (min(max(int(value + 0.5), 0), 255) for value in self.mean)
         return red, green, blue
 
@@ -44,6 +45,27 @@ def normalise(images: NDArray[np.uint8], how: Normalisation = RELEASE) -> NDArra
     mean, std = np.asarray(how.mean, np.float32), np.asarray(how.std, np.float32)
     scaled = (images.astype(np.float32) - mean) / std
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def padded_input(
+    images: NDArray[np.uint8], size: tuple[int, int], how: Normalisation, name: str
+) -> NDArray[Any]:
+    """uint8 RGB (N, h, w, 3) as the input ``name`` of a network takes it at ``size`` (H, W).
+
+    ``image`` is uint8 (N, H, W, 3), filled right and bottom with the mean colour; ``tensor`` is
+    normalised float32 (N, 3, H, W), filled with zeros.
+    """
+    count, height, width, _ = images.shape
+    if name == "tensor":
+        made: NDArray[Any] = np.zeros((count, 3, *size), np.float32)
+        made[:, :, :height, :width] = normalise(images, how)
+        return made
+    if (height, width) == size:
+        return images
+    made = np.empty((count, *size, 3), np.uint8)
+    made[:] = how.fill
+    made[:, :height, :width] = images
+    return made
 
 
 def aligned(size: tuple[int, int], align: int | None) -> tuple[int, int]:

@@ -28,6 +28,7 @@ class Shape:
 
     batch: int
     geometry: Geometry
+    fed: Size  # of the input
     output: tuple[int, ...]  # logits (B, classes, h, w), or labels (B, H, W)
 
 
@@ -82,13 +83,13 @@ class Network:
         """Set the input for ``images`` frames of ``source`` size; the outputs' memory follows.
 
         A plan with a fixed batch executes all of it. A plan whose input has a dynamic size runs at
-        the frame's own: ``tensor`` rounded up to a multiple of 32, ``image`` padded in the graph.
+        the frame's own, rounded up to a multiple of 32.
 
         Raises:
             InputError: if the plan does not take it.
             ISRError: if the frame is smaller than the ISR allows.
         """
-        wanted, geometry = self._wanted(images, source)
+        wanted, fed, geometry = self._wanted(images, source)
         if wanted != self._shape:
             if not self._context.set_input_shape(self.input, wanted):
                 raise InputError(
@@ -97,7 +98,8 @@ class Network:
                 )
             self._shape = wanted
             self._allocate()
-        return Shape(wanted[0], geometry, tuple(self._context.get_tensor_shape(self.output)))
+        output = tuple(self._context.get_tensor_shape(self.output))
+        return Shape(wanted[0], geometry, fed, output)
 
     def buffer(self, tensor: str) -> int:
         """The address of the network's own memory for a tensor."""
@@ -125,8 +127,8 @@ class Network:
         self._buffers = {}
         self._context = self._engine = self._runtime = None
 
-    def _wanted(self, images: int, source: Size) -> tuple[tuple[int, ...], Geometry]:
-        """The input's shape and the geometry, of a fixed or a dynamic size."""
+    def _wanted(self, images: int, source: Size) -> tuple[tuple[int, ...], Size, Geometry]:
+        """The input's shape, its (H, W) and the geometry, of a fixed or a dynamic size."""
         spec = self.manifest.input
         fixed = tuple(self._engine.get_tensor_shape(self.input))
         nhwc = spec.layout == "NHWC"
@@ -136,11 +138,10 @@ class Network:
             valid, padded = (spec.height, spec.width), (spec.padded_height, spec.padded_width)
         else:
             valid = source
-            padded = aligned(source, spec.align if nhwc else ALIGN)
+            size = padded = aligned(source, ALIGN)
             self.manifest.isr_value.check_fits(*padded)
-            size = valid if nhwc else padded
         shape = (batch, *size, 3) if nhwc else (batch, 3, *size)
-        return shape, Geometry(source, valid, padded)
+        return shape, size, Geometry(source, valid, padded)
 
     def _allocate(self) -> None:
         """Own memory for every tensor; what is large enough stays."""
