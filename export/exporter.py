@@ -164,7 +164,7 @@ def export_model(
         GateError: if the graph differs from PyTorch by more than the tolerance.
     """
     start = time.perf_counter()
-    check_writable(path, checkpoint.path)
+    check_writable(path, checkpoint.path, *checkpoint.path.glob("*"))  # of a folder, all its files
     _check_classes(checkpoint)
     images = _input_images(images, options, checkpoint.normalisation)
     reference = deployment(checkpoint.model(options.isr), options)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edaformer.checkpoint import checkpoint_sha256, load_checkpoint
-from edaformer.errors import CheckpointError, EdaformerError
+from edaformer.errors import CheckpointError, EdaformerError, MissingError
 from edaformer.preprocess import RELEASE, Normalisation
 from tests.segformer.hugging import CLASSES, change_config, hugging_model, save_folder
 
@@ -171,6 +172,12 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_the_weights_alone_point_to_their_folder(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"is not an EDAFormer.*; of a Hugging Face folder"):
         load_checkpoint(folder / WEIGHTS)
+
+
+def test_without_transformers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingError, match=r"pip install 'edaformer-deploy\[segformer\]'"):
+        load_checkpoint(folder)
 
 
 def test_loading_says_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
