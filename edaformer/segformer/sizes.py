@@ -38,9 +38,15 @@ class SegFormerSizes:
         numbers = (*self.widths, *self.depths, self.decoder_width, *self.heads, *self.ratios,
                    *self.mlp_ratios, *self.patches, *self.strides)  # fmt: skip
         if not all(0 < number <= _LARGEST for number in numbers):
-            raise InputError(f"expected a SegFormer's sizes between 1 and {_LARGEST}, got {self}")
+            raise InputError(
+                f"expected a SegFormer's sizes between 1 and {_LARGEST}, got {self}; "
+                "mend the configuration"
+            )
         if any(width % heads for width, heads in zip(self.widths, self.heads, strict=True)):
-            raise InputError(f"expected heads that divide {self.widths} channels, got {self.heads}")
+            raise InputError(
+                f"expected heads that divide {self.widths} channels, got {self.heads}; "
+                "mend the configuration"
+            )
         if any(patch % 2 == 0 for patch in self.patches):
             raise InputError(f"expected odd patch sizes, got {self.patches}; no other is supported")
         if ALIGN % math.prod(self.strides):
