@@ -6,6 +6,8 @@ import hashlib
 import os
 import secrets
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edaformer.errors import InputError
@@ -38,6 +40,28 @@ def write_whole(path: Path, data: bytes) -> None:
         raise InputError(
             f"cannot write {path}: {reason}; free some space or name another place with -o"
         ) from error
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A name to write under, of the same suffix, that becomes ``path`` if the block ends well.
+
+    For what is written for long, or by a library that wants a name; write_whole is for bytes.
+
+    Raises:
+        InputError: if the folder is missing or not writable.
+    """
+    check_writable(path)
+    path = path.resolve()  # a link stays a link
+    part = _part(path).with_suffix(path.suffix)
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _rename(part, path)
 
 
 def check_writable(path: Path, *inputs: Path) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from edaformer.engines.geometry import Geometry, Size
 from edaformer.errors import DeviceError, InputError
-from edaformer.preprocess import ALIGN, aligned
 
 if TYPE_CHECKING:
     from edaformer.engines.cuda.gpu import Gpu
@@ -132,15 +131,12 @@ class Network:
         nhwc = spec.layout == "NHWC"
         batch = images if fixed[0] == -1 else int(fixed[0])
         size = (int(fixed[1]), int(fixed[2])) if nhwc else (int(fixed[2]), int(fixed[3]))
-        if -1 not in size:
-            valid, padded = (spec.height, spec.width), (spec.padded_height, spec.padded_width)
-        else:
-            valid = source
-            padded = aligned(source, spec.align if nhwc else ALIGN)
-            self.manifest.isr_value.check_fits(*padded)
-            size = valid if nhwc else padded
+        geometry = Geometry.of_input(spec, source, dynamic=-1 in size)
+        if -1 in size:
+            self.manifest.isr_value.check_fits(*geometry.padded)
+            size = geometry.valid if nhwc else geometry.padded
         shape = (batch, *size, 3) if nhwc else (batch, 3, *size)
-        return shape, Geometry(source, valid, padded)
+        return shape, geometry
 
     def _allocate(self) -> None:
         """Own memory for every tensor; what is large enough stays."""
