@@ -33,11 +33,13 @@ class Style:
             self._legend = Legend(self.classes, self.colours, size)
         return self._legend
 
-    def table(self) -> NDArray[np.uint8]:
-        """RGB by label, (256, 3); what is no class is black."""
+    def paletted(self, labels: Labels) -> Image.Image:
+        """The labels as a picture with a palette; what is no class is black."""
         table = np.zeros((256, 3), np.uint8)
         table[: len(self.colours)] = self.colours
-        return table
+        picture = Image.fromarray(labels)
+        picture.putpalette(table.tobytes())
+        return picture
 
 
 @dataclass(frozen=True)
@@ -57,35 +59,33 @@ class Drawing:
     @cached_property
     def overlay(self) -> Pixels:
         """The class colours over the picture, and the legend."""
-        picture, colours = Image.fromarray(self.frame.pixels), Image.fromarray(self._coloured)
-        blended = np.asarray(Image.blend(picture, colours, self.style.weight))
-        return self._with_legend(blended)
+        colours = self.style.paletted(self.labels).convert("RGB")
+        picture = Image.fromarray(self.frame.pixels)
+        return self._with_legend(Image.blend(picture, colours, self.style.weight))
 
     def side_by_side(self) -> Pixels:
         """Picture, class colours and legend."""
-        gap = np.full((self.frame.size[0], _GAP, 3), 255, np.uint8)
-        return self._with_legend(np.hstack([self.frame.pixels, gap, self._coloured]))
+        height, width = self.frame.size
+        both = Image.new("RGB", (2 * width + _GAP, height), "white")
+        both.paste(Image.fromarray(self.frame.pixels), (0, 0))
+        both.paste(self.style.paletted(self.labels).convert("RGB"), (width + _GAP, 0))
+        return self._with_legend(both)
 
     def palette_png(self) -> bytes:
         """The labels as a PNG with a palette: its values are the labels."""
-        picture = Image.fromarray(self.labels)
-        picture.putpalette(self.style.table().tobytes())
-        return png(picture)
+        return png(self.style.paletted(self.labels))
 
     def ids_png(self) -> bytes:
         """The labels as a grey PNG: its values are the labels."""
         return png(Image.fromarray(self.labels))
 
-    @property
-    def _coloured(self) -> Pixels:
-        return self.style.table()[self.labels]
-
-    def _with_legend(self, picture: Pixels) -> Pixels:
+    def _with_legend(self, picture: Image.Image) -> Pixels:
         return self.style.legend(self.frame.size).beside(picture, self.areas)
 
 
 def png(picture: Image.Image) -> bytes:
     """As the bytes of a PNG file."""
     file = io.BytesIO()
-    picture.save(file, "PNG")
+    # Level 1 takes a sixth of the time of Pillow's 6, and makes photographs 16 % larger
+    picture.save(file, "PNG", compress_level=1 if picture.mode == "RGB" else 6)
     return file.getvalue()

@@ -32,16 +32,16 @@ class Legend:
     colours: tuple[Colour, ...]
     size: tuple[int, int]  # (H, W) of the picture
 
-    def beside(self, picture: Pixels, areas: NDArray[np.int64]) -> Pixels:
-        """The picture with its legend.
+    def beside(self, picture: Image.Image, areas: NDArray[np.int64]) -> Pixels:
+        """The picture with its legend, uint8 RGB (H, W, 3).
 
         Args:
-            picture: uint8 RGB (H, W, 3), or several such panels in a row.
+            picture: RGB of this height; as wide as the panels in it.
             areas: pixels of each class.
         """
-        width = picture.shape[1]
+        width = picture.width
         page = Image.new("RGB", (width + self._width, self._height), _PAPER)
-        page.paste(Image.fromarray(picture), (0, 0))
+        page.paste(picture, (0, 0))
         pen = ImageDraw.Draw(page)
         top = self._text // 2
         shown, left_out = self._chosen(areas)

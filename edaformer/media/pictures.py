@@ -32,6 +32,7 @@ PICTURE_SUFFIXES = frozenset({
 # Not EPS, which Ghostscript would run; the rest of Pillow's are no photographs
 _FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF",
             "TGA", "QOI")  # fmt: skip
+_ORIENTATION = 0x0112  # EXIF's tag
 _MANY = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")  # whose further frames are no previews, as MPO's
 _MAY_BE_MANY = frozenset({".gif", ".apng", ".webp", ".tif", ".tiff", ".avif"})
 # What Pillow raises on damaged files, beyond OSError
@@ -85,15 +86,16 @@ def to_rgb(image: Image.Image) -> Pixels:
     """uint8 RGB (H, W, 3), upright.
 
     Raises:
-        ValueError: if the values' range is not known.
+        FrameError: if the values' range is not known.
     """
-    upright = ImageOps.exif_transpose(image)
+    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    upright = ImageOps.exif_transpose(image) if turned else image  # which would copy it otherwise
     if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format == "PNG"):
         grey = _eight_bits(np.asarray(upright))
         return np.repeat(grey[:, :, None], 3, axis=2)
     if upright.mode in {"I", "F"}:
-        raise ValueError("its values have 32 bits and no known range; save it with 8 or 16 bits")
-    return np.array(upright.convert("RGB"))
+        raise FrameError("its values have 32 bits and no known range; save it with 8 or 16 bits")
+    return np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
 def _eight_bits(values: np.ndarray) -> Pixels:

@@ -45,7 +45,7 @@ class VideoFile:
     @property
     def count(self) -> int | None:
         """As the container announces; None where it does not, or cannot be opened."""
-        return frames_in(self.path)
+        return frames_in(self.path) if self.path.is_file() else None  # a pipe would block
 
     def frames(self) -> Iterator[Frame]:
         """Every frame.

@@ -17,7 +17,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edaformer.engines import backend
 from edaformer.engines.plan import write_plan
-from edaformer.manifest import EngineRecord, InputSpec, Manifest, OutputSpec, network_name
+from edaformer.manifest import (
+    ONNX_KEY,
+    EngineRecord,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    network_name,
+)
 from edaformer.preprocess import MEAN, STD, aligned
 
 CLASSES = 5
@@ -116,10 +123,19 @@ def make_manifest(kind: Kind) -> Manifest:
             name="image" if is_image else "tensor", layout="NHWC" if is_image else "NCHW",
             dtype="uint8" if is_image else "float32", batch=kind.batch, height=height, width=width,
             mean=MEAN, std=STD, align=kind.align if is_image else None,
-            padded_height=rows, padded_width=columns,
+            padded_height=rows, padded_width=columns, dynamic_size=kind.dynamic,
         ),
         outputs=tuple(outputs[name] for name in kind.outputs),
     )  # fmt: skip
+
+
+def write_small_onnx(kind: Kind, path: Path) -> None:
+    """The model with its manifest in it, as an export."""
+    model = make_model(kind)
+    manifest = make_manifest(kind)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = ONNX_KEY, manifest.model_dump_json(exclude_none=True)
+    path.write_bytes(model.SerializeToString())
 
 
 def write_small_plan(kind: Kind, path: Path) -> None:
