@@ -1,4 +1,4 @@
-"""Frames of any size through ONNX Runtime, as the geometry defines it and as the runtime does it."""
+"""Frames of any size through ONNX Runtime: as the geometry defines it, and as the runtime does."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def onnx(kind: Kind, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_labels_are_the_definition_s(kind: str, tmp_path: Path, expected) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+def test_labels_are_the_definition_s(kind: str, tmp_path: Path, expected) -> None:  # type: ignore[no-untyped-def]
     sizes = [(64, 96), (32, 160)] if KINDS[kind].dynamic else SIZES
     given = frames(sizes)
     labeller = OnnxLabeller(onnx(KINDS[kind], tmp_path))
@@ -49,7 +49,7 @@ def test_labels_are_the_definition_s(kind: str, tmp_path: Path, expected) -> Non
 
 
 @pytest.mark.parametrize("kind", ["logits", "labels", "tensor", "two"])
-def test_a_plan_gives_the_same(kind: str, tmp_path: Path, plan) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+def test_a_plan_gives_the_same(kind: str, tmp_path: Path, plan) -> None:  # type: ignore[no-untyped-def]
     given = frames(SIZES)
     by_onnx = list(OnnxLabeller(onnx(KINDS[kind], tmp_path)).stream(given))
     labeller = open_labeller(plan(kind))
@@ -95,6 +95,6 @@ def test_sizes_that_a_dynamic_input_does_not_take(tmp_path: Path) -> None:
     assert "was built for 64x64 to 128x128" in str(why_refused(built, (130, 64)))
 
 
-def test_the_provider_is_onnx_runtime_s(plan) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+def test_the_provider_is_onnx_runtime_s(plan) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match="--provider is for ONNX Runtime"):
         open_labeller(plan("labels"), provider="cpu")

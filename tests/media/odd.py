@@ -41,7 +41,9 @@ def card() -> Pixels:
 
 
 def grey() -> Pixels:
-    return np.repeat(np.arange(TALL * WIDE).reshape(TALL, WIDE, 1) % 256, 3, axis=2).astype(np.uint8)
+    return np.repeat(np.arange(TALL * WIDE).reshape(TALL, WIDE, 1) % 256, 3, axis=2).astype(
+        np.uint8
+    )
 
 
 def turned(orientation: int) -> Callable[[Path], None]:
@@ -206,8 +208,8 @@ ODD = (
     Odd("plain.webp", save(card(), lossless=True), CARD),
     Odd("plain.ppm", save(card()), CARD),
     Odd("UPPER.PNG", save(card()), CARD),
-    Odd("no_suffix", lambda path: save(card(), format="PNG")(path), CARD),
-    Odd("lying.jpg", lambda path: save(card(), format="PNG")(path), CARD),
+    Odd("no_suffix", save(card(), format="PNG"), CARD),
+    Odd("lying.jpg", save(card(), format="PNG"), CARD),
     Odd("name with ünïcode 空 and spaces.png", save(card()), CARD),
     Odd("brackets[1]*.png", bracketed, CARD),
     Odd("line\nbreak.png", save(card()), CARD),
@@ -217,7 +219,7 @@ ODD = (
     Odd("one_bit.png", save(np.repeat(np.eye(TALL, WIDE)[:, :, None] * 255, 3, 2).astype(np.uint8),
                             "1"),
         (np.repeat(np.eye(TALL, WIDE)[:, :, None] * 255, 3, 2).astype(np.uint8),)),
-    Odd("grey_alpha.png", lambda path: with_alpha("LA")(path),
+    Odd("grey_alpha.png", with_alpha("LA"),
         (np.repeat(np.asarray(Image.fromarray(card()).convert("L"))[:, :, None], 3, 2),)),
     Odd("alpha.png", with_alpha("RGBA"), CARD),
     Odd("palette.png", lambda path: Image.fromarray(card()).quantize(8).save(path), CARD, near=2),

@@ -28,9 +28,7 @@ def drawing(weight: float = 0.5, size: tuple[int, int] = (120, 160)) -> Drawing:
     ("weight", "left", "right"),
     [(0, (100, 100, 100), (100, 100, 100)), (0.5, (150, 50, 50), (50, 50, 100)), (1, RED, BLUE)],
 )
-def test_overlays_blend(
-    weight: float, left: tuple[int, ...], right: tuple[int, ...]
-) -> None:
+def test_overlays_blend(weight: float, left: tuple[int, ...], right: tuple[int, ...]) -> None:
     overlay = drawing(weight).overlay
     assert tuple(overlay[60, 20]) == left
     assert tuple(overlay[60, 140]) == right

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +26,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 RIGHT = [odd for odd in ODD if odd.frames]
@@ -54,8 +53,8 @@ def test_right_pixels(odd: Odd, folder: Path) -> None:
         assert frame.pixels.dtype == np.uint8
         assert frame.pixels.shape == expected.shape
         step = len(expected) // 1000 + 1  # the large one is of one colour
-        got, expected = frame.pixels[::step, ::step], expected[::step, ::step]
-        apart = np.maximum(got, expected) - np.minimum(got, expected)
+        got, wanted = frame.pixels[::step, ::step], expected[::step, ::step]
+        apart = np.maximum(got, wanted) - np.minimum(got, wanted)
         assert apart.max() <= odd.near
 
 
@@ -105,6 +104,7 @@ def test_an_unreadable_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     Image.fromarray(card()).save(path)
     path.chmod(0)
     if os.access(path, os.R_OK):
+
         def refuse(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied", str(path))
 
