@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edaformer.errors import ManifestError
+from edaformer.errors import InputError, ManifestError
 from edaformer.isr import ISR
+from edaformer.preprocess import ALIGN, aligned, format_size
 
 SCHEMA = 1
 ONNX_KEY = "edaformer.manifest"  # in the ONNX model's metadata_props
@@ -46,7 +47,7 @@ class InputSpec(_Record):
         ge=1
     )  # valid size, in pixels; of a dynamic size, the one it was verified at
     width: int = Field(ge=1)
-    dynamic_size: bool = False  # any multiple of 32 within the plan's bounds; nothing is padded
+    dynamic_size: bool = False  # any multiple of 32 within the plan's bounds; the caller pads
     colour: Literal["RGB"] = "RGB"
     mean: tuple[float, float, float]  # on the 0..255 scale
     std: tuple[float, float, float]
@@ -56,6 +57,28 @@ class InputSpec(_Record):
     padded_height: int = Field(ge=1)
     padded_width: int = Field(ge=1)
     fill: Literal["zero after normalisation"] = "zero after normalisation"
+
+    @property
+    def alignment(self) -> int | None:
+        """What both sides are padded to multiples of: in the graph, or by whoever feeds it."""
+        return ALIGN if self.dynamic_size else self.align
+
+    def ran_at(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The padded (H, W) that an image of ``size`` is run at.
+
+        Raises:
+            InputError: if the size is fixed, and another.
+        """
+        if self.dynamic_size:
+            return aligned(size, ALIGN)
+        own = (self.height, self.width)
+        if size != own:
+            got = format_size(size)
+            raise InputError(
+                f"the images are {got} and the artifact takes {format_size(own)}; export it with "
+                f"--size {got}"
+            )
+        return self.padded_height, self.padded_width
 
 
 class OutputSpec(_Record):

@@ -8,6 +8,7 @@ resized to the padded size and cropped to the valid one.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,33 @@ def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         STD, np.float32
     )
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def padded_input(
+    images: NDArray[np.uint8], size: tuple[int, int], mean: tuple[float, float, float], name: str
+) -> NDArray[Any]:
+    """uint8 RGB (N, h, w, 3) as the input ``name`` of a network takes it at ``size`` (H, W).
+
+    ``image`` is uint8 (N, H, W, 3), filled right and bottom with the mean colour; ``tensor`` is
+    normalised float32 (N, 3, H, W), filled with zeros.
+    """
+    count, height, width, _ = images.shape
+    if name == "tensor":
+        made: NDArray[Any] = np.zeros((count, 3, *size), np.float32)
+        made[:, :, :height, :width] = normalise(images)
+        return made
+    if (height, width) == size:
+        return images
+    made = np.empty((count, *size, 3), np.uint8)
+    made[:] = nearest_colour(mean)
+    made[:, :height, :width] = images
+    return made
+
+
+def nearest_colour(mean: tuple[float, float, float]) -> tuple[int, int, int]:
+    """The mean colour in bytes: as near to zero after normalisation as a pixel can be."""
+    red, green, blue = (int(value + 0.5) for value in mean)
+    return red, green, blue
 
 
 def aligned(size: tuple[int, int], align: int | None) -> tuple[int, int]:

@@ -43,12 +43,10 @@ class Geometry:
     def of_input(cls, spec: InputSpec, source: Size, *, dynamic: bool) -> Geometry:
         """A frame at an artifact's input.
 
-        An input of dynamic size runs at the frame's own: ``tensor`` rounded up to a multiple of 32,
-        ``image`` padded in the graph.
+        An input of dynamic size runs at the frame's own, rounded up to a multiple of 32.
         """
         if dynamic:
-            padded = aligned(source, spec.align if spec.layout == "NHWC" else ALIGN)
-            return cls(source, source, padded)
+            return cls(source, source, aligned(source, ALIGN))
         valid = (spec.height, spec.width)
         return cls(source, valid, (spec.padded_height, spec.padded_width))
 

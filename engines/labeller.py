@@ -25,7 +25,7 @@ from edaformer.engines.geometry import (
 from edaformer.engines.plan import is_plan
 from edaformer.errors import InputError, ISRError, MissingError
 from edaformer.manifest import Manifest
-from edaformer.preprocess import ALIGN, format_size, normalise
+from edaformer.preprocess import format_size, padded_input
 
 Frames = Iterable[NDArray[np.uint8]]  # each RGB (H, W, 3), of any sizes
 Labels = NDArray[np.uint8]  # (H, W)
@@ -76,11 +76,13 @@ class OnnxLabeller:
         spec, source = self.manifest.input, (frame.shape[0], frame.shape[1])
         geometry = Geometry.of_input(spec, source, dynamic=spec.dynamic_size)
         image = frame if source == geometry.valid else resize_frame(frame, geometry.valid)
-        feed = _fed(spec.name, image, geometry.padded)
+        fed = geometry.padded if spec.dynamic_size else geometry.valid  # else the graph pads
+        feed = padded_input(image[None], fed, spec.mean, spec.name)
         made = self._run(np.repeat(feed, spec.batch or 1, axis=0), source)
         if "logits" in made:
             return labels_from_logits(made["logits"][0], geometry)[0]
-        labels = np.asarray(made["labels"][0], np.uint8)
+        height, width = geometry.valid
+        labels = np.asarray(made["labels"][0, :height, :width], np.uint8)
         return labels if source == geometry.valid else resize_labels(labels, source)
 
     def _run(self, feed: NDArray[Any], source: Size) -> dict[str, NDArray[Any]]:
@@ -116,11 +118,6 @@ def why_refused(manifest: Manifest, size: Size) -> str | None:
     if not spec.dynamic_size:
         return None
     height, width = Geometry.of_input(spec, size, dynamic=True).padded
-    if height % ALIGN or width % ALIGN:
-        return (
-            f"it is {source}, and an image input of dynamic size takes multiples of {ALIGN}; scale "
-            f"it, or export with --size {source}"
-        )
     try:
         manifest.isr_value.check_fits(height, width)
     except ISRError as error:
@@ -135,14 +132,3 @@ def why_refused(manifest: Manifest, size: Size) -> str | None:
         f"it is {source}, and the plan was built for {format_size(least)} to {format_size(most)}; "
         "build it with other bounds, or scale the frame"
     )
-
-
-def _fed(name: str, image: NDArray[np.uint8], padded: Size) -> NDArray[Any]:
-    """The input array, with one image in it."""
-    if name == "image":
-        return image[None]
-    assert name == "tensor", name
-    height, width = image.shape[:2]
-    tensor = np.zeros((1, 3, *padded), np.float32)  # zero after normalisation around it
-    tensor[:, :, :height, :width] = normalise(image[None])
-    return tensor

@@ -27,6 +27,7 @@ class Shape:
 
     batch: int
     geometry: Geometry
+    fed: Size  # of the input
     output: tuple[int, ...]  # logits (B, classes, h, w), or labels (B, H, W)
 
 
@@ -81,13 +82,13 @@ class Network:
         """Set the input for ``images`` frames of ``source`` size; the outputs' memory follows.
 
         A plan with a fixed batch executes all of it. A plan whose input has a dynamic size runs at
-        the frame's own: ``tensor`` rounded up to a multiple of 32, ``image`` padded in the graph.
+        the frame's own, rounded up to a multiple of 32.
 
         Raises:
             InputError: if the plan does not take it.
             ISRError: if the frame is smaller than the ISR allows.
         """
-        wanted, geometry = self._wanted(images, source)
+        wanted, fed, geometry = self._wanted(images, source)
         if wanted != self._shape:
             if not self._context.set_input_shape(self.input, wanted):
                 raise InputError(
@@ -96,7 +97,8 @@ class Network:
                 )
             self._shape = wanted
             self._allocate()
-        return Shape(wanted[0], geometry, tuple(self._context.get_tensor_shape(self.output)))
+        output = tuple(self._context.get_tensor_shape(self.output))
+        return Shape(wanted[0], geometry, fed, output)
 
     def buffer(self, tensor: str) -> int:
         """The address of the network's own memory for a tensor."""
@@ -124,8 +126,8 @@ class Network:
         self._buffers = {}
         self._context = self._engine = self._runtime = None
 
-    def _wanted(self, images: int, source: Size) -> tuple[tuple[int, ...], Geometry]:
-        """The input's shape and the geometry, of a fixed or a dynamic size."""
+    def _wanted(self, images: int, source: Size) -> tuple[tuple[int, ...], Size, Geometry]:
+        """The input's shape, its (H, W) and the geometry, of a fixed or a dynamic size."""
         spec = self.manifest.input
         fixed = tuple(self._engine.get_tensor_shape(self.input))
         nhwc = spec.layout == "NHWC"
@@ -134,9 +136,9 @@ class Network:
         geometry = Geometry.of_input(spec, source, dynamic=-1 in size)
         if -1 in size:
             self.manifest.isr_value.check_fits(*geometry.padded)
-            size = geometry.valid if nhwc else geometry.padded
+            size = geometry.padded
         shape = (batch, *size, 3) if nhwc else (batch, 3, *size)
-        return shape, geometry
+        return shape, size, geometry
 
     def _allocate(self) -> None:
         """Own memory for every tensor; what is large enough stays."""

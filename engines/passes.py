@@ -14,6 +14,7 @@ from edaformer.engines import kernels
 from edaformer.engines.cuda.gpu import launch
 from edaformer.engines.geometry import Size
 from edaformer.engines.network import Network, Shape, is_aligned
+from edaformer.preprocess import nearest_colour
 
 if TYPE_CHECKING:
     from edaformer.engines.cuda.gpu import Gpu
@@ -62,7 +63,7 @@ class Passes:
         return (
             self._network.input == "image"
             and not self._reversed
-            and run.source == shape.geometry.valid
+            and run.source == shape.fed
             and run.images == shape.batch
             and is_aligned(run.frames)
         )
@@ -70,7 +71,7 @@ class Passes:
     def _writes_labels(self, run: Pass, shape: Shape) -> bool:
         return (
             not self._network.gives_logits
-            and run.source == shape.geometry.valid
+            and run.source == shape.output[1:]
             and run.images == shape.batch
             and is_aligned(run.labels)
         )
@@ -80,8 +81,9 @@ class Passes:
         into = self._network.buffer(self._network.input)
         if spec.name == "image":
             return kernels.frame_to_image(
-                run.frames, into, run.images, shape.geometry, reversed_colours=self._reversed
-            )
+                run.frames, into, run.images, shape.geometry,
+                size=shape.fed, fill=nearest_colour(spec.mean), reversed_colours=self._reversed,
+            )  # fmt: skip
         return kernels.frame_to_tensor(
             run.frames, into, run.images, shape.geometry,
             reversed_colours=self._reversed, mean=spec.mean, std=spec.std,
@@ -90,7 +92,10 @@ class Passes:
     def _labels_kernel(self, run: Pass, shape: Shape) -> Launch:
         output = self._network.buffer(self._network.output)
         if not self._network.gives_logits:
-            return kernels.labels_nearest(output, run.labels, run.images, shape.geometry)
+            _, *held = shape.output
+            return kernels.labels_nearest(
+                output, run.labels, run.images, shape.geometry, (held[0], held[1])
+            )
         _, classes, height, width = shape.output
         logits = (run.images, classes, height, width)
         return kernels.argmax(

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.decide import Decision, PassLogits, TileLogits, decide, resize, resize_labels
+from edaformer.decide import Decision, PassLogits, TileLogits, decide, resize
+from edaformer.engines.geometry import resize_labels
 from edaformer.engines.segmenters import ArtifactSegmenter, Images, Segmenter
 from edaformer.errors import InputError
 from edaformer.manifest import Manifest
-from edaformer.preprocess import MEAN
+from edaformer.preprocess import MEAN, nearest_colour
 from edaformer.protocol import FitName, Pass, Passes, Protocol, Size, Tile, plan_passes
 
 Image = NDArray[np.uint8]  # RGB (H, W, 3)
-_FILL = tuple(int(value + 0.5) for value in MEAN)
+_FILL = nearest_colour(MEAN)
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,26 @@ def procedure_of(manifest: Manifest, protocol: Protocol, fit: FitName | None) ->
 
     Raises:
         InputError: if protocol or fit need logits that the artifact does not give, or the fit has
-            no meaning with the protocol.
+            no meaning with the protocol or the artifact.
     """
+    fixed = None if manifest.input.dynamic_size else manifest.size
+    if fixed is None and fit is not None:
+        raise InputError("--fit is for artifacts of one size, and this one takes any; leave it out")
     has_logits = any(output.name == "logits" for output in manifest.outputs)
     fit = fit or ("slide" if has_logits else "resize")
     averages = {
-        f"--protocol {protocol.name}": manifest.size == (protocol.window, protocol.window),
-        "--fit slide": fit == "slide",
+        f"--protocol {protocol.name}": protocol.window is not None
+        and fixed in {None, (protocol.window, protocol.window)},
+        "--fit slide": fixed is not None and fit == "slide",
         "--flip": protocol.flip,
         "--scales": len(protocol.scales) > 1,
     }
     asked = [option for option, wanted in averages.items() if wanted]
     if asked and not has_logits:
         raise _needs_logits(asked[0])
-    if fit == "resize" and protocol.scales != (1.0,):
+    if fixed is not None and fit == "resize" and protocol.scales != (1.0,):
         raise InputError("--fit resize knows one size, so --scales has no meaning; leave it out")
-    return Procedure(protocol, manifest.size, fit)
+    return Procedure(protocol, fixed, fit)
 
 
 def decide_image(segmenter: Segmenter, image: Image, passes: Passes) -> Decision:

@@ -21,7 +21,7 @@ from edaformer.engines.onnx_file import read_onnx_manifest
 from edaformer.engines.plan import Plan, is_plan, read_plan
 from edaformer.errors import InputError, MissingError, require
 from edaformer.manifest import Manifest
-from edaformer.preprocess import aligned, normalise
+from edaformer.preprocess import MEAN, aligned, padded_input
 from edaformer.protocol import Pass, Size, Tile
 
 if TYPE_CHECKING:
@@ -80,9 +80,8 @@ class TorchSegmenter:
     def _logits(self, image: NDArray[np.uint8]) -> Logits:
         import torch
 
-        height, width = image.shape[:2]
-        pixels = np.zeros((1, 3, *self.ran_at((height, width))), np.float32)
-        pixels[:, :, :height, :width] = normalise(image[None])  # zero after normalisation around it
+        size = self.ran_at((image.shape[0], image.shape[1]))
+        pixels = padded_input(image[None], size, MEAN, "tensor")
         with torch.inference_mode():
             made: Logits = self.model(torch.from_numpy(pixels)).numpy()
         return made
@@ -102,7 +101,8 @@ class ArtifactSegmenter:
 
     def segment(self, images: Images) -> Labels:
         """Labels of every image; a fixed batch is filled up by repeating the last."""
-        return np.concatenate([self._labels(*made) for made in self._runs(images)])
+        size = (images.shape[1], images.shape[2])
+        return np.concatenate([self._labels(*made, size) for made in self._runs(images)])
 
     def logits(self, images: Images) -> Logits:
         """Logits of every image, likewise.
@@ -119,9 +119,8 @@ class ArtifactSegmenter:
         return np.asarray(np.concatenate(runs), np.float32)
 
     def ran_at(self, size: Size) -> Size:
-        """The padded size that the manifest says."""
-        assert size == self.manifest.size
-        return self.manifest.input.padded_height, self.manifest.input.padded_width
+        """The padded size, as the manifest has it."""
+        return self.manifest.input.ran_at(size)
 
     def infer(self, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run once: the input array in, outputs by name."""
@@ -132,23 +131,23 @@ class ArtifactSegmenter:
 
     def _runs(self, images: Images) -> Iterator[tuple[dict[str, NDArray[Any]], int]]:
         """The outputs of each run, and how many of its images are not there to fill it up."""
-        if images.shape[1:3] != self.manifest.size:
-            got, own = (f"{h}x{w}" for h, w in (images.shape[1:3], self.manifest.size))
-            raise InputError(
-                f"the images are {got} and the artifact takes {own}; export it with --size {got}"
-            )
-        batch = self.manifest.input.batch or len(images)
+        spec, size = self.manifest.input, (images.shape[1], images.shape[2])
+        padded = self.ran_at(size)
+        self.manifest.isr_value.check_fits(*padded)
+        fed = padded if spec.dynamic_size else size  # a fixed size is padded in the graph
+        batch = spec.batch or len(images)
         for start in range(0, len(images), batch):
             part = _filled(images[start : start + batch], batch)
-            feed = part if self.manifest.input.name == "image" else normalise(part)
+            feed = padded_input(part, fed, spec.mean, spec.name)
             yield self.infer(feed), min(batch, len(images) - start)
 
-    def _labels(self, outputs: dict[str, NDArray[Any]], count: int) -> Labels:
+    def _labels(self, outputs: dict[str, NDArray[Any]], count: int, size: Size) -> Labels:
+        """Cropped to what was padded, where the graph does not do so itself."""
         if "labels" in outputs:
-            return np.asarray(outputs["labels"][:count], np.uint8)
-        height, width = self.manifest.size
-        padded = self.ran_at(self.manifest.size)
-        return labels_from_logits(outputs["logits"][:count], padded)[:, :height, :width]
+            made = np.asarray(outputs["labels"][:count], np.uint8)
+        else:
+            made = labels_from_logits(outputs["logits"][:count], self.ran_at(size))
+        return made[:, : size[0], : size[1]]
 
 
 class OnnxSegmenter(ArtifactSegmenter):

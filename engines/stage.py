@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edaformer.errors import InputError
 from edaformer.isr import ISR
-from edaformer.preprocess import ALIGN, aligned, format_size, normalise
+from edaformer.preprocess import ALIGN, MEAN, aligned, format_size, padded_input
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,8 +108,7 @@ class OpenStage:
     def _run(self, image: NDArray[np.uint8]) -> None:
         import torch
 
-        tensor = np.zeros((1, 3, *self.padded), np.float32)  # zero after normalisation around it
-        tensor[:, :, : self.size[0], : self.size[1]] = normalise(image[None])
+        tensor = padded_input(image[None], self.padded, MEAN, "tensor")
         try:
             with torch.inference_mode():
                 self._model(torch.from_numpy(tensor))

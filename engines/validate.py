@@ -141,7 +141,7 @@ def validate(
     procedure = procedure_of(manifest, protocol or get_protocol(data.protocol), fit)
     tally = Tally(len(data.classes), data.ignore_label, keep_worst)
     with closing(open_artifact(artifact, provider=provider)) as candidate:
-        align, isr = manifest.input.align, manifest.isr_value
+        align, isr = manifest.input.alignment, manifest.isr_value
         base = Reference.of(checkpoint, BASE_ISR, align, cache)
         same = isr == BASE_ISR
         reference = base if same else Reference.of(checkpoint, isr, align, cache)
@@ -176,7 +176,7 @@ def _result(tally: Tally, compared: _Compared, data: Dataset, gates: Gates) -> V
         classes=data.classes,
         palette=data.palette or manifest.palette,
         size=manifest.size,
-        align=manifest.input.align,
+        align=manifest.input.alignment,
         protocol=compared.procedure.protocol.label,
         fit=compared.procedure.fit,
         fitted=tally.fitted,

@@ -73,7 +73,7 @@ def draw(checkpoint: Path, data: str) -> None:
     with_isr = open_artifact(ONNX)
     manifest = with_isr.manifest
     sample = next(iter(open_dataset(data, manifest.size)))
-    at_base = TorchSegmenter(load_checkpoint(checkpoint).model(BASE), manifest.input.align)
+    at_base = TorchSegmenter(load_checkpoint(checkpoint).model(BASE), manifest.input.alignment)
     base = at_base.segment(sample.image[None])[0]
     reduced = with_isr.segment(sample.image[None])[0]
     differs = np.where((base != reduced)[:, :, None], np.uint8(DIFFERENT), sample.image // 2)

@@ -52,7 +52,7 @@ def make_frame(checkpoint: Path, manifest: Manifest, *, half: bool) -> TorchFram
             f"{manifest.checkpoint_sha256[:12]}..., and {checkpoint} has {loaded.sha256[:12]}...; "
             "name its own with --checkpoint"
         )
-    geometry = Geometry.of(manifest.size, manifest.input.align)
+    geometry = Geometry.of(manifest.size, manifest.input.alignment)
     model = loaded.model(manifest.isr_value)
     deployment = Deployment(model, geometry, image_input=True, outputs=("labels",))
     return TorchFrame(deployment.eval(), half=half)

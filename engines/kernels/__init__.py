@@ -32,13 +32,16 @@ class FrameJob(ctypes.Structure):
         ("source_height", _INT), ("source_width", _INT),
         ("height", _INT), ("width", _INT), ("out_height", _INT), ("out_width", _INT),
         ("scale_y", _FLOAT), ("scale_x", _FLOAT), ("reversed", _INT),
+        ("fill", ctypes.c_uint32),
     ]  # fmt: skip
 
 
 class TensorJob(ctypes.Structure):
     """frame_tensor's two arguments."""
 
-    _fields_ = [("job", FrameJob), ("mean", _FLOAT * 3), ("std", _FLOAT * 3)]
+    _fields_ = [
+        ("job", FrameJob), ("mean", _FLOAT * 3), ("std", _FLOAT * 3), ("fill", _FLOAT * 3),
+    ]  # fmt: skip
 
 
 class ArgmaxJob(ctypes.Structure):
@@ -56,7 +59,7 @@ class LabelsJob(ctypes.Structure):
     """labels.cuh's."""
 
     _fields_ = [
-        ("labels", _POINTER), ("out", _POINTER),
+        ("labels", _POINTER), ("out", _POINTER), ("held_height", _INT), ("held_width", _INT),
         ("height", _INT), ("width", _INT), ("out_height", _INT), ("out_width", _INT),
         ("scale_y", _FLOAT), ("scale_x", _FLOAT),
     ]  # fmt: skip
@@ -78,19 +81,29 @@ class Launch:
 
 
 def frame_to_image(
-    frame: int, out: int, batch: int, geometry: Geometry, *, reversed_colours: bool
+    frame: int,
+    out: int,
+    batch: int,
+    geometry: Geometry,
+    *,
+    size: Size,
+    fill: tuple[int, int, int],
+    reversed_colours: bool,
 ) -> Launch:
-    """uint8 (batch, source, 3) -> uint8 (batch, valid, 3).
+    """uint8 (batch, source, 3) -> uint8 (batch, size, 3).
 
     Args:
         frame: address of the frames.
         out: address of the network's ``image`` input.
         batch: how many.
         geometry: of one.
+        size: (H, W) of the input, which the valid area opens.
+        fill: RGB outside the valid area.
         reversed_colours: whether the frames are BGR.
     """
-    job = _frame_job(frame, out, geometry, geometry.valid, reversed_colours=reversed_colours)
-    return Launch("frame_image", _grid(geometry.valid, batch, FRAME_THREADS), FRAME_THREADS, job)
+    job = _frame_job(frame, out, geometry, size, reversed_colours=reversed_colours)
+    job.fill = fill[0] | fill[1] << 8 | fill[2] << 16
+    return Launch("frame_image", _grid(size, batch, FRAME_THREADS), FRAME_THREADS, job)
 
 
 def frame_to_tensor(
@@ -102,13 +115,15 @@ def frame_to_tensor(
     reversed_colours: bool,
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
+    fill: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Launch:
-    """uint8 (batch, source, 3) -> normalised float32 (batch, 3, padded), zero outside the valid.
+    """uint8 (batch, source, 3) -> normalised float32 (batch, 3, padded).
 
-    ``mean`` and ``std`` are RGB on the 0..255 scale; the rest is as in frame_to_image.
+    ``mean`` and ``std`` are RGB on the 0..255 scale, ``fill`` is what the input holds outside the
+    valid area, as it is; the rest is as in frame_to_image.
     """
     base = _frame_job(frame, out, geometry, geometry.padded, reversed_colours=reversed_colours)
-    job = TensorJob(base, mean, std)
+    job = TensorJob(base, mean, std, fill)
     return Launch("frame_tensor", _grid(geometry.padded, batch, FRAME_THREADS), FRAME_THREADS, job)
 
 
@@ -141,9 +156,9 @@ def argmax(
     return Launch(name, (-(-width // CELLS), height, batch * splits), ARGMAX_THREADS, job)
 
 
-def labels_nearest(labels: int, out: int, batch: int, geometry: Geometry) -> Launch:
-    """uint8 labels (batch, valid) -> (batch, source), the nearest."""
-    job = LabelsJob(labels, out, *geometry.valid, *geometry.source, *geometry.labels_scale())
+def labels_nearest(labels: int, out: int, batch: int, geometry: Geometry, held: Size) -> Launch:
+    """uint8 labels (batch, held), which the valid area opens -> (batch, source), the nearest."""
+    job = LabelsJob(labels, out, *held, *geometry.valid, *geometry.source, *geometry.labels_scale())
     grid = _grid(geometry.source, batch, LABELS_THREADS)
     return Launch("labels_nearest", grid, LABELS_THREADS, job)
 

@@ -1,8 +1,8 @@
 // A camera frame, uint8 (B, H, W, 3), to what the network's input wants, in one pass.
 //
 // The frame is resized (bilinear, half-pixel, no antialiasing) to uint8, rounding half to even; that
-// is either the `image` input itself, or is normalised into the `tensor` input, float32 (B, 3, H, W),
-// which is zero outside the valid area. A thread makes four neighbouring pixels of a row.
+// is either the `image` input itself, or is normalised into the `tensor` input, float32 (B, 3, H, W).
+// What lies outside the valid area is given. A thread makes four neighbouring pixels of a row.
 #pragma once
 #include "half_pixel.cuh"
 
@@ -11,9 +11,10 @@ struct FrameJob {
     void* out;
     int source_height, source_width;
     int height, width;          // the valid area
-    int out_height, out_width;  // of `tensor`: with its padding
+    int out_height, out_width;  // of the input, with its padding
     float scale_y, scale_x;     // source over valid
     int reversed;               // BGR
+    u32 fill;                   // of `image` outside the valid area: R | G << 8 | B << 16
 };
 
 const int FRAME_THREADS = 128;  // each four pixels of one row
@@ -55,15 +56,17 @@ BOTH const u8* frame_of(const FrameJob& job, int index) {
 
 BOTH void frame_to_image(const FrameJob& job, const Place& place) {
     int column = 4 * (place.block_x * FRAME_THREADS + place.thread), row = place.block_y;
-    if (column >= job.width) return;
+    if (column >= job.out_width) return;
     const u8* frame = frame_of(job, place.block_z);
     Tap y = half_pixel(job.scale_y, row, job.source_height);
-    long long first = (static_cast<long long>(place.block_z) * job.height + row) * job.width + column;
-    u8* out = static_cast<u8*>(job.out) + 3 * first;
-    u32 rgb[4][3] = {};
-    int count = job.width - column < 4 ? job.width - column : 4;
-    for (int k = 0; k < 4; ++k)
-        if (k < count) sample(job, frame, y, column + k, rgb[k]);
+    long long line = static_cast<long long>(place.block_z) * job.out_height + row;
+    u8* out = static_cast<u8*>(job.out) + 3 * (line * job.out_width + column);
+    u32 rgb[4][3];
+    int count = job.out_width - column < 4 ? job.out_width - column : 4;
+    for (int k = 0; k < 4; ++k) {
+        for (int channel = 0; channel < 3; ++channel) rgb[k][channel] = job.fill >> 8 * channel & 255;
+        if (row < job.height && column + k < job.width) sample(job, frame, y, column + k, rgb[k]);
+    }
     if (count == 4 && is_aligned(out, 4)) {
         store_word(out, rgb[0][0] | rgb[0][1] << 8 | rgb[0][2] << 16 | rgb[1][0] << 24);
         store_word(out + 4, rgb[1][1] | rgb[1][2] << 8 | rgb[2][0] << 16 | rgb[2][1] << 24);
@@ -77,6 +80,7 @@ BOTH void frame_to_image(const FrameJob& job, const Place& place) {
 
 struct Normalisation {
     float mean[3], std[3];  // RGB, on the 0..255 scale
+    float fill[3];          // outside the valid area, as it is
 };
 
 BOTH void frame_to_tensor(const FrameJob& job, const Normalisation& norm, const Place& place) {
@@ -84,8 +88,9 @@ BOTH void frame_to_tensor(const FrameJob& job, const Normalisation& norm, const 
     if (column >= job.out_width) return;
     const u8* frame = frame_of(job, place.block_z);
     Tap y = half_pixel(job.scale_y, row, job.source_height);
-    FourFloats made[3] = {};  // zero after normalisation
+    FourFloats made[3];
     for (int k = 0; k < 4; ++k) {
+        for (int channel = 0; channel < 3; ++channel) made[channel].v[k] = norm.fill[channel];
         if (row >= job.height || column + k >= job.width) continue;
         u32 rgb[3];
         sample(job, frame, y, column + k, rgb);

@@ -1,12 +1,14 @@
 // Labels to another size, nearest neighbour with half-pixel centres: for engines whose output is
-// labels at the valid size. A thread makes four neighbouring pixels of a row.
+// labels. A thread makes four neighbouring pixels of a row.
 #pragma once
 #include "half_pixel.cuh"
 
 struct LabelsJob {
-    const u8* labels;  // (batch, height, width)
+    const u8* labels;  // (batch, held_height, held_width)
     u8* out;           // (batch, out_height, out_width)
-    int height, width, out_height, out_width;
+    int held_height, held_width;
+    int height, width;  // the valid area, from the top left
+    int out_height, out_width;
     float scale_y, scale_x;  // labels over output
 };
 
@@ -17,7 +19,7 @@ BOTH void resize_labels(const LabelsJob& job, const Place& place) {
     if (column >= job.out_width) return;
     long long image = place.block_z;
     int source = nearest(job.scale_y, row, job.height);
-    const u8* from = job.labels + (image * job.height + source) * job.width;
+    const u8* from = job.labels + (image * job.held_height + source) * job.held_width;
     u8* out = job.out + (image * job.out_height + row) * job.out_width + column;
     u32 made[4] = {};
     for (int k = 0; k < 4; ++k)

@@ -81,7 +81,10 @@ def test_frames_bit_for_bit(gpu: Gpu, loaded: Any, stream: Any, source: tuple[in
     )
     frames.host[:] = np.random.default_rng(0).integers(0, 256, frames.host.shape)
     frames.upload(stream)
-    work = kernels.frame_to_image(frames.address, out.address, 1, geometry, reversed_colours=False)
+    work = kernels.frame_to_image(
+        frames.address, out.address, 1, geometry,
+        size=geometry.valid, fill=(0, 0, 0), reversed_colours=False,
+    )  # fmt: skip
     launch(loaded, work, stream)
     out.download(stream)
     stream.synchronize()

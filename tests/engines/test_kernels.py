@@ -17,6 +17,7 @@ from edaformer.engines.geometry import Geometry, labels_from_logits, resize_fram
 from edaformer.preprocess import MEAN, STD, normalise
 from tests.standins.kernels import library, run
 
+FILL = (124, 116, 104)
 CASES = 200
 TIE = 1e-5  # of the top-2 margin, below which PyTorch's rounding may decide otherwise
 KINDS = ["smooth", "noise", "ties", "a rounding apart", "half", "not finite", "far apart"]
@@ -60,25 +61,33 @@ def argmax(
 
 
 def resize_frames(
-    frames: NDArray[np.uint8], geometry: Geometry, *, reversed_colours: bool = False, shift: int = 0
+    frames: NDArray[np.uint8],
+    geometry: Geometry,
+    *,
+    size: tuple[int, int] | None = None,
+    reversed_colours: bool = False,
+    shift: int = 0,
 ) -> NDArray[np.uint8]:
-    out, around = guarded((len(frames), *geometry.valid, 3), np.uint8, shift=shift)
+    size = size or geometry.valid
+    out, around = guarded((len(frames), *size, 3), np.uint8, shift=shift)
     run(
         kernels.frame_to_image(
             frames.ctypes.data, out.ctypes.data, len(frames), geometry,
-            reversed_colours=reversed_colours,
+            size=size, fill=FILL, reversed_colours=reversed_colours,
         )
     )  # fmt: skip
     assert untouched(around, out)
     return out
 
 
-def frames_to_tensor(frames: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.float32]:
+def frames_to_tensor(
+    frames: NDArray[np.uint8], geometry: Geometry, fill: tuple[float, float, float] = (0, 0, 0)
+) -> NDArray[np.float32]:
     out, around = guarded((len(frames), 3, *geometry.padded), np.float32)
     run(
         kernels.frame_to_tensor(
             frames.ctypes.data, out.ctypes.data, len(frames), geometry,
-            reversed_colours=False, mean=MEAN, std=STD,
+            reversed_colours=False, mean=MEAN, std=STD, fill=fill,
         )
     )  # fmt: skip
     assert untouched(around, out)
@@ -232,19 +241,38 @@ class TestFrame:
         expected = np.zeros_like(made)
         expected[:, :, : valid[0], : valid[1]] = normalise(resize_frames(frames, geometry))
         np.testing.assert_array_equal(made, expected)
+        outside = np.ones(padded, bool)
+        outside[: valid[0], : valid[1]] = False
+        made = frames_to_tensor(frames, geometry, MEAN)
+        assert (made[:, :, outside] == np.float32(MEAN)[:, None]).all()
+        np.testing.assert_array_equal(made[:, :, ~outside], expected[:, :, ~outside])
+
+    @pytest.mark.parametrize("rng", range(20), indirect=True)
+    def test_image_is_filled_outside_the_valid_area(self, rng: Rng) -> None:
+        source, valid = ((int(a), int(b)) for a, b in rng.integers(1, 50, (2, 2)))
+        size = (valid[0] + int(rng.integers(0, 32)), valid[1] + int(rng.integers(0, 32)))
+        frames = rng.integers(0, 256, (2, *source, 3), np.uint8)
+        geometry = Geometry(source, valid, size)
+        made = resize_frames(frames, geometry, size=size)
+        expected = np.empty_like(made)
+        expected[:] = FILL
+        expected[:, : valid[0], : valid[1]] = resize_frames(frames, geometry)
+        np.testing.assert_array_equal(made, expected)
 
 
 class TestLabels:
     @pytest.mark.parametrize("rng", range(CASES), indirect=True)
     def test_as_pytorch(self, rng: Rng) -> None:
         valid, source = ((int(a), int(b)) for a, b in rng.integers(1, 70, (2, 2)))
-        labels = rng.integers(0, 256, (2, *valid), np.uint8)
+        held = (valid[0] + int(rng.integers(0, 9)), valid[1] + int(rng.integers(0, 9)))
+        padded = rng.integers(0, 256, (2, *held), np.uint8)
+        labels = padded[:, : valid[0], : valid[1]]
         made, around = guarded((2, *source), np.uint8, shift=int(rng.integers(4)))
         geometry = Geometry(source, valid, valid)
-        run(kernels.labels_nearest(labels.ctypes.data, made.ctypes.data, 2, geometry))
+        run(kernels.labels_nearest(padded.ctypes.data, made.ctypes.data, 2, geometry, held))
         assert untouched(around, made)
         expected = functional.interpolate(
-            torch.from_numpy(labels)[:, None].float(), size=source, mode="nearest-exact"
+            torch.from_numpy(labels.copy())[:, None].float(), size=source, mode="nearest-exact"
         )
         np.testing.assert_array_equal(made, expected[:, 0].numpy())
         np.testing.assert_array_equal(made[0], resize_labels(labels[0], source))

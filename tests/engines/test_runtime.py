@@ -45,15 +45,17 @@ KINDS: dict[str, Kind] = {
     "two": Kind(outputs=("labels",), batch=2),
     "any image": Kind(dynamic=True, align=None),
     "any tensor": Kind(dynamic=True, input="tensor"),
+    "any pooled": Kind(dynamic=True, align=None, isr="16,8,4,1-1,2,4"),
+    "any labels": Kind(dynamic=True, align=None, outputs=("labels",)),
 }
 Frame = NDArray[np.uint8]
 GPU = Gpu("stand-in", "8.7", integrated=False, memory_bytes=8 << 30, cuda_version=(12, 6))
 UNKNOWN = preflight.Installed("tensorrt", None)  # JetPack's bindings carry no metadata
 
 
-@pytest.fixture
-def trt(monkeypatch: pytest.MonkeyPatch) -> Any:
-    module = make_standin("10.3")
+@pytest.fixture(params=["10.3", "11.1"])
+def trt(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
+    module = make_standin(request.param)
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     monkeypatch.setattr(backend._Chosen, "module", None)
     monkeypatch.setattr(backend, "gpu_visible", lambda: True)
@@ -97,14 +99,19 @@ def expected() -> Callable[..., Any]:
         kind, source = KINDS[name], (frame.shape[0], frame.shape[1])
         valid, padded = kind.size, kind.padded
         if kind.dynamic:
-            valid, padded = source, aligned(source, 32 if kind.input == "tensor" else None)
+            valid, padded = source, aligned(source, 32)
         image = resize_frame(frame, valid)[None].repeat(kind.batch or 1, axis=0)
+        if kind.dynamic and kind.input == "image":
+            feed = np.empty((1, *padded, 3), np.uint8)
+            feed[:] = 124, 116, 104  # the mean colour
+            feed[:, : valid[0], : valid[1]] = image
+            image = feed
         if kind.input == "tensor":
             feed = np.zeros((1, 3, *padded), np.float32)
             feed[:, :, : valid[0], : valid[1]] = normalise(image)
         made = session(name).run({kind.input: image if kind.input == "image" else feed})
         if "logits" not in made:
-            return resize_labels(made["labels"][0], source), None
+            return resize_labels(made["labels"][0, : valid[0], : valid[1]], source), None
         return labels_from_logits(made["logits"][0], Geometry(source, valid, padded))
 
     return segment
@@ -238,14 +245,14 @@ class TestLabels:
 
 
 class TestDynamicSize:
-    @pytest.mark.parametrize("kind", ["any image", "any tensor"])
+    @pytest.mark.parametrize("kind", ["any image", "any tensor", "any labels"])
     def test_at_the_frame_s_own(self, plan: Any, expected: Any, kind: str) -> None:
         with Engine.load(plan(kind)) as engine:
             for size in [(64, 96), (50, 70), (50, 70), (50, 70), (101, 40), (50, 70)]:
                 (frame,) = pictures(1, size)
                 np.testing.assert_array_equal(engine(frame), expected(kind, frame)[0])
 
-    @pytest.mark.parametrize("kind", ["any image", "any tensor"])
+    @pytest.mark.parametrize("kind", ["any image", "any tensor", "any labels"])
     def test_in_a_stream(self, plan: Any, expected: Any, kind: str) -> None:
         """A larger one needs other memory: graphs that were captured before it are void."""
         with Engine.load(plan(kind)) as engine:
@@ -255,7 +262,7 @@ class TestDynamicSize:
                 np.testing.assert_array_equal(labels, expected(kind, frame)[0])
 
     def test_too_small_or_outside_the_profile(self, plan: Any) -> None:
-        with Engine.load(plan("any image")) as engine:
+        with Engine.load(plan("any pooled")) as engine:
             with pytest.raises(ISRError, match="at least"):
                 engine(pictures(1, (20, 64))[0])
             with pytest.raises(InputError, match="build it with a profile"):
@@ -330,10 +337,10 @@ class TestStream:
 
 
 class TestGraphs:
-    def test_captured_once(self, machine: Machine, plan: Any) -> None:
+    def test_captured_once(self, trt: Any, machine: Machine, plan: Any) -> None:
         (frame,) = pictures(1, VALID)
         with Engine.load(plan("logits")) as engine:
-            assert engine.description == "tensorrt 10.3.0.30 fp32, CUDA graph"
+            assert engine.description == f"tensorrt {trt.__version__} fp32, CUDA graph"
             for _ in range(5):
                 engine(frame)
             assert machine.calls.count("cuStreamBeginCapture") == 1

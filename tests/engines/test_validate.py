@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.verify import natural_noise
 from edaformer.isr import BASE, ISR
 from edaformer.metrics import confusion_matrix, score
-from edaformer.protocol import FITS
+from edaformer.protocol import FITS, get_protocol
 
 CAMVID_ISRS = ("base", "paper", "16,8,4,1", "16,8,4,2-2,4,8")
 
@@ -102,6 +103,36 @@ def test_at_base_isr_both_references_are_one(
     assert result.reference_base.score == result.reference.score
     assert result.agreement_isr.overall == 1
     assert result.agreement.overall > 0.9999
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "output"), [("image", "logits"), ("tensor", "labels")])
+def test_a_dynamic_size_follows_the_protocol_to_the_letter(
+    name: Literal["image", "tensor"],
+    output: Literal["logits", "labels"],
+    small_checkpoint: Checkpoint,
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    """60x90 is no multiple of 32 and not what the graph was traced at: whoever feeds it pads."""
+    options = ExportOptions(
+        size=(96, 64), dynamic_size=True, precision="fp32", input=name, outputs=(output,)
+    )
+    path = export_model(small_checkpoint, options, tmp_path / "x.onnx").path
+    dataset = open_dataset(f"folder:{data}", SIZE).head(1)
+    result = validate(path, small_checkpoint, dataset)
+    assert (result.fitted, result.align) == (0, 32)
+    # `image` is filled with bytes, PyTorch with zeros; random weights are near ties everywhere
+    assert result.agreement.overall > (0.99 if name == "image" else 0.999)
+    with pytest.raises(InputError, match="--fit is for artifacts of one size"):
+        validate(path, small_checkpoint, dataset, fit="pad")
+    if output == "labels":
+        with pytest.raises(InputError, match="--protocol cityscapes averages logits"):
+            validate(path, small_checkpoint, dataset, protocol=get_protocol("cityscapes"))
+        return
+    larger = validate(path, small_checkpoint, dataset, protocol=get_protocol("ade20k"))
+    assert larger.fitted == 0
+    assert larger.agreement.overall > 0.999  # 512x768: nothing is filled
 
 
 @pytest.mark.slow

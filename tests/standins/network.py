@@ -41,6 +41,7 @@ class Kind:
     align: int | None = 32
     half: bool = False  # logits in float16
     dynamic: bool = False  # of any size: ``size`` is only the manifest's
+    isr: str = "8,4,2,1-1,2,4"
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -58,7 +59,8 @@ def make_model(kind: Kind) -> onnx.ModelProto:
     known = {
         "weights": weights, "offset": offset.astype(np.float32), "pads": np.int64(pads),
         "sizes": np.int64([kind.batch or 1, CLASSES, rows, columns]), "none": np.float32([]),
-        "starts": np.int64([0, 0]), "ends": np.int64(kind.size), "axes": np.int64([1, 2]),
+        "eightfold": np.float32([1, 1, 8, 8]), "starts": np.int64([0, 0]),
+        "ends": np.int64(kind.size), "axes": np.int64([1, 2]),
     }  # fmt: skip
     nodes = [
         helper.make_node("Cast", [kind.input], ["float"], to=TensorProto.FLOAT),
@@ -74,10 +76,17 @@ def make_model(kind: Kind) -> onnx.ModelProto:
     ]  # fmt: skip
     if "labels" in kind.outputs:
         nodes += [
-            helper.make_node("Resize", ["scores", "", "", "sizes"], ["large"], mode="linear"),
+            helper.make_node(
+                "Resize",
+                ["scores", "", "eightfold"] if kind.dynamic else ["scores", "", "", "sizes"],
+                ["large"],
+                mode="linear",
+            ),
             helper.make_node("ArgMax", ["large"], ["winner"], axis=1, keepdims=0),
             helper.make_node("Cast", ["winner"], ["float_winner"], to=TensorProto.FLOAT),
-            helper.make_node("Slice", ["float_winner", "starts", "ends", "axes"], ["valid"]),
+            helper.make_node("Identity", ["float_winner"], ["valid"])
+            if kind.dynamic
+            else helper.make_node("Slice", ["float_winner", "starts", "ends", "axes"], ["valid"]),
             helper.make_node("Cast", ["valid"], ["labels"], to=TensorProto.UINT8),
         ]
     used = {name for node in nodes for name in node.input}
@@ -100,7 +109,8 @@ def _input(kind: Kind) -> onnx.ValueInfoProto:
 def _output(kind: Kind, name: str) -> onnx.ValueInfoProto:
     batch = kind.batch or "n"
     if name == "labels":
-        return helper.make_tensor_value_info(name, TensorProto.UINT8, [batch, *kind.size])
+        sides = ("h", "w") if kind.dynamic else kind.size
+        return helper.make_tensor_value_info(name, TensorProto.UINT8, [batch, *sides])
     sides = ("lh", "lw") if kind.dynamic else tuple(side // 8 for side in kind.padded)
     element = TensorProto.FLOAT16 if kind.half else TensorProto.FLOAT
     return helper.make_tensor_value_info(name, element, [batch, CLASSES, *sides])
@@ -117,13 +127,13 @@ def make_manifest(kind: Kind) -> Manifest:
                              width=columns // 8),
     }  # fmt: skip
     return Manifest(
-        tool_version="0", variant="tiny", isr="8,4,2,1-1,2,4", num_classes=CLASSES,
+        tool_version="0", variant="tiny", isr=kind.isr, num_classes=CLASSES,
         ignore_label=255, checkpoint_sha256="0" * 64, precision="fp32", opset=18, logits_stride=8,
         input=InputSpec(
             name="image" if is_image else "tensor", layout="NHWC" if is_image else "NCHW",
             dtype="uint8" if is_image else "float32", batch=kind.batch, height=height, width=width,
             mean=MEAN, std=STD, align=kind.align if is_image else None,
-            padded_height=rows, padded_width=columns, dynamic_size=kind.dynamic,
+            dynamic_size=kind.dynamic, padded_height=rows, padded_width=columns,
         ),
         outputs=tuple(outputs[name] for name in kind.outputs),
     )  # fmt: skip
