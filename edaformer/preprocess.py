@@ -8,6 +8,7 @@ resized to the padded size and cropped to the valid one.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,19 @@ def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         STD, np.float32
     )
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def network_input(images: NDArray[np.uint8], name: str) -> NDArray[Any]:
+    """uint8 RGB (N, H, W, 3) as the input called ``name`` takes it.
+
+    ``image`` is that itself, ``planar`` float32 (N, 3, H, W) of the same values, ``tensor`` is
+    normalised.
+    """
+    if name == "image":
+        return images
+    if name == "planar":
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+    return normalise(images)
 
 
 def aligned(size: tuple[int, int], align: int | None) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from edaformer.engines.procedure import Image, feeds, procedure_of
 from edaformer.engines.segmenters import TorchSegmenter
 from edaformer.errors import InputError, require
 from edaformer.export.bisect import Departure, find_departure
-from edaformer.preprocess import normalise
+from edaformer.preprocess import network_input
 from edaformer.protocol import FitName, Protocol
 
 
@@ -46,7 +46,7 @@ def bisect(
     tile = next(feeds(image, procedure.passes((image.shape[0], image.shape[1]))[0]))
     batch = tile[None].repeat(manifest.input.batch or 1, axis=0)
     reference = TorchSegmenter(checkpoint.model(manifest.isr_value), manifest.input.align)
-    feed = batch if manifest.input.name == "image" else normalise(batch)
+    feed = network_input(batch, manifest.input.name)
     return find_departure(
         ir.load(artifact), feed, reference.model,
         lambda: reference.logits(batch[:1]), image=name,

@@ -28,7 +28,9 @@ class Shape:
 
     batch: int
     geometry: Geometry
-    output: tuple[int, ...]  # logits (B, classes, h, w), or labels (B, H, W)
+    output: tuple[
+        int, ...
+    ]  # logits (B, classes, h, w), labels (B, H, W), probabilities (B, C, H, W)
 
 
 class Network:
@@ -62,8 +64,13 @@ class Network:
 
     @property
     def gives_logits(self) -> bool:
-        """Whether the output that is used is logits rather than labels."""
+        """Whether the output that is used is logits."""
         return self.output == "logits"
+
+    @property
+    def gives_labels(self) -> bool:
+        """Whether it is labels."""
+        return self.output == "labels"
 
     @property
     def most_images(self) -> int:
@@ -82,7 +89,7 @@ class Network:
         """Set the input for ``images`` frames of ``source`` size; the outputs' memory follows.
 
         A plan with a fixed batch executes all of it. A plan whose input has a dynamic size runs at
-        the frame's own: ``tensor`` rounded up to a multiple of 32, ``image`` padded in the graph.
+        the frame's own: ``tensor`` rounded up to a multiple of 32, the others padded in the graph.
 
         Raises:
             InputError: if the plan does not take it.
@@ -136,9 +143,9 @@ class Network:
             valid, padded = (spec.height, spec.width), (spec.padded_height, spec.padded_width)
         else:
             valid = source
-            padded = aligned(source, spec.align if nhwc else ALIGN)
+            padded = aligned(source, ALIGN if spec.name == "tensor" else spec.align)
             self.manifest.isr_value.check_fits(*padded)
-            size = valid if nhwc else padded
+            size = padded if spec.name == "tensor" else valid
         shape = (batch, *size, 3) if nhwc else (batch, 3, *size)
         return shape, Geometry(source, valid, padded)
 
@@ -162,11 +169,11 @@ class Network:
     def _choose_output(self, path: Path) -> str:
         """Logits where there are any: upsampling and argmax are then one kernel of ours."""
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
-        known = [name for name in ("logits", "labels") if name in names]
+        known = [name for name in ("logits", "labels", "probabilities") if name in names]
         if self.input not in names or not known:
             raise InputError(
-                f"{path} has the tensors {', '.join(names)}, expected {self.input} and logits or "
-                "labels, as its manifest says; export and build it again"
+                f"{path} has the tensors {', '.join(names)}, expected {self.input} and logits, "
+                "labels or probabilities, as its manifest says; export and build it again"
             )
         odd = [name for name in names if self._dtype(name) not in _BYTES]
         if odd:

@@ -21,7 +21,7 @@ from edaformer.engines.onnx_file import read_onnx_manifest
 from edaformer.engines.plan import Plan, is_plan, read_plan
 from edaformer.errors import InputError, MissingError, require
 from edaformer.manifest import Manifest
-from edaformer.preprocess import aligned, normalise
+from edaformer.preprocess import aligned, network_input, normalise
 from edaformer.protocol import Pass, Size, Tile
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class ArtifactSegmenter:
 
     @property
     def outputs(self) -> frozenset[str]:
-        """Out of labels and logits."""
+        """Out of labels, logits and probabilities."""
         return frozenset(output.name for output in self.manifest.outputs)
 
     def segment(self, images: Images) -> Labels:
@@ -108,11 +108,11 @@ class ArtifactSegmenter:
         """Logits of every image, likewise.
 
         Raises:
-            InputError: if the artifact has labels alone.
+            InputError: if the artifact has none.
         """
         if "logits" not in self.outputs:
             raise InputError(
-                "this needs logits and the artifact gives labels alone; export it with "
+                "this needs logits and the artifact gives none; export it with "
                 "--outputs labels,logits"
             )
         runs = [outputs["logits"][:count] for outputs, count in self._runs(images)]
@@ -140,12 +140,14 @@ class ArtifactSegmenter:
         batch = self.manifest.input.batch or len(images)
         for start in range(0, len(images), batch):
             part = _filled(images[start : start + batch], batch)
-            feed = part if self.manifest.input.name == "image" else normalise(part)
+            feed = network_input(part, self.manifest.input.name)
             yield self.infer(feed), min(batch, len(images) - start)
 
     def _labels(self, outputs: dict[str, NDArray[Any]], count: int) -> Labels:
         if "labels" in outputs:
             return np.asarray(outputs["labels"][:count], np.uint8)
+        if "logits" not in outputs:
+            return np.asarray(outputs["probabilities"][:count].argmax(axis=1), np.uint8)
         height, width = self.manifest.size
         padded = self.ran_at(self.manifest.size)
         return labels_from_logits(outputs["logits"][:count], padded)[:, :height, :width]
