@@ -10,12 +10,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from edaformer.errors import InputError, MissingError
 from edaformer.gpu import gpu_visible
+from edaformer.jetson import read_jetson, system_bindings
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -100,7 +102,7 @@ def use(choice: str) -> Backend:
     else:
         raise InputError(f"expected a backend out of auto, {', '.join(FLAVOURS)}, got '{choice}'")
     if not is_installed(flavour):
-        raise MissingError(f"{flavour} is not installed here; run: {_INSTALL[flavour]}")
+        raise MissingError(_why_missing(flavour))
     try:
         module = importlib.import_module(_MODULES[flavour])
     except (ImportError, OSError) as error:
@@ -109,6 +111,22 @@ def use(choice: str) -> Backend:
         ) from error
     _Chosen.module = module
     return Backend(flavour, str(module.__version__))
+
+
+def _why_missing(flavour: Flavour) -> str:
+    """A plain venv hides the bindings that JetPack has put into the system's Python."""
+    bindings = system_bindings() if flavour == "tensorrt" else None
+    if bindings is not None and sys.prefix != sys.base_prefix:
+        return (
+            f"{flavour} is in {bindings.parent}, which this virtual environment does not see; make "
+            "it anew with that Python: python3 -m venv --system-site-packages VENV"
+        )
+    if flavour == "tensorrt" and read_jetson() is not None:
+        return (
+            "tensorrt's Python package is not installed on this Jetson; run: "
+            "sudo apt install python3-libnvinfer"
+        )
+    return f"{flavour} is not installed here; run: {_INSTALL[flavour]}"
 
 
 def install_command(flavour: Flavour) -> str:

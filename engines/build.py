@@ -210,9 +210,19 @@ def _check_options(options: BuildOptions, chosen: Backend, manifest: Manifest) -
                 f"{chosen.flavour} cannot target compute capability {capability} (it can: "
                 f"{', '.join(chosen.compute_capabilities)}); {_ON_DEVICE}"
             )
+    check_bounds(options, manifest)
+
+
+def check_bounds(options: BuildOptions, manifest: Manifest) -> Bounds | None:
+    """The input's bounds, or None where nothing is dynamic.
+
+    Raises:
+        InputError: if one that is needed is missing, is not needed, or does not fit.
+    """
     _check_bounds_given(options, manifest)
     _check_batches(options, manifest)
     _check_sizes(options, manifest)
+    return _bounds(options, manifest)
 
 
 def _check_bounds_given(options: BuildOptions, manifest: Manifest) -> None:
@@ -269,7 +279,6 @@ def _check_sizes(options: BuildOptions, manifest: Manifest) -> None:
 
 
 def _bounds(options: BuildOptions, manifest: Manifest) -> Bounds | None:
-    """The input's bounds, or None where nothing is dynamic."""
     if options.batches is None and options.sizes is None:
         return None
     fixed = manifest.input.batch or 1
