@@ -153,7 +153,7 @@ def test_what_it_refuses(program: Path, tmp_path: Path) -> None:
         (b"vtrt" + whole[4:], "is not a plan of the TensorRT this program is linked with"),
         (whole[:40], "is a plan without a manifest"),
         (whole[:-200], "is cut short"),
-        (whole + whole[40:], "holds two manifests"),
+        (whole + whole[36:], "holds two manifests"),
         (whole.replace(b'"num_classes"', b'"xum_classes"'), "has no 'num_classes'"),
         (whole + b"REFUSE", "TensorRT refuses"),
     ):
