@@ -1,4 +1,4 @@
-"""examples/camera.py on a video file; only the GPU is a stand-in, not the kernels or the network."""
+"""examples/camera.py on a video file; the kernels and the network are real, the GPU is not."""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ def test_an_installation_that_does_not_load(
 
 HIDDEN = Path("/usr/lib/python3.10/dist-packages/tensorrt")
 ANEW = (
-    r"is in /usr/lib/python3.10/dist-packages, which this virtual environment does not see; make "
-    r"it anew .*: python3 -m venv --system-site-packages VENV$"
+    r"is in /usr/lib/python3.10/dist-packages, which this virtual environment does not see; run: "
+    r"python3 -m venv --system-site-packages VENV, with that Python"
 )
 
 
