@@ -4,6 +4,8 @@
     python benchmarks/gpu.py --plans plans/ -o gpu.json    # on the machine with the GPU
     python benchmarks/gpu.py --dry-run -o dry.json         # on a CPU: every section, tiny sizes
 
+With --checkpoint and --data, given to both, a trained network's labels are held against PyTorch's.
+
 Sections stand alone: one that fails, or finds something missing, is recorded as such with its
 reason, and the others run. The JSON is written again after each, so that a run cut short keeps what
 it had. benchmarks/performance.py makes docs/performance.md from it. Runs from the checkout with
@@ -20,7 +22,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,6 +45,8 @@ KERNEL_SHAPES = (  # source (H, W), network (H, W), classes
 )
 DRY_KERNEL_SHAPES = (((48, 64), (48, 64), 5), ((33, 47), (64, 96), 5))
 SOAK_FRAMES = 100_000
+TRAINED = "trained"  # the stem of the plan made from --checkpoint
+TRAINED_SIZE, TRAINED_ISR = (360, 480), "16,8,4,1"
 
 
 class Skipped(Exception):  # noqa: N818 - it is no error
@@ -57,6 +61,8 @@ class Run:
     plans: Path | None
     deadline: float  # of time.monotonic()
     device: str  # cuda, or cpu in a dry run
+    checkpoint: Path | None = None  # of TRAINED's plan
+    data: str | None = None
 
     def left(self) -> float:
         """Seconds left."""
@@ -389,9 +395,7 @@ def engines(run: Run) -> dict[str, Any]:
     from edaformer.errors import EdaformerError
 
     made: list[dict[str, Any]] = []
-    for plan in sorted(run.plans.glob("*.plan")):
-        if plan.name.endswith(".plain.plan"):
-            continue
+    for plan in _random_plans(run.plans):
         plain = plan.with_suffix(".plain.plan")
         pair = [path for path in (plan, plain) if path.is_file()]
         try:
@@ -404,8 +408,67 @@ def engines(run: Run) -> dict[str, Any]:
     return {"engines": made}
 
 
+def _random_plans(folder: Path) -> list[Path]:
+    """Ours, without the plain exports and the trained network."""
+    plans = sorted(folder.glob("*.plan"))
+    return [p for p in plans if p.stem != TRAINED and not p.name.endswith(".plain.plan")]
+
+
+def overhead(run: Run) -> dict[str, Any]:
+    """What a frame takes beyond the GPU's own time.
+
+    The GPU's time is that of a pass without a CUDA graph, by events; the wall's that of a call as
+    users make it, with one. A graph makes the GPU faster, so the difference can be below zero.
+    """
+    if run.plans is None:
+        raise Skipped("no --plans were given; make them with --prepare")
+    from edaformer.engines.runtime import Engine
+    from edaformer.errors import EdaformerError
+
+    def times(plan: Path) -> dict[str, Any]:
+        try:
+            with Engine.load(plan) as engine:
+                return {"case": plan.stem, **_frame_times(engine)}
+        except EdaformerError as error:
+            return {"case": plan.stem, "refused": str(error)}
+
+    return {"frames": [times(plan) for plan in _random_plans(run.plans)]}
+
+
+def _frame_times(engine: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    image = np.random.default_rng(0).integers(0, 256, (*engine.size, 3), np.uint8)
+    engine.warmup()
+    parts = [asdict(engine.timed(image)[1]) for _ in range(100)]
+    split = {name: statistics.median(part[name] for part in parts) for name in parts[0]}
+    walls = []
+    for _ in range(300):
+        start = time.perf_counter()
+        engine(image)
+        walls.append(time.perf_counter() - start)
+    wall = statistics.median(walls)
+    on_gpu = sum(seconds for name, seconds in split.items() if name != "wall")
+    return {"split": split, "wall": wall, "gpu": on_gpu, "host": wall - on_gpu}
+
+
+def agreement(run: Run) -> dict[str, Any]:
+    """The trained network's plan against PyTorch float32, as edaformer-validate has it."""
+    if run.checkpoint is None or run.data is None:
+        raise Skipped("no --checkpoint and --data were given")
+    if run.plans is None:
+        raise Skipped("no --plans were given; make them with --prepare")
+    from edaformer.checkpoint import load_checkpoint
+    from edaformer.data import open_dataset
+    from edaformer.engines.validate import validate
+
+    data = open_dataset(run.data, TRAINED_SIZE)
+    made = validate(run.plans / f"{TRAINED}.plan", load_checkpoint(run.checkpoint), data)
+    return {"validation": made.to_json()}
+
+
 SECTIONS: tuple[Callable[[Run], dict[str, Any]], ...] = (
-    machine, rtx_probe, bandwidth, kernels, soak, engines, torch_frames,
+    machine, rtx_probe, bandwidth, kernels, soak, engines, overhead, agreement, torch_frames,
 )  # fmt: skip
 
 
@@ -465,13 +528,16 @@ def case_name(variant: str, classes: int, size: tuple[int, int], isr: str) -> st
     return f"{variant}_{classes}_{size[0]}x{size[1]}_{isr}"
 
 
-def prepare(folder: Path, cases: Any, compute_capabilities: tuple[str, ...]) -> None:
-    """Export and build every case, and the plain export of the same network."""
+def prepare(
+    folder: Path, cases: Any, compute_capabilities: tuple[str, ...], trained: Path | None
+) -> None:
+    """Export and build every case, the plain export of the same network, and the trained one."""
     import onnx_ir as ir
     import torch
 
     from edaformer.checkpoint import load_checkpoint, save_checkpoint
-    from edaformer.engines.build import BuildOptions, build_engine
+    from edaformer.engines.build import build_engine
+    from edaformer.engines.compiler import BuildOptions
     from edaformer.export.exporter import ExportOptions, export_model
     from edaformer.export.graph import trace
     from edaformer.export.wrapper import Deployment, Geometry
@@ -498,8 +564,13 @@ def prepare(folder: Path, cases: Any, compute_capabilities: tuple[str, ...]) -> 
         changes = {"rewrites": (), "kept_fp32": (), "verification": None, "outputs": (output,)}
         graph.metadata_props[ONNX_KEY] = made.manifest.model_copy(update=changes).to_json()
         ir.save(graph, stem.with_suffix(".plain.onnx"))
-        build_engine(stem.with_suffix(".plain.onnx"), stem.with_suffix(".plain.plan"), build)
+        as_it_comes = replace(build, allow_unfused=True)
+        build_engine(stem.with_suffix(".plain.onnx"), stem.with_suffix(".plain.plan"), as_it_comes)
         print(f"prepared {stem}", file=sys.stderr)
+    if trained is not None:
+        options = ExportOptions(isr=ISR.parse(TRAINED_ISR), size=TRAINED_SIZE, outputs=("logits",))
+        made = export_model(load_checkpoint(trained), options, folder / f"{TRAINED}.onnx")
+        build_engine(made.path, folder / f"{TRAINED}.plan", build)
 
 
 def run_section(section: Callable[[Run], dict[str, Any]], run: Run) -> dict[str, Any]:
@@ -526,13 +597,17 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--prepare", type=Path, metavar="DIR")
     parser.add_argument("--compute-capability", default="", help="targets to prepare for")
+    parser.add_argument("--checkpoint", type=Path, help="a trained one, for the labels")
+    parser.add_argument("--data", help="what it was trained for, such as camvid:DIR")
     given = parser.parse_args()
     if given.prepare is not None:
         targets = tuple(filter(None, given.compute_capability.split(",")))
-        prepare(given.prepare, DRY_CASES if given.dry_run else CASES, targets)
+        cases = DRY_CASES if given.dry_run else CASES
+        prepare(given.prepare, cases, targets, given.checkpoint)
         return
     deadline = time.monotonic() + given.budget
-    run = Run(given.dry_run, given.plans, deadline, "cpu" if given.dry_run else "cuda")
+    device = "cpu" if given.dry_run else "cuda"
+    run = Run(given.dry_run, given.plans, deadline, device, given.checkpoint, given.data)
     record: dict[str, Any] = {"schema_version": SCHEMA, "kind": "gpu", "dry_run": run.dry,
                               "sections": {}}  # fmt: skip
     for section in SECTIONS:

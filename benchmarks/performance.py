@@ -13,6 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edaformer.cost import count
+from edaformer.isr import ISR
+from edaformer.variants import get_variant
+
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "records"
 TARGET = ROOT / "docs" / "performance.md"
@@ -63,6 +67,10 @@ def gpu_section(name: str, record: dict[str, Any]) -> str:
         lines.append(_soak(known["soak"]))
     if "torch_frames" in known:
         lines.append(_torch(known["torch_frames"]))
+    if "agreement" in known:
+        lines.append(_agreement(known["agreement"]["validation"]))
+    if "engines" in known:
+        lines.append(_engines(known))
     for made in known.get("engines", {"engines": []})["engines"]:
         if "refused" in made:
             lines.append(f"- {made['case']}: refused: {made['refused']}")
@@ -154,6 +162,57 @@ def _torch(found: dict[str, Any]) -> str:
     ]
     columns = ("PyTorch, whole frame", "compile's mode", "eager p50 ms", "compile p50 ms")
     return table(columns, rows)
+
+
+def _agreement(found: dict[str, Any]) -> str:
+    return (
+        f"On {found['data']}, {found['images']} images, the engine's labels agree with PyTorch "
+        f"float32 at the same ISR on {found['agreement']:.4%} of the pixels.\n"
+    )
+
+
+def _engines(known: dict[str, Any]) -> str:
+    """Whole frames of every engine, and what the other sections make of them."""
+    walls = {
+        made["case"]: made["record"]["results"] for made in known["engines"]["engines"]
+        if "record" in made
+    }  # fmt: skip
+    compiled = {
+        made["case"]: made["compile"]["p50"] for made in _frames(known, "torch_frames")
+        if "compile" in made
+    }  # fmt: skip
+    host = {f["case"]: f["host"] for f in _frames(known, "overhead") if "host" in f}
+    rows = []
+    for case, results in walls.items():
+        own, *others = (result["latency"]["p50"] for result in results)
+        rows.append((
+            case, "whole frame", _ms(own),
+            f"{others[0] / own:.2f}" if others else "",
+            f"{compiled[case] / own:.2f}" if case in compiled else "",
+            f"{host[case] * 1e6:.0f}" if case in host else "",
+            _kept_promise(case, {name: made[0]["latency"]["p50"] for name, made in walls.items()}),
+        ))  # fmt: skip
+    columns = ("engine", "", "p50 ms", "times a plain export", "times torch.compile",
+               "host us", "time saved of multiply-adds saved")  # fmt: skip
+    return table(columns, rows)
+
+
+def _frames(known: dict[str, Any], section: str) -> list[dict[str, Any]]:
+    frames: list[dict[str, Any]] = known.get(section, {"frames": []})["frames"]
+    return frames
+
+
+def _kept_promise(case: str, walls: dict[str, float]) -> str:
+    """What ISR saves of the time, as a share of what it saves of the multiply-adds."""
+    stem, _, isr = case.rpartition("_")
+    base = f"{stem}_base"
+    if isr == "base" or base not in walls:
+        return ""
+    variant, classes, size = stem.split("_")
+    height, _, width = size.partition("x")
+    network = (get_variant(variant), int(classes), (int(height), int(width)))
+    promised = 1 - count(*network, ISR.parse(isr)).macs / count(*network).macs
+    return f"{(1 - walls[case] / walls[base]) / promised:.0%}"
 
 
 def _size(size: Sequence[int]) -> str:

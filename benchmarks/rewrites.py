@@ -6,7 +6,9 @@
 For each model, size and ISR: no rewrite, each one alone, the defaults. Engines are TensorRT-RTX
 plans built on the spot, without a GPU, from an FP16 graph of random weights; what is counted comes
 from the builder's own layer table. ONNX Runtime runs the float32 graph on one thread of the CPU, in
-CPU seconds, the fastest of three; its column is the ratio to no rewrite.
+CPU seconds, the fastest of three (of one or two where those take 20 s together); its column is the
+ratio to no rewrite. With --gpu the engines are also run, and the median time of the network of 50
+frames is given; exports are verified then, which takes longer.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -24,10 +28,14 @@ import onnx_ir as ir
 import onnxruntime
 import torch
 
+from edaformer.checkpoint import load_checkpoint, save_checkpoint
 from edaformer.engines import backend
-from edaformer.engines.proof import prove_from_log, summarise
+from edaformer.engines.build import build_engine
+from edaformer.engines.compiler import BuildOptions, compile_network
+from edaformer.engines.proof import summarise
+from edaformer.engines.runtime import Engine
 from edaformer.export import exporter
-from edaformer.export.exporter import ExportOptions
+from edaformer.export.exporter import ExportOptions, export_model
 from edaformer.export.fp16 import convert_to_fp16
 from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
 from edaformer.isr import ISR
@@ -39,6 +47,7 @@ from edaformer.variants import get_variant
 VARIANTS = ("T", "B")
 INPUTS = (((512, 512), 150), ((1024, 2048), 19))
 RATIOS = ("base", "paper", "16,8,4,1")
+RUNS, ENOUGH_S = 3, 20.0  # of ONNX Runtime
 CASES: dict[str, tuple[str, ...]] = {
     "none": (),
     **{name: (name,) for name in REWRITES},
@@ -55,6 +64,7 @@ def main() -> None:
     parser.add_argument("--isr", nargs="+", default=RATIOS)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--no-runtime", action="store_true", help="leave ONNX Runtime out")
+    parser.add_argument("--gpu", action="store_true", help="run the engines as well")
     parser.add_argument("--page", type=Path, help="write the tables between this page's markers")
     args = parser.parse_args()
     done = _read(args.out)
@@ -80,7 +90,9 @@ def _measure_all(
         if any(key.items() <= row.items() for row in done):
             continue
         start = time.perf_counter()
-        row = key | _measure(variant, size, classes, isr, names, run=not args.no_runtime)
+        row = key | _measure(
+            variant, size, classes, isr, names, run=not args.no_runtime, gpu=args.gpu
+        )
         with args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(f"{json.dumps(row)}  ({time.perf_counter() - start:.0f} s)", file=sys.stderr)
@@ -94,6 +106,7 @@ def _measure(
     names: tuple[str, ...],
     *,
     run: bool,
+    gpu: bool,
 ) -> dict[str, Any]:
     torch.manual_seed(0)
     model = EDAFormer.from_variant(variant, classes, ISR.parse(isr)).eval().requires_grad_(False)
@@ -104,8 +117,13 @@ def _measure(
     seconds = _runtime_seconds(graph, size) if run else None
     convert_to_fp16(graph, {})
     exporter.drop_unused(graph)
-    figures = _build(graph, variant)
-    return {**figures, "onnxruntime_cpu_s": seconds, "classes": classes}
+    manifest = Manifest.model_construct(
+        variant=variant, isr=isr, num_classes=classes, precision="fp16", kept_fp32=()
+    )
+    own = {"onnxruntime_cpu_s": seconds, "gpu_s": None, "classes": classes}
+    if gpu:
+        own["gpu_s"] = _gpu_seconds(model, options)
+    return _build(graph, manifest) | own
 
 
 def _runtime_seconds(graph: ir.Model, size: tuple[int, int]) -> float:
@@ -115,32 +133,24 @@ def _runtime_seconds(graph: ir.Model, size: tuple[int, int]) -> float:
     data = ir.to_proto(graph).SerializeToString()
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
-    times = []
-    for _ in range(4):  # the first warms up
+    times: list[float] = []
+    session.run(None, {"image": image})  # warms up
+    while len(times) < RUNS and sum(times) < ENOUGH_S:
         start = time.process_time()
         session.run(None, {"image": image})
         times.append(time.process_time() - start)
-    return min(times[1:])
+    return min(times)
 
 
-def _build(graph: ir.Model, variant: str) -> dict[str, Any]:
-    backend.use("tensorrt-rtx")
-    from edaformer.engines.backend import trt
-
-    logger = backend.make_logger()
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(ir.to_proto(graph).SerializeToString()):
-        raise SystemExit(f"TensorRT cannot parse the graph: {parser.get_error(0).desc()}")
-    config = builder.create_builder_config()
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    plan = bytes(builder.build_serialized_network(network, config))
-    manifest = Manifest.model_construct(variant=variant, precision="fp16", kept_fp32=())
-    proof = prove_from_log(logger.layers, logger.facts, manifest)
-    figures = summarise(proof, get_variant(variant))
+def _build(graph: ir.Model, manifest: Manifest) -> dict[str, Any]:
+    chosen = backend.use("tensorrt-rtx")
+    with tempfile.TemporaryDirectory() as folder:
+        onnx = Path(folder, "model.onnx")
+        onnx.write_bytes(ir.to_proto(graph).SerializeToString())
+        compiled = compile_network(onnx, chosen, BuildOptions(), manifest)
+    figures = summarise(compiled.proof, get_variant(manifest.variant))
     return {
-        "version": str(backend.use("tensorrt-rtx").version),
+        "version": str(chosen.version),
         "onnxruntime": onnxruntime.__version__,
         "processor": _processor(),
         "kernels": figures["kernels"]["total"],
@@ -148,8 +158,22 @@ def _build(graph: ir.Model, variant: str) -> dict[str, Any]:
         "padding": figures["kernels"]["padding"],
         "scratch": figures["memory"]["scratch_bytes"],
         "traffic": figures["memory"]["traffic_bytes"],
-        "plan": len(plan),
+        "plan": len(compiled.plan),
     }
+
+
+def _gpu_seconds(model: EDAFormer, options: ExportOptions) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        weights, onnx, plan = (
+            Path(folder, f"model.{end}") for end in ("safetensors", "onnx", "plan")
+        )
+        save_checkpoint(weights, model)
+        export_model(load_checkpoint(weights), options, onnx)
+        build_engine(onnx, plan, BuildOptions(allow_unfused=True))
+        image = np.random.default_rng(0).integers(0, 256, (*options.size, 3), np.uint8)
+        with Engine.load(plan) as engine:
+            engine.warmup()
+            return statistics.median(engine.timed(image)[1].network for _ in range(50))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -181,14 +205,17 @@ def _tables(rows: list[dict[str, Any]]) -> str:
 
 
 def _table(rows: list[dict[str, Any]], plain: dict[str, Any]) -> list[str]:
-    lines = ["| rewrites | kernels | unfused | padding | scratch, MB | traffic, MB | CPU time |",
-             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    lines = [
+        "| rewrites | kernels | unfused | padding | scratch, MB | traffic, MB | CPU | GPU, ms |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
     for row in rows:
         base, own = plain["onnxruntime_cpu_s"], row["onnxruntime_cpu_s"]
         ratio = f"{own / base:.2f}" if base and own else "-"
+        gpu = f"{row['gpu_s'] * 1e3:.3f}" if row.get("gpu_s") else "-"
         lines.append(
             f"| {row['case']} | {row['kernels']} | {row['unfused']} | {row['padding']} | "
-            f"{row['scratch'] / 1e6:.1f} | {row['traffic'] / 1e6:.1f} | {ratio} |"
+            f"{row['scratch'] / 1e6:.1f} | {row['traffic'] / 1e6:.1f} | {ratio} | {gpu} |"
         )
     return lines
 

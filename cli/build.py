@@ -29,7 +29,8 @@ from edaformer.errors import EXIT_GATE, InputError
 
 if TYPE_CHECKING:
     from edaformer.engines.backend import Backend
-    from edaformer.engines.build import BuildOptions, BuildResult
+    from edaformer.engines.build import BuildResult
+    from edaformer.engines.compiler import BuildOptions
     from edaformer.engines.rebuild import Difference, Repetition
     from edaformer.manifest import EngineRecord
 
@@ -105,7 +106,8 @@ def build(
 
     Example: edaformer-build model.onnx -o model.plan
     """
-    from edaformer.engines.build import BuildOptions, parse_compute_capabilities
+    from edaformer.engines.build import parse_compute_capabilities
+    from edaformer.engines.compiler import BuildOptions
     from edaformer.engines.onnx_file import read_onnx_manifest
     from edaformer.preprocess import parse_size
 

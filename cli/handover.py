@@ -12,7 +12,8 @@ from edaformer.cli.common import print_json, print_pairs, say
 from edaformer.errors import InputError
 
 if TYPE_CHECKING:
-    from edaformer.engines.build import BuildOptions, BuildResult
+    from edaformer.engines.build import BuildResult
+    from edaformer.engines.compiler import BuildOptions
     from edaformer.engines.handover import HandOver, Target
 
 _NEXT = {
@@ -42,7 +43,7 @@ def hand_over_command(
         on_built: told it, once the plan is where it will stay.
         as_json: whether to print JSON.
     """
-    from edaformer.engines.build import BuildOptions
+    from edaformer.engines.compiler import BuildOptions
     from edaformer.engines.handover import check_manifest, hand_over
     from edaformer.engines.plan import is_plan
     from edaformer.engines.segmenters import artifact_manifest
@@ -81,7 +82,8 @@ def _from_onnx(
 ) -> HandOver:
     """The ONNX file itself where its own backend is asked for, else the plan built of it."""
     from edaformer.engines import backend
-    from edaformer.engines.build import BuildOptions, check_bounds
+    from edaformer.engines.build import check_bounds
+    from edaformer.engines.compiler import BuildOptions
     from edaformer.engines.handover import SERVED_AS_ONNX, hand_over
     from edaformer.engines.onnx_file import read_onnx_manifest
 

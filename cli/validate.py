@@ -75,7 +75,10 @@ def validate(
     ] = None,
     find: Annotated[
         bool,
-        typer.Option("--bisect", help="Name the first module that leaves float32 (.onnx only)."),
+        typer.Option(
+            "--bisect",
+            help="Name the first module that leaves float32; a plan needs its .onnx beside it.",
+        ),
     ] = False,
     per_class: Annotated[
         bool, typer.Option("--per-class", help="Show the IoU of every class.")
@@ -92,7 +95,7 @@ def validate(
     require("torch", "export")
     from edaformer.checkpoint import load_checkpoint
     from edaformer.data import open_dataset
-    from edaformer.engines.bisect import bisect, refuse_plan
+    from edaformer.engines.bisect import bisect, probed
     from edaformer.engines.segmenters import artifact_manifest
     from edaformer.engines.validate import Gates
     from edaformer.engines.validate import validate as validate_artifact
@@ -102,7 +105,7 @@ def validate(
     _check_outputs([report, junit], [artifact, checkpoint])
     kept = _cache(cache, unused=no_cache)
     if find:
-        refuse_plan(artifact)
+        probed(artifact)  # so that what is missing is said before an hour's work
     dataset = open_dataset(data, artifact_manifest(artifact).size).head(limit)
     way = get_protocol(protocol or dataset.protocol, scales=_ratios(scales), flip=flip)
     for note in dataset.notes:

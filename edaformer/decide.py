@@ -89,16 +89,6 @@ def resize(array: NDArray[Any], size: Size) -> NDArray[Any]:
     return made
 
 
-def resize_labels(labels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """Nearest neighbour by pixel centres, (H, W) to ``size`` (H, W)."""
-    rows, columns = (
-        ((np.arange(wanted) + 0.5) * own / wanted).astype(np.intp)
-        for own, wanted in zip(labels.shape, size, strict=True)
-    )
-    made: NDArray[np.uint8] = labels[rows[:, None], columns]
-    return made
-
-
 def _averaged(made_for: Pass, tiles: tuple[TileLogits, ...], label: int) -> Plane:
     """One class on the resized image, overlapping windows averaged."""
     if len(tiles) == 1 and (tiles[0].tile.height, tiles[0].tile.width) == made_for.size:

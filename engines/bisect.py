@@ -1,18 +1,68 @@
-"""Where an artifact leaves PyTorch float32, on an image of a validation."""
+"""Where an artifact leaves PyTorch float32, on an image of a validation.
+
+Of an engine nothing can be read but its outputs. So the graph it was built from is built once more,
+as its sidecar records and with every compared tensor as an output, and that engine is run. It is
+the same network, typed alike, by the same builder; but a tensor that leaves the network is written
+to memory, so kernels that were merged across it are not, and an error that only such a merged
+kernel makes does not show.
+"""
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from edaformer.checkpoint import Checkpoint
+from edaformer.engines import backend
+from edaformer.engines.build import build_engine
+from edaformer.engines.compiler import BuildOptions
 from edaformer.engines.onnx_file import read_onnx_manifest
-from edaformer.engines.plan import is_plan
+from edaformer.engines.plan import is_plan, read_plan, sidecar_path
 from edaformer.engines.procedure import Image, feeds, procedure_of
-from edaformer.engines.segmenters import TorchSegmenter
-from edaformer.errors import InputError, require
-from edaformer.export.bisect import Departure, find_departure
+from edaformer.engines.rebuild import recorded_build
+from edaformer.engines.segmenters import PlanSegmenter, TorchSegmenter
+from edaformer.errors import require
+from edaformer.export.bisect import Departure, Run, find_departure, probe, run_in_onnxruntime
 from edaformer.preprocess import network_input
 from edaformer.protocol import FitName, Protocol
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The graph that is looked into, and what runs it."""
+
+    onnx: Path
+    batch: int
+    run: Run
+
+
+def probed(artifact: Path) -> Probed:
+    """What ``--bisect`` will look into.
+
+    Args:
+        artifact: an ``.onnx``; or a ``.plan`` with its sidecar, and its ``.onnx`` beside it.
+
+    Raises:
+        InputError: if a plan's ``.onnx`` is not there.
+        MissingError: for a plan without a GPU.
+    """
+    if not is_plan(artifact):
+        batch = read_onnx_manifest(artifact).input.batch
+        return Probed(artifact, batch or 1, run_in_onnxruntime)
+    backend.require_gpu(f"bisecting {artifact.name}")
+    onnx, options, record = recorded_build(sidecar_path(artifact), None)
+    batch = (
+        record.bounds.best[0] if record.bounds else read_plan(artifact).known_manifest().input.batch
+    )
+    return Probed(onnx, batch or 1, _in_engine(options))
 
 
 def bisect(
@@ -24,10 +74,10 @@ def bisect(
     protocol: Protocol,
     fit: FitName | None,
 ) -> Departure:
-    """Compare the modules of an ONNX artifact with PyTorch's, on what it is given of an image.
+    """Compare the modules of an artifact with PyTorch's, on what it is given of an image.
 
     Args:
-        artifact: an ``.onnx`` made from the checkpoint.
+        artifact: made from the checkpoint, as ``probed`` takes it.
         checkpoint: as loaded.
         image: RGB (H, W, 3); the first run of its first pass is taken.
         name: of the image, for the reader.
@@ -35,32 +85,34 @@ def bisect(
         fit: as validated.
 
     Raises:
-        InputError: for a plan, whose inner tensors are gone.
+        InputError: if a plan's ``.onnx`` is not there.
+        MissingError: for a plan without a GPU.
     """
-    refuse_plan(artifact)
     require("onnx", "export")
     import onnx_ir as ir
 
-    manifest = read_onnx_manifest(artifact)
+    inside = probed(artifact)
+    manifest = read_onnx_manifest(inside.onnx)
     procedure = procedure_of(manifest, protocol, fit)
     tile = next(feeds(image, procedure.passes((image.shape[0], image.shape[1]))[0]))
-    batch = tile[None].repeat(manifest.input.batch or 1, axis=0)
+    batch = tile[None].repeat(inside.batch, axis=0)
     reference = TorchSegmenter(checkpoint.model(manifest.isr_value), manifest.input.align)
     feed = network_input(batch, manifest.input.name)
     return find_departure(
-        ir.load(artifact), feed, reference.model,
-        lambda: reference.logits(batch[:1]), image=name,
+        ir.load(inside.onnx), feed, reference.model,
+        lambda: reference.logits(batch[:1]), image=name, run=inside.run,
     )  # fmt: skip
 
 
-def refuse_plan(artifact: Path) -> None:
-    """Refuse what cannot be bisected, before any work is done for it.
+def _in_engine(options: BuildOptions) -> Run:
+    def run(graph: ir.Model, tensors: list[str], feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        import onnx_ir as ir
 
-    Raises:
-        InputError: for a plan.
-    """
-    if is_plan(artifact):
-        raise InputError(
-            f"--bisect compares tensors inside the graph, and {artifact.name} is a plan, which "
-            "keeps none of them; bisect the .onnx it was built from"
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            onnx, plan = Path(folder, "probe.onnx"), Path(folder, "probe.plan")
+            ir.save(probe(graph, tensors), onnx)
+            build_engine(onnx, plan, options)
+            with closing(PlanSegmenter(plan)) as segmenter:
+                return segmenter.infer(feed)
+
+    return run

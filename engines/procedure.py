@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.decide import Decision, PassLogits, TileLogits, decide, resize, resize_labels
+from edaformer.decide import Decision, PassLogits, TileLogits, decide, resize
+from edaformer.engines.geometry import resize_labels
 from edaformer.engines.segmenters import ArtifactSegmenter, Images, Segmenter
 from edaformer.errors import InputError
 from edaformer.manifest import Manifest

@@ -175,23 +175,27 @@ def facts_of(proof: Proof | None) -> list[tuple[str, object]]:
         ]
     padding, alignment = padding_kernels(proof)
     kinds = Counter(kernel.kind for kernel in proof.kernels)
-    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    share, floats = fp16_share(proof), float_kernels(proof)
-    modules = dict.fromkeys(k.name for k in proof.kernels if "Float" in k.types)
+    share = fp16_share(proof)
+    floats = Counter(kernel.kind for kernel in proof.kernels if "Float" in kernel.types)
     traffic = traffic_bytes(proof)
     attention = f"{total - len(unfused)} of {total} blocks fused"
     attention += f"; NOT fused: {', '.join(unfused)}" if unfused else ""
     return [
         ("attention", attention),
-        ("kernels", f"{len(proof.kernels)}: {listed}"),
+        ("kernels", _counted(kinds)),
         ("padding", f"{len(padding)} kernels, and {len(alignment)} for the alignment"),
-        ("FP16 outputs", None if share is None else
-         f"{share:.1%}; FP32 in {len(floats)} kernels of {len(modules)} kinds"),
+        ("FP16 outputs", None if share is None else f"{share:.1%}"),
+        ("FP32 kernels", f"{_counted(floats)} (each is named by --json)" if floats else "none"),
         ("memory", _memory(proof)),
         ("traffic", None if traffic is None else
          f"{traffic / 1e6:.1f} MB read and written by all kernels"),
         ("proven by", proof.source),
     ]  # fmt: skip
+
+
+def _counted(kinds: Counter[str]) -> str:
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{kinds.total()}: {listed}"
 
 
 def bytes_say(plan: bytes) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import numpy as np
 
 from edaformer.data.scenes import draw_scene, held_out_seed
 from edaformer.engines.backend import Backend
-from edaformer.engines.build import BuildOptions, BuildResult, build_engine
+from edaformer.engines.build import BuildResult, build_engine
+from edaformer.engines.compiler import BuildOptions
 from edaformer.engines.proof import table_differences
 from edaformer.errors import InputError, ManifestError
 from edaformer.files import sha256
@@ -178,8 +179,8 @@ def _find_onnx(sidecar: Path, onnx: Path | None, wanted: str) -> Path:
         if sha256(candidate) == wanted:
             return candidate
     raise InputError(
-        f"no .onnx beside {sidecar} has the recorded SHA-256 {wanted[:12]}...; name it: "
-        f"edaformer-build MODEL.onnx --from-manifest {sidecar}"
+        f"no .onnx beside {sidecar} has the recorded SHA-256 {wanted[:12]}...; put it there, or "
+        f"name it to build it again: edaformer-build MODEL.onnx --from-manifest {sidecar}"
     )
 
 

@@ -3,20 +3,21 @@
 PyTorch's modules and the graph's nodes share their names (export/graph.py), so what a module
 returns can be held against the tensor that leaves its scope. Modules are compared in the graph's
 order, an attention or MLP before the block it is part of; the first one beyond the tolerance is
-named. Rewrites are exact and change no output that is compared. An FP16 graph runs as its rounding
-twin.
+named. Rewrites are exact and change no output that is compared. What runs the graph is the
+caller's: ONNX Runtime here (an FP16 graph as its rounding twin), an engine in engines/bisect.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+import onnx_ir.passes.common
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -35,6 +36,8 @@ _COMPARED = re.compile(
 )
 
 Outputs = dict[str, NDArray[np.float32]]  # of modules, by their names
+# (graph, tensors, feed) -> the tensors' values, by name
+Run = Callable[[ir.Model, list[str], NDArray[Any]], dict[str, NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def find_departure(
     forward: Callable[[], object],
     *,
     image: str,
+    run: Run,
 ) -> Departure:
     """Compare ``graph`` with ``model``, module by module.
 
@@ -97,19 +101,20 @@ def find_departure(
         model: PyTorch float32, unrewritten.
         forward: runs ``model`` once on that image.
         image: what the feed was made from, for the reader.
+        run: computes tensors of the graph.
 
     Raises:
         InputError: if no module of the model is found in the graph.
     """
-    half = is_half(graph)
     modules = [name for name, _ in model.named_modules() if _COMPARED.fullmatch(name)]
     leaving = tensors_leaving(graph, modules)
     if not leaving:
         raise InputError("the graph's nodes have none of the model's names; export it again")
     with recorded(model, list(leaving)) as expected:
         forward()
-    got = _run(rounding_twin(graph) if half else graph, leaving, feed)
-    share = HALF_SHARE if half else SINGLE_SHARE
+    values = run(graph, list(dict.fromkeys(leaving.values())), feed)
+    got = {name: np.asarray(values[left][:1], np.float32) for name, left in leaving.items()}
+    share = HALF_SHARE if is_half(graph) else SINGLE_SHARE
     comparable = [name for name in leaving if expected[name].shape == got[name].shape]
     return Departure(
         image=image,
@@ -157,15 +162,26 @@ def recorded(model: nn.Module, modules: list[str]) -> Iterator[Outputs]:
             handle.remove()
 
 
-def _run(graph: ir.Model, leaving: Mapping[str, str], feed: NDArray[Any]) -> Outputs:
-    """The first image's values of the tensors, under their modules' names."""
-    probe = ir.from_proto(ir.to_proto(graph))
-    values = {v.name: v for node in probe.graph for v in node.outputs}
-    probe.graph.outputs.clear()
-    probe.graph.outputs.extend(values[name] for name in dict.fromkeys(leaving.values()))
-    session = OnnxSession(ir.to_proto(probe).SerializeToString(), frugal=True)
-    made = session.run({session.input_name: feed})
-    return {module: np.asarray(made[name][:1], np.float32) for module, name in leaving.items()}
+def run_in_onnxruntime(
+    graph: ir.Model, tensors: list[str], feed: NDArray[Any]
+) -> dict[str, NDArray[Any]]:
+    """On the CPU; an FP16 graph as its rounding twin."""
+    whole = rounding_twin(graph) if is_half(graph) else graph
+    session = OnnxSession(ir.to_proto(probe(whole, tensors)).SerializeToString(), frugal=True)
+    return session.run({session.input_name: feed})
+
+
+def probe(graph: ir.Model, tensors: list[str]) -> ir.Model:
+    """A copy that ends at ``tensors``.
+
+    Whatever comes after them is gone, uint8 labels too, which TensorRT takes for outputs alone.
+    """
+    copy = ir.from_proto(ir.to_proto(graph))
+    values = {value.name: value for node in copy.graph for value in node.outputs}
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(values[name] for name in tensors)
+    onnx_ir.passes.common.RemoveUnusedNodesPass()(copy)
+    return copy
 
 
 def _compare(

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from edaformer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edaformer.engines.build import BuildOptions, BuildResult, build_engine
+from edaformer.engines.build import BuildResult, build_engine
+from edaformer.engines.compiler import BuildOptions
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.isr import ISR
 from edaformer.model import EDAFormer

@@ -162,6 +162,7 @@ def test_what_it_refuses(program: Path, tmp_path: Path) -> None:
         assert (ran.code, words in ran.said) == (2, True), ran.said
     plan.write_bytes(whole)
     picture = tmp_path / "0.ppm"
+    assert "found none" in run(program, plan, PTX, tmp_path / "no.ppm", "x.pgm").said
     assert "usage: segment" in run(program, plan, PTX).said
     assert "failed (stand-in)" in run(program, plan, plan, picture, "x.pgm").said  # no PTX
     assert "cuInit" in run(program, plan, PTX, picture, "x.pgm", STANDIN_NO_GPU="1").said

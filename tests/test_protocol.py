@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from edaformer.decide import PassLogits, TileLogits, decide, resize, resize_labels
+from edaformer.decide import PassLogits, TileLogits, decide, resize
+from edaformer.engines.geometry import resize_labels
 from edaformer.errors import InputError
 from edaformer.protocol import (
     PROTOCOLS,

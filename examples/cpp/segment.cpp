@@ -13,6 +13,7 @@ struct Picture {
 
 static Picture read_ppm(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
+    if (!file) throw edaformer::Error("expected an image at " + path + ", found none; check the path");
     std::string kind;
     int width = 0, height = 0, greatest = 0;
     file >> kind >> width >> height >> greatest;

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from edaformer.engines.frame_times import FrameTimes
 from tests.conftest import ROOT
 
 PAGE = runpy.run_path(str(ROOT / "benchmarks" / "performance.py"))
@@ -39,11 +41,25 @@ def dry(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.slow
 def test_every_section_runs_dry_or_says_why_not(dry: dict[str, Any]) -> None:
     status = {name: made["status"] for name, made in dry["sections"].items()}
-    assert status["engines"] == "skipped"
+    for name in ("engines", "overhead", "agreement"):
+        assert status[name] == "skipped"
     assert {name for name, text in status.items() if text == "ok"} >= {
         "machine", "bandwidth", "kernels", "soak", "torch_frames",
     }  # fmt: skip
     assert "failed" not in status.values(), dry["sections"]
+
+
+@pytest.mark.slow
+def test_plans_for_the_gpu_are_made_without_one(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    subprocess.run(
+        [sys.executable, "benchmarks/gpu.py", "--dry-run", "--prepare", str(tmp_path)],
+        cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert sorted(path.name for path in tmp_path.glob("*.plan")) == [
+        "T_5_64x96_base.plain.plan", "T_5_64x96_base.plan",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -60,6 +76,61 @@ def test_a_dry_run_s_figures_are_not_published(dry: dict[str, Any]) -> None:
     assert "rtx_probe failed: RuntimeError: no driver" in page
     assert "200 of 200 frames replayed" in page
     assert "No record of a GPU" not in page
+
+
+def bench_record(*walls: float) -> dict[str, Any]:
+    """A real record with the first results' medians as given."""
+    made: dict[str, Any] = json.loads(
+        (ROOT / "benchmarks" / "records" / "cpu_demo_360x480_threads1.json").read_text()
+    )
+    made["results"] = made["results"][: len(walls)]
+    for result, wall in zip(made["results"], walls, strict=True):
+        result["latency"]["p50"] = wall
+    return made
+
+
+def test_engines_are_held_against_what_was_promised() -> None:
+    cases = {"T_19_1024x2048_base": (0.010, 0.016), "T_19_1024x2048_paper": (0.008, 0.015)}
+    known = {
+        "engines": {"engines": [{"case": c, "record": bench_record(*w)} for c, w in cases.items()]},
+        "torch_frames": {"frames": [{"case": "T_19_1024x2048_base", "mode": "max-autotune",
+                                     "eager": {"p50": 0.05}, "compile": {"p50": 0.032}}]},
+        "overhead": {"frames": [{"case": "T_19_1024x2048_base", "host": 7e-5}]},
+    }  # fmt: skip
+    base, paper = PAGE["_engines"](known).splitlines()[2:]
+    assert base.split("|")[3:-1] == [" 10.00 ", " 1.60 ", " 3.20 ", " 70 ", "  "]
+    # a fifth of the time was saved
+    promised = (
+        1
+        - PAGE["count"](PAGE["get_variant"]("T"), 19, (1024, 2048), PAGE["ISR"].parse("paper")).macs
+        / PAGE["count"](PAGE["get_variant"]("T"), 19, (1024, 2048)).macs
+    )
+    assert paper.split("|")[-2].strip() == f"{0.2 / promised:.0%}"
+
+
+class FakeEngine:
+    """Takes no time, and says that the GPU took 5 ms."""
+
+    size = (4, 6)
+    warm = False
+
+    def warmup(self) -> None:
+        self.warm = True
+
+    def timed(self, image: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], FrameTimes]:
+        assert self.warm
+        return image[..., 0], FrameTimes(1e-3, 1e-3, 1e-3, 1e-3, 1e-3, wall=9e-3)
+
+    def __call__(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        assert image.shape == (4, 6, 3)
+        return image[..., 0]
+
+
+def test_what_a_frame_takes_beyond_the_gpu() -> None:
+    times = runpy.run_path(str(ROOT / "benchmarks" / "gpu.py"))["_frame_times"](FakeEngine())
+    assert times["gpu"] == pytest.approx(5e-3)
+    assert times["host"] == times["wall"] - times["gpu"]
+    assert times["split"]["wall"] == 9e-3
 
 
 def test_one_failing_section_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

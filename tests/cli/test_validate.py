@@ -171,10 +171,11 @@ def test_outputs_do_not_replace_inputs_or_each_other(
         assert "would be replaced" in ran.err
 
 
-def test_a_plan_is_not_bisected(
+def test_bisecting_a_plan_needs_a_gpu(
     small_plan: BuildResult, small_checkpoint: Checkpoint, data: Path
 ) -> None:
     ran = run(small_plan.path, "--checkpoint", small_checkpoint.path,
               "--data", f"folder:{data}", "--bisect")  # fmt: skip
-    assert ran.code == 2
-    assert "bisect the .onnx it was built from" in ran.err
+    assert ran.code == 3
+    assert "bisecting" in ran.err
+    assert "GPU" in ran.err

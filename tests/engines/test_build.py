@@ -14,12 +14,8 @@ import pytest
 import torch
 
 from edaformer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edaformer.engines.build import (
-    BuildOptions,
-    BuildResult,
-    build_engine,
-    parse_compute_capabilities,
-)
+from edaformer.engines.build import BuildResult, build_engine, parse_compute_capabilities
+from edaformer.engines.compiler import BuildOptions
 from edaformer.engines.plan import read_plan
 from edaformer.engines.proof import bytes_say
 from edaformer.errors import BuildError, EdaformerError, GateError, InputError

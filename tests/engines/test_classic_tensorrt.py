@@ -22,7 +22,8 @@ from onnx import helper
 
 from edaformer.checkpoint import Checkpoint, Coverage
 from edaformer.engines import backend
-from edaformer.engines.build import BuildOptions, BuildResult, build_engine
+from edaformer.engines.build import BuildResult, build_engine
+from edaformer.engines.compiler import BuildOptions
 from edaformer.engines.plan import read_plan, sidecar_path
 from edaformer.engines.segmenters import ArtifactSegmenter, PlanSegmenter, open_artifact
 from edaformer.errors import (

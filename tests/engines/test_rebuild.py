@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edaformer.engines import rebuild
-from edaformer.engines.build import BuildOptions, BuildResult
+from edaformer.engines.build import BuildResult
+from edaformer.engines.compiler import BuildOptions
 from edaformer.engines.rebuild import compare_builds, recorded_build, repeat_build
 from edaformer.errors import InputError, ManifestError
 from edaformer.export.exporter import ExportResult
@@ -63,7 +64,7 @@ def test_a_sidecar_says_how_to_build_again(
     assert record == small_plan.record
     assert recorded_build(sidecar, small_export.path)[0] == small_export.path
     alone = shutil.copy(sidecar, tmp_path / "m.plan.json")
-    with pytest.raises(InputError, match=r"no \.onnx beside .* name it: edaformer-build MODEL"):
+    with pytest.raises(InputError, match=r"no \.onnx beside .* again: edaformer-build MODEL"):
         recorded_build(Path(alone), None)
     (tmp_path / "other.onnx").write_bytes(b"x")
     with pytest.raises(InputError, match=r"is not what m\.plan\.json was built from"):

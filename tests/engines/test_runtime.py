@@ -54,9 +54,9 @@ GPU = Gpu("stand-in", "8.7", integrated=False, memory_bytes=8 << 30, cuda_versio
 UNKNOWN = preflight.Installed("tensorrt", None)  # JetPack's bindings carry no metadata
 
 
-@pytest.fixture
-def trt(monkeypatch: pytest.MonkeyPatch) -> Any:
-    module = make_standin("10.3")
+@pytest.fixture(params=["10.3", "11.1"])
+def trt(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
+    module = make_standin(request.param)
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     monkeypatch.setattr(backend._Chosen, "module", None)
     monkeypatch.setattr(backend, "gpu_visible", lambda: True)
@@ -338,10 +338,10 @@ class TestStream:
 
 
 class TestGraphs:
-    def test_captured_once(self, machine: Machine, plan: Any) -> None:
+    def test_captured_once(self, trt: Any, machine: Machine, plan: Any) -> None:
         (frame,) = pictures(1, VALID)
         with Engine.load(plan("logits")) as engine:
-            assert engine.description == "tensorrt 10.3.0.30 fp32, CUDA graph"
+            assert engine.description == f"tensorrt {trt.__version__} fp32, CUDA graph"
             for _ in range(5):
                 engine(frame)
             assert machine.calls.count("cuStreamBeginCapture") == 1

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 import pytest
+from numpy.typing import NDArray
 
 from edaformer.checkpoint import Checkpoint
 from edaformer.engines.bisect import bisect
-from edaformer.engines.build import BuildResult
-from edaformer.errors import InputError
-from edaformer.export.bisect import Departure, Difference, tensors_leaving
+from edaformer.engines.build import build_engine
+from edaformer.engines.compiler import BuildOptions
+from edaformer.engines.plan import read_plan
+from edaformer.errors import InputError, MissingError
+from edaformer.export.bisect import Departure, Difference, run_in_onnxruntime, tensors_leaving
 from edaformer.export.exporter import ExportResult
 from edaformer.export.graph import scope
 from edaformer.export.verify import natural_noise
@@ -86,9 +91,46 @@ def test_the_last_tensor_of_a_scope_leaves_it() -> None:
     assert list(made.items()) == [("a.b", "1"), ("a", "2"), ("c", "3")]
 
 
-def test_a_plan_has_nothing_inside(small_plan: BuildResult, small_checkpoint: Checkpoint) -> None:
-    with pytest.raises(InputError, match=r"is a plan, .*bisect the .onnx it was built from"):
-        run(small_plan.path, small_checkpoint)
+@dataclass
+class OnCpu:
+    """Stands where a GPU would run the probing plan: runs the whole graph in ONNX Runtime."""
+
+    plan: Path
+    whole: Path
+
+    def infer(self, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        assert read_plan(self.plan).known_manifest().engine is not None
+        probing = ir.load(self.plan.with_suffix(".onnx"))
+        names = [str(value.name) for value in probing.graph.outputs]
+        return run_in_onnxruntime(ir.load(self.whole), names, feed)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("module", [None, "encoder.stage2.blocks.0.mlp"])
+def test_a_plan_is_built_again_to_be_looked_into(
+    module: str | None,
+    small_export: ExportResult,
+    small_checkpoint: Checkpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    onnx, plan = tmp_path / "own.onnx", tmp_path / "own.plan"
+    if module is None:
+        onnx.write_bytes(small_export.path.read_bytes())
+    else:
+        break_block(small_export.path, onnx, module)
+    build_engine(onnx, plan, BuildOptions(allow_unfused=True))
+    with pytest.raises(MissingError, match=r"bisecting own.plan .* GPU"):
+        run(plan, small_checkpoint)
+    monkeypatch.setattr("edaformer.engines.backend.require_gpu", lambda _: None)
+    monkeypatch.setattr("edaformer.engines.bisect.PlanSegmenter", lambda p: OnCpu(p, onnx))
+    first = run(plan, small_checkpoint).first
+    assert (None if first is None else first.module) == module
+    onnx.unlink()
+    with pytest.raises(InputError, match=r"no .onnx beside .* has the recorded SHA-256"):
+        run(plan, small_checkpoint)
 
 
 def test_names_of_another_graph(

@@ -896,6 +896,9 @@ class _ICudaEngine:
     def create_engine_inspector(self: Any) -> Any:
         return new(self._module.EngineInspector, engine=self)
 
+    def create_runtime_config(self: Any) -> Any:
+        return new(self._module.IRuntimeConfig)
+
     def create_execution_context(
         self: Any, strategy: Any = None, runtime_config: Any = None
     ) -> Any:
