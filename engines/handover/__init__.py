@@ -63,7 +63,10 @@ def check_manifest(manifest: Manifest, target: Target, path: Path) -> None:
 
 def _check_bounds(artifact: Path, manifest: Manifest, bounds: Bounds | None) -> None:
     """Bounds have to be known, and the least batch is 1: both servers send what they have."""
-    if bounds is None and (manifest.input.batch is None or manifest.input.dynamic_size):
+    dynamic = manifest.input.batch is None or manifest.input.dynamic_size
+    if bounds is not None and not dynamic:
+        raise InputError(f"{artifact} has a fixed batch and size; leave the bounds out")
+    if bounds is None and dynamic:
         where = f"they are in its sidecar, {sidecar_path(artifact).name}: put it beside the plan"
         raise InputError(
             f"the bounds of {artifact}'s dynamic batch or size are unknown; "
@@ -91,26 +94,31 @@ def hand_over(
         InputError: if the artifact is not what the target takes, or the folder cannot be written.
         ManifestError: if the artifact has no manifest.
     """
-    packed: dict[str, bytes] = {}
     if is_plan(artifact):
-        plan = read_plan(artifact)
-        manifest = plan.known_manifest()
-        if plan.flavour != "tensorrt":
-            raise InputError(
-                f"{artifact} is a {plan.flavour} plan, and {target} loads tensorrt's; build the "
-                f"ONNX file with --backend tensorrt, or hand that over with --backend "
-                f"{SERVED_AS_ONNX[target]}"
-            )
+        if bounds is not None:
+            raise InputError(f"{artifact} is a plan and has its own bounds; leave them out")
+        manifest, packed = _packed_plan(artifact, target)
         bounds = manifest.engine.bounds if manifest.engine is not None else None
-        packed["model.plan"] = artifact.read_bytes()
-        if plan.has_sidecar:
-            packed["model.plan.json"] = sidecar_path(artifact).read_bytes()
     else:
-        manifest = read_onnx_manifest(artifact)
-        packed["model.onnx"] = artifact.read_bytes()
+        manifest, packed = read_onnx_manifest(artifact), {"model.onnx": artifact.read_bytes()}
     check_manifest(manifest, target, path)
     _check_bounds(artifact, manifest, bounds)
     make = triton_files if target == "triton" else deepstream_files
     files = make(path.name, manifest, bounds, packed)
     write_folder(path, files)
     return HandOver(target, path, tuple(sorted(files)), manifest)
+
+
+def _packed_plan(artifact: Path, target: Target) -> tuple[Manifest, dict[str, bytes]]:
+    plan = read_plan(artifact)
+    manifest = plan.known_manifest()
+    if plan.flavour != "tensorrt":
+        raise InputError(
+            f"{artifact} is a {plan.flavour} plan, and {target} loads tensorrt's; build the "
+            f"ONNX file with --backend tensorrt, or hand that over with --backend "
+            f"{SERVED_AS_ONNX[target]}"
+        )
+    packed = {"model.plan": artifact.read_bytes()}
+    if plan.has_sidecar:
+        packed["model.plan.json"] = sidecar_path(artifact).read_bytes()
+    return manifest, packed

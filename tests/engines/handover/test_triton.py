@@ -104,6 +104,15 @@ def test_an_onnx_file(schema: ModuleType, small_export: ExportResult, tmp_path: 
     assert "manifest" in made.to_json()
 
 
+def test_bounds_that_have_no_use(
+    write: WritePlan, small_export: ExportResult, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="has its own bounds"):
+        hand_over(write(Kind()), "triton", tmp_path / "x", bounds=DYNAMIC)
+    with pytest.raises(InputError, match="has a fixed batch and size"):
+        hand_over(small_export.path, "triton", tmp_path / "x", bounds=DYNAMIC)
+
+
 def test_refused(write: WritePlan, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is a tensorrt-rtx plan.*--backend onnxruntime"):
         hand_over(write(Kind(), tag=b"vtrt"), "triton", tmp_path / "x")
