@@ -30,24 +30,24 @@ def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
-def padded_input(
-    images: NDArray[np.uint8], size: tuple[int, int], mean: tuple[float, float, float], name: str
+def network_input(
+    images: NDArray[np.uint8], name: str, size: tuple[int, int] | None = None
 ) -> NDArray[Any]:
-    """uint8 RGB (N, h, w, 3) as the input ``name`` of a network takes it at ``size`` (H, W).
+    """uint8 RGB (N, h, w, 3) as the input called ``name`` takes it at ``size`` (H, W).
 
-    ``image`` is uint8 (N, H, W, 3), filled right and bottom with the mean colour; ``tensor`` is
-    normalised float32 (N, 3, H, W), filled with zeros.
+    ``image`` is uint8 (N, H, W, 3) and filled right and bottom with the mean colour; ``planar`` is
+    float32 (N, 3, H, W) of the same values, filled with the mean; ``tensor`` is normalised and
+    filled with zeros. None takes the images' own size.
     """
     count, height, width, _ = images.shape
-    if name == "tensor":
-        made: NDArray[Any] = np.zeros((count, 3, *size), np.float32)
-        made[:, :, :height, :width] = normalise(images)
-        return made
-    if (height, width) == size:
-        return images
-    made = np.empty((count, *size, 3), np.uint8)
-    made[:] = nearest_colour(mean)
-    made[:, :height, :width] = images
+    size = size or (height, width)
+    if name == "image":
+        return _filled(images, size)
+    made = np.zeros((count, 3, *size), np.float32)
+    if name == "planar":
+        made += np.asarray(MEAN, np.float32)[:, None, None]
+    own = images.transpose(0, 3, 1, 2) if name == "planar" else normalise(images)
+    made[:, :, :height, :width] = own
     return made
 
 
@@ -55,6 +55,16 @@ def nearest_colour(mean: tuple[float, float, float]) -> tuple[int, int, int]:
     """The mean colour in bytes: as near to zero after normalisation as a pixel can be."""
     red, green, blue = (int(value + 0.5) for value in mean)
     return red, green, blue
+
+
+def _filled(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    count, height, width, _ = images.shape
+    if (height, width) == size:
+        return images
+    made = np.empty((count, *size, 3), np.uint8)
+    made[:] = nearest_colour(MEAN)
+    made[:, :height, :width] = images
+    return made
 
 
 def aligned(size: tuple[int, int], align: int | None) -> tuple[int, int]:

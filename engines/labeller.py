@@ -25,7 +25,7 @@ from edaformer.engines.geometry import (
 from edaformer.engines.plan import is_plan
 from edaformer.errors import InputError, ISRError, MissingError
 from edaformer.manifest import Manifest
-from edaformer.preprocess import format_size, padded_input
+from edaformer.preprocess import format_size, network_input
 
 Frames = Iterable[NDArray[np.uint8]]  # each RGB (H, W, 3), of any sizes
 Labels = NDArray[np.uint8]  # (H, W)
@@ -77,13 +77,8 @@ class OnnxLabeller:
         geometry = Geometry.of_input(spec, source, dynamic=spec.dynamic_size)
         image = frame if source == geometry.valid else resize_frame(frame, geometry.valid)
         fed = geometry.padded if spec.dynamic_size else geometry.valid  # else the graph pads
-        feed = padded_input(image[None], fed, spec.mean, spec.name)
-        made = self._run(np.repeat(feed, spec.batch or 1, axis=0), source)
-        if "logits" in made:
-            return labels_from_logits(made["logits"][0], geometry)[0]
-        height, width = geometry.valid
-        labels = np.asarray(made["labels"][0, :height, :width], np.uint8)
-        return labels if source == geometry.valid else resize_labels(labels, source)
+        feed = network_input(image[None], spec.name, fed)
+        return _labels(self._run(np.repeat(feed, spec.batch or 1, axis=0), source), geometry)
 
     def _run(self, feed: NDArray[Any], source: Size) -> dict[str, NDArray[Any]]:
         try:
@@ -132,3 +127,14 @@ def why_refused(manifest: Manifest, size: Size) -> str | None:
         f"it is {source}, and the plan was built for {format_size(least)} to {format_size(most)}; "
         "build it with other bounds, or scale the frame"
     )
+
+
+def _labels(made: dict[str, NDArray[Any]], geometry: Geometry) -> Labels:
+    """Of the first image, at its own size; of several outputs the one that the runtime takes."""
+    source, valid = geometry.source, geometry.valid
+    if "logits" in made:
+        return labels_from_logits(made["logits"][0], geometry)[0]
+    if "labels" in made:
+        labels = np.asarray(made["labels"][0, : valid[0], : valid[1]], np.uint8)
+        return labels if source == valid else resize_labels(labels, source)
+    return labels_from_logits(made["probabilities"][0], Geometry(source, valid, valid))[0]

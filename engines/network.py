@@ -28,7 +28,7 @@ class Shape:
     batch: int
     geometry: Geometry
     fed: Size  # of the input
-    output: tuple[int, ...]  # logits (B, classes, h, w), or labels (B, H, W)
+    output: tuple[int, ...]  # of logits or probabilities (B, classes, h, w), or labels (B, H, W)
 
 
 class Network:
@@ -62,8 +62,13 @@ class Network:
 
     @property
     def gives_logits(self) -> bool:
-        """Whether the output that is used is logits rather than labels."""
+        """Whether the output that is used is logits."""
         return self.output == "logits"
+
+    @property
+    def gives_labels(self) -> bool:
+        """Whether it is labels."""
+        return self.output == "labels"
 
     @property
     def most_images(self) -> int:
@@ -160,11 +165,11 @@ class Network:
     def _choose_output(self, path: Path) -> str:
         """Logits where there are any: upsampling and argmax are then one kernel of ours."""
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
-        known = [name for name in ("logits", "labels") if name in names]
+        known = [name for name in ("logits", "labels", "probabilities") if name in names]
         if self.input not in names or not known:
             raise InputError(
-                f"{path} has the tensors {', '.join(names)}, expected {self.input} and logits or "
-                "labels, as its manifest says; export and build it again"
+                f"{path} has the tensors {', '.join(names)}, expected {self.input} and logits, "
+                "labels or probabilities, as its manifest says; export and build it again"
             )
         odd = [name for name in names if self._dtype(name) not in _BYTES]
         if odd:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edaformer.errors import InputError
 from edaformer.isr import ISR
-from edaformer.preprocess import ALIGN, MEAN, aligned, format_size, padded_input
+from edaformer.preprocess import ALIGN, aligned, format_size, network_input
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,7 +108,7 @@ class OpenStage:
     def _run(self, image: NDArray[np.uint8]) -> None:
         import torch
 
-        tensor = padded_input(image[None], self.padded, MEAN, "tensor")
+        tensor = network_input(image[None], "tensor", self.padded)
         try:
             with torch.inference_mode():
                 self._model(torch.from_numpy(tensor))

@@ -36,7 +36,15 @@ from edaformer.manifest import (
     Verification,
     Written,
 )
-from edaformer.preprocess import ALIGN, LOGITS_STRIDE, MAX_SIDE, MEAN, STD, format_size, normalise
+from edaformer.preprocess import (
+    ALIGN,
+    LOGITS_STRIDE,
+    MAX_SIDE,
+    MEAN,
+    STD,
+    format_size,
+    network_input,
+)
 from edaformer.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -47,7 +55,7 @@ VERIFY_IMAGES = 2
 MAX_LABELS = 256  # labels are uint8
 IGNORE_LABEL = 255
 
-Output = Literal["labels", "logits"]
+Output = Literal["labels", "logits", "probabilities"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class ExportOptions:
     dynamic_size: bool = False  # any multiple of 32; ``size`` is then what is traced and verified
     precision: Literal["fp16", "fp32"] = "fp16"
     outputs: tuple[Output, ...] = ("labels",)
-    input: Literal["image", "tensor"] = "image"
+    input: Literal["image", "tensor", "planar"] = "image"
     batch: int | None = 1  # None: dynamic
     opset: int = 18
     align: int | None = ALIGN  # None: the size as it is; tensor input is never padded
@@ -78,7 +86,7 @@ class ExportOptions:
             )
         if not self.outputs or len(set(self.outputs)) != len(self.outputs):
             raise InputError(
-                "expected labels, logits or labels,logits as outputs, each at most once"
+                "expected outputs out of labels, logits and probabilities, each at most once"
             )
         if self.batch is not None and not 1 <= self.batch <= 256:
             raise InputError(f"expected a batch of 1 to 256 or 'dynamic', got {self.batch}")
@@ -116,7 +124,7 @@ class ExportOptions:
         """Valid and padded size."""
         if self.dynamic_size:
             return Geometry(self.size, self.size, dynamic=True)
-        return Geometry.of(self.size, self.align if self.input == "image" else None)
+        return Geometry.of(self.size, None if self.input == "tensor" else self.align)
 
     def default_name(self, variant: str) -> str:
         """``edaformer_t_16-8-4-1_512x512_fp16.onnx``."""
@@ -207,9 +215,8 @@ def _verify_another_size(graph: ir.Model, reference: Deployment, options: Export
     """A dynamic size must hold where it was not traced: one step taller, two steps wider."""
     height, width = options.size
     size = (height + ALIGN, width + 2 * ALIGN)
-    other = Images(natural_noise(1, size), f"noise of {format_size(size)}")
-    if options.input == "tensor":
-        other = Images(normalise(other.array.astype(np.uint8)), other.source)
+    noise = network_input(natural_noise(1, size), options.input)
+    other = Images(noise, f"noise of {format_size(size)}")
     if options.batch is not None:
         other = Images(np.repeat(other.array, options.batch, axis=0), other.source)
     verify(graph, reference, other, tolerance=options.tolerance)
@@ -227,24 +234,24 @@ def _input_images(images: Images | None, options: ExportOptions) -> Images:
     """Verification images as the graph's input takes them."""
     if images is None:
         images = Images(natural_noise(VERIFY_IMAGES, options.size), "seeded 1/f noise")
-    if options.input == "image":
-        return images
-    return Images(normalise(images.array.astype(np.uint8)), images.source)
+    return Images(network_input(images.array.astype(np.uint8), options.input), images.source)
 
 
 def deployment(model: torch.nn.Module, options: ExportOptions) -> Deployment:
     """The model with the input and outputs that ``options`` ask for, unrewritten."""
+    extra = ("probabilities",) if "probabilities" in options.outputs else ()
     return Deployment(
         model,  # type: ignore[arg-type]
         options.geometry,
-        image_input=options.input == "image",
-        outputs=("labels", "logits"),
+        image_input=options.input != "tensor",
+        planar=options.input == "planar",
+        outputs=("labels", "logits", *extra),
         shipped=options.outputs,
     ).eval()
 
 
 def trace_deployment(module: Deployment, options: ExportOptions) -> ir.Model:
-    """Its float32 graph, with labels and logits as outputs."""
+    """Its float32 graph, with all outputs it has."""
     height, width = options.size
     batch = options.batch or 2  # a dynamic batch is traced with two, since one would be specialised
     if options.input == "image":
@@ -297,6 +304,7 @@ def _manifest(
 ) -> Manifest:
     (height, width), (rows, columns) = options.geometry.size, options.geometry.padded
     is_image = options.input == "image"
+    pads = options.input != "tensor" and not options.dynamic_size
     logits_size = (-(-rows // LOGITS_STRIDE), -(-columns // LOGITS_STRIDE))
     outputs: dict[str, OutputSpec] = {
         "labels": OutputSpec(
@@ -305,6 +313,9 @@ def _manifest(
         "logits": OutputSpec(
             name="logits", layout="NCHW", dtype="float32",
             height=logits_size[0], width=logits_size[1],
+        ),
+        "probabilities": OutputSpec(
+            name="probabilities", layout="NCHW", dtype="float32", height=height, width=width
         ),
     }  # fmt: skip
     return Manifest(
@@ -326,7 +337,7 @@ def _manifest(
             dynamic_size=options.dynamic_size,
             mean=MEAN,
             std=STD,
-            align=options.align if is_image and not options.dynamic_size else None,
+            align=options.align if pads else None,
             padded_height=rows,
             padded_width=columns,
         ),

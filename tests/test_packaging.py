@@ -123,8 +123,8 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
     assert packages == {
         "edaformer", "edaformer/cli", "edaformer/data", "edaformer/data/streets",
         "edaformer/engines", "edaformer/engines/bench", "edaformer/engines/cuda",
-        "edaformer/engines/kernels", "edaformer/export", "edaformer/export/rewrites",
-        "edaformer/media", "edaformer/model",
+        "edaformer/engines/handover", "edaformer/engines/kernels", "edaformer/export",
+        "edaformer/export/rewrites", "edaformer/media", "edaformer/model",
     }  # fmt: skip
     demo = {name for name in names if name.startswith("edaformer/demo/")}
     assert demo == {"edaformer/demo/README.md", "edaformer/demo/edaformer_t_scenes.safetensors"}

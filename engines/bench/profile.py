@@ -20,7 +20,7 @@ from edaformer.engines.bench.runners import Contender
 from edaformer.engines.segmenters import Images, PlanSegmenter
 from edaformer.errors import InputError
 from edaformer.manifest import Manifest
-from edaformer.preprocess import normalise
+from edaformer.preprocess import network_input
 
 FRAMES = 10
 _SKIPPED = 2  # frames that only warm up
@@ -62,8 +62,7 @@ def _profile_onnx(
         )  # fmt: skip
         for number in range(FRAMES):
             image = images[number % len(images)]
-            feed: Any = image if manifest.input.name == "image" else normalise(image)
-            session.run({session.input_name: feed})
+            session.run({session.input_name: network_input(image, manifest.input.name)})
         return onnx_layers(json.loads(Path(session.end_profile()).read_text()))
 
 

@@ -195,7 +195,7 @@ def test_bad_checkpoints(run: Run, name: str, words: str, checkpoint: Path, tmp_
         (("--tolerance", "inf"), "expected --tolerance above 0 and finite"),
         (("--limit", "2"), "--limit is for the images of --data"),
         (("--input", "tensor", "--align", "16"), "--align has no effect on tensor input"),
-        (("--outputs", "masks"), "expected --outputs as labels"),
+        (("--outputs", "masks"), "expected --outputs out of labels"),
         (("--batch", "many"), "expected --batch as a number or 'dynamic'"),
         (("--align", "some"), "expected --align as a number or 'none'"),
         (("--opset", "11"), "expected an opset out of 18, 19, 20"),

@@ -47,7 +47,9 @@ def test_labels_are_the_definition_s(kind: str, tmp_path: Path, expected) -> Non
         np.testing.assert_array_equal(labels, expected(kind, frame)[0])
 
 
-@pytest.mark.parametrize("kind", ["logits", "labels", "tensor", "two", "any image"])
+@pytest.mark.parametrize(
+    "kind", ["logits", "labels", "tensor", "two", "any image", "planar", "probabilities"]
+)
 def test_a_plan_gives_the_same(kind: str, tmp_path: Path, plan) -> None:  # type: ignore[no-untyped-def]
     given = frames([(33, 100), (128, 64)] if KINDS[kind].dynamic else SIZES)
     by_onnx = list(OnnxLabeller(onnx(KINDS[kind], tmp_path)).stream(given))
