@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -22,6 +22,8 @@ from edaformer.cli.common import (
     run,
     say,
 )
+from edaformer.cli.handover import check_alone, hand_over_command
+from edaformer.engines.handover.trtexec import trtexec_line
 from edaformer.engines.proof import facts_of
 from edaformer.errors import EXIT_GATE, InputError
 
@@ -41,17 +43,23 @@ def build(
     model: Annotated[
         Path | None,
         typer.Argument(
-            help="An .onnx that edaformer-export wrote. With --from-manifest: that plan's own."
+            help="An .onnx that edaformer-export wrote. With --from-manifest: that plan's own. "
+            "With --target: a .plan, too."
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The plan to write. Default: model.plan beside it."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="The plan, or with --target the folder, to write. Default: beside it.",
+        ),
     ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
-            help="auto, tensorrt or tensorrt-rtx (which needs no GPU to build). Default: auto."
+            help="auto, tensorrt or tensorrt-rtx (which needs no GPU to build). Default: auto. "
+            "With --target, to pack the ONNX itself: onnxruntime (triton), nvinfer (deepstream)."
         ),
     ] = None,
     compute_capability: Annotated[
@@ -84,6 +92,10 @@ def build(
         Path | None,
         typer.Option(help="Rebuild as this PLAN.json records and list every difference."),
     ] = None,
+    target: Annotated[
+        Literal["triton", "deepstream"] | None,
+        typer.Option(help="Write a folder that this server takes as it is (docs/serving.md)."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing file of the default name.")
     ] = False,
@@ -112,6 +124,15 @@ def build(
             parse_size(sizes[0]), parse_size(sizes[1]), parse_size(sizes[2])
         ),
     )  # fmt: skip
+    if target is not None:
+        check_alone(repeat=repeat is not None, from_manifest=from_manifest is not None, force=force)
+        options = replace(options, allow_unfused=allow_unfused)
+        hand_over_command(
+            model, target, output, options,
+            lambda onnx, plan: _build(onnx, plan, options, None)[0],
+            on_built=(lambda _: None) if as_json else _print_result, as_json=as_json,
+        )  # fmt: skip
+        return
     recorded: EngineRecord | None = None
     if from_manifest is not None:
         if options != BuildOptions(backend=backend or "auto") or backend is not None:
@@ -143,6 +164,7 @@ def build(
         say("gate failed: the builds do not agree in precision or labels")
         raise typer.Exit(EXIT_GATE)
     say(f"next: edaformer-info {path}, or with a GPU: edaformer-validate {path}")
+    say(f"or: {trtexec_line(path, result.manifest)}")
 
 
 T = TypeVar("T", int, str)

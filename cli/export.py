@@ -48,7 +48,8 @@ def export(
         Literal["fp16", "fp32"], typer.Option(help="Written into the graph's types.")
     ] = "fp16",
     outputs: Annotated[
-        str | None, typer.Option(help="labels, logits or labels,logits. Default: labels.")
+        str | None,
+        typer.Option(help="labels, logits, probabilities, or some with commas. Default: labels."),
     ] = None,
     for_: Annotated[
         Literal["any", "runtime"],
@@ -57,13 +58,17 @@ def export(
         ),
     ] = "any",
     input_: Annotated[
-        Literal["image", "tensor"],
-        typer.Option("--input", help="uint8 (N,H,W,3) RGB, or normalised float32 (N,3,H,W)."),
+        Literal["image", "tensor", "planar"],
+        typer.Option(
+            "--input",
+            help="image: uint8 (N,H,W,3) RGB. planar: float32 (N,3,H,W) RGB holding 0 to 255, as "
+            "DeepStream gives it. tensor: the same, normalised by the caller.",
+        ),
     ] = "image",
     batch: Annotated[str, typer.Option(help="Images at a time: a number or dynamic.")] = "1",
     opset: Annotated[int, typer.Option(help="18, 19 or 20.")] = 18,
     align: Annotated[
-        str, typer.Option(help="Pad image input to multiples of this, or none.")
+        str, typer.Option(help="Pad image or planar input to multiples of this, or none.")
     ] = "32",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The ONNX file to write.")
@@ -148,8 +153,10 @@ def _outputs(text: str | None, target: str) -> tuple[str, ...]:
     if text is None:
         return ("logits",) if target == "runtime" else ("labels",)
     names = tuple(name.strip() for name in text.split(","))
-    if not set(names) <= {"labels", "logits"}:
-        raise InputError(f"expected --outputs as labels, logits or labels,logits, got '{text}'")
+    if not set(names) <= {"labels", "logits", "probabilities"}:
+        raise InputError(
+            f"expected --outputs out of labels, logits and probabilities, got '{text}'"
+        )
     return names
 
 

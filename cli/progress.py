@@ -13,10 +13,10 @@ _EVERY = 25  # images a line where stderr is no terminal
 
 
 @contextmanager
-def image_progress() -> Iterator[Callable[[int, int], None]]:
+def image_progress() -> Iterator[Callable[[int, int | None], None]]:
     """A bar where stderr is a terminal, a line every 25 images elsewhere.
 
-    It is told how many images are done, and of how many.
+    It is told how many images are done, and of how many; None where nobody knows.
     """
     start = time.monotonic()
     if not sys.stderr.isatty():
@@ -44,9 +44,13 @@ def image_progress() -> Iterator[Callable[[int, int], None]]:
         )
 
 
-def _say_line(done: int, total: int, seconds: float) -> None:
-    if done % _EVERY == 0:
-        rate = _rate(done, seconds)
+def _say_line(done: int, total: int | None, seconds: float) -> None:
+    if done % _EVERY:
+        return
+    rate = _rate(done, seconds)
+    if total is None:
+        say(f"... {done}, {rate:.2f} images/s")
+    else:
         say(f"... {done} of {total}, {rate:.2f} images/s, {(total - done) / rate:.0f} s left")
 
 

@@ -5,7 +5,8 @@ EdaformerError            anything a user can cause; ``exit_code`` is the comman
 │   ├── ISRError          a pooling ratio that the model or the map does not allow
 │   ├── CheckpointError   a file that is not the checkpoint it should be
 │   ├── ManifestError     an artifact without, or with a damaged, manifest
-│   └── DataError         a data set that is not laid out as expected
+│   ├── DataError         a data set that is not laid out as expected
+│   └── FrameError        a picture or video that cannot be read, or not any further
 ├── GateError             it ran, and the figures miss the gate (exit 1)
 │   └── BuildError        TensorRT refused the network or could not build it
 ├── DeviceError           the GPU or its driver failed at work (exit 3)
@@ -46,6 +47,10 @@ class ManifestError(InputError):
 
 class DataError(InputError):
     """A data set that is not laid out as expected."""
+
+
+class FrameError(InputError):
+    """A picture or video that cannot be read, or not any further."""
 
 
 class GateError(EdaformerError):

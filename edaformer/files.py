@@ -6,6 +6,9 @@ import hashlib
 import os
 import secrets
 import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from edaformer.errors import InputError
@@ -38,6 +41,67 @@ def write_whole(path: Path, data: bytes) -> None:
         raise InputError(
             f"cannot write {path}: {reason}; free some space or name another place with -o"
         ) from error
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A name to write under, of the same suffix, that becomes ``path`` if the block ends well.
+
+    For what is written for long, or by a library that wants a name; write_whole is for bytes.
+
+    Raises:
+        InputError: if the folder is missing or not writable.
+    """
+    check_writable(path)
+    path = path.resolve()  # a link stays a link
+    part = _part(path).with_suffix(path.suffix)
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _rename(part, path)
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make the folder ``path`` with ``files`` in it, whole or not at all.
+
+    Args:
+        path: must not be there yet.
+        files: contents by relative path.
+
+    Raises:
+        InputError: if it is there, or its parent is missing, not writable or full.
+    """
+    check_new_folder(path)
+    part = _part(path)
+    try:
+        part.mkdir()
+        for name, data in files.items():
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            _write_synced(part / name, data)
+        part.rename(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"cannot write {path}: {reason}; free some space or name another place with -o"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def check_new_folder(path: Path) -> None:
+    """Refuse a folder that cannot be made, before any work is done for it.
+
+    Raises:
+        InputError: naming the path and what to do.
+    """
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path} exists already; remove it or name another folder with -o")
+    check_writable(path)
 
 
 def check_writable(path: Path, *inputs: Path) -> None:
@@ -94,14 +158,18 @@ def _write_nameless(path: Path, data: bytes) -> None:
 def _write_named(path: Path, data: bytes) -> None:
     part = _part(path)
     try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_synced(part, data)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
     _rename(part, path)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _part(path: Path) -> Path:
@@ -114,7 +182,11 @@ def _rename(part: Path, path: Path) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

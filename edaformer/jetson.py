@@ -1,6 +1,7 @@
 """What a Jetson says of itself: L4T release, JetPack and TensorRT packages, power mode.
 
-Files only (``/etc/nv_tegra_release``, dpkg's status); everything is None on any other machine.
+Files only (``/etc/nv_tegra_release``, dpkg's status, the bindings' folder); everything is None on
+any other machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from pathlib import Path
 
 _RELEASE = Path("etc/nv_tegra_release")
 _PACKAGES = Path("var/lib/dpkg/status")
+_BINDINGS = (
+    "usr/lib/python3*/dist-packages/tensorrt",
+    "usr/local/lib/python3*/dist-packages/tensorrt",
+)
 _WANTED = re.compile(r"nvidia-jetpack|libnvinfer\d+")
 
 
@@ -36,6 +41,12 @@ def read_jetson(root: Path = Path("/")) -> Jetson | None:
         jetpack=versions.get("nvidia-jetpack"),
         tensorrt=next((v for name, v in versions.items() if name.startswith("libnvinfer")), None),
     )
+
+
+def system_bindings(root: Path = Path("/")) -> Path | None:
+    """Where JetPack (or apt) has put TensorRT's Python package, out of a plain venv's sight."""
+    found = sorted(path for pattern in _BINDINGS for path in root.glob(pattern))
+    return found[-1] if found else None
 
 
 def _package_versions(status: Path) -> dict[str, str]:

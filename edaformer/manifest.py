@@ -49,9 +49,14 @@ class _Record(BaseModel):
 
 
 class InputSpec(_Record):
-    """The one input; for ``tensor`` the caller normalises, and nothing is padded."""
+    """The one input.
 
-    name: Literal["image", "tensor"]
+    ``image`` and ``planar`` hold 0..255 and are normalised and padded in the graph, the one uint8
+    (N, H, W, 3), the other float32 (N, 3, H, W); for ``tensor`` the caller normalises, and nothing
+    is padded.
+    """
+
+    name: Literal["image", "tensor", "planar"]
     layout: Literal["NHWC", "NCHW"]
     dtype: Literal["uint8", "float32"]
     batch: int | None = Field(default=None, ge=1)  # None: dynamic
@@ -99,9 +104,13 @@ class InputSpec(_Record):
 
 
 class OutputSpec(_Record):
-    """An output: ``labels`` uint8 at the valid size, ``logits`` float32 at 1/stride."""
+    """An output.
 
-    name: Literal["labels", "logits"]
+    ``labels`` uint8 and ``probabilities`` float32 at the valid size, ``logits`` float32 at
+    1/stride.
+    """
+
+    name: Literal["labels", "logits", "probabilities"]
     layout: Literal["NHW", "NCHW"]
     dtype: Literal["uint8", "float32"]
     height: int = Field(ge=1)

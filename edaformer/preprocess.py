@@ -47,23 +47,38 @@ def normalise(images: NDArray[np.uint8], how: Normalisation = RELEASE) -> NDArra
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
-def padded_input(
-    images: NDArray[np.uint8], size: tuple[int, int], how: Normalisation, name: str
+def network_input(
+    images: NDArray[np.uint8],
+    name: str,
+    size: tuple[int, int] | None = None,
+    how: Normalisation = RELEASE,
 ) -> NDArray[Any]:
-    """uint8 RGB (N, h, w, 3) as the input ``name`` of a network takes it at ``size`` (H, W).
+    """uint8 RGB (N, h, w, 3) as the input called ``name`` takes it at ``size`` (H, W).
 
-    ``image`` is uint8 (N, H, W, 3), filled right and bottom with the mean colour; ``tensor`` is
-    normalised float32 (N, 3, H, W), filled with zeros.
+    ``image`` is uint8 (N, H, W, 3) and filled right and bottom with the mean colour; ``planar`` is
+    float32 (N, 3, H, W) of the same values, filled with the mean; ``tensor`` is normalised and
+    filled with zeros. None takes the images' own size.
     """
     count, height, width, _ = images.shape
-    if name == "tensor":
-        made: NDArray[Any] = np.zeros((count, 3, *size), np.float32)
-        made[:, :, :height, :width] = normalise(images, how)
-        return made
+    size = size or (height, width)
+    if name == "image":
+        return _filled(images, size, how.fill)
+    made = np.zeros((count, 3, *size), np.float32)
+    if name == "planar":
+        made += np.asarray(how.mean, np.float32)[:, None, None]
+    own = images.transpose(0, 3, 1, 2) if name == "planar" else normalise(images, how)
+    made[:, :, :height, :width] = own
+    return made
+
+
+def _filled(
+    images: NDArray[np.uint8], size: tuple[int, int], colour: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    count, height, width, _ = images.shape
     if (height, width) == size:
         return images
     made = np.empty((count, *size, 3), np.uint8)
-    made[:] = how.fill
+    made[:] = colour
     made[:, :height, :width] = images
     return made
 

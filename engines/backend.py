@@ -10,12 +10,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from edaformer.errors import InputError, MissingError
 from edaformer.gpu import gpu_visible
+from edaformer.jetson import read_jetson, system_bindings
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -24,10 +26,10 @@ __all__ = [
     "FLAVOURS",
     "Backend",
     "Flavour",
-    "install_command",
     "is_installed",
     "last_errors",
     "make_logger",
+    "missing",
     "require_gpu",
     "trt",
     "use",
@@ -100,7 +102,8 @@ def use(choice: str) -> Backend:
     else:
         raise InputError(f"expected a backend out of auto, {', '.join(FLAVOURS)}, got '{choice}'")
     if not is_installed(flavour):
-        raise MissingError(f"{flavour} is not installed here; run: {_INSTALL[flavour]}")
+        what, fix = missing(flavour)
+        raise MissingError(f"{what}; run: {fix}")
     try:
         module = importlib.import_module(_MODULES[flavour])
     except (ImportError, OSError) as error:
@@ -111,9 +114,23 @@ def use(choice: str) -> Backend:
     return Backend(flavour, str(module.__version__))
 
 
-def install_command(flavour: Flavour) -> str:
-    """What installs the flavour."""
-    return _INSTALL[flavour]
+def missing(flavour: Flavour) -> tuple[str, str]:
+    """What is missing where a flavour cannot be found, and what mends it.
+
+    A plain virtual environment hides the bindings that JetPack has put into the system's Python.
+    """
+    bindings = system_bindings() if flavour == "tensorrt" else None
+    if bindings is not None and sys.prefix != sys.base_prefix:
+        return (
+            f"{flavour} is in {bindings.parent}, which this virtual environment does not see",
+            "python3 -m venv --system-site-packages VENV, with that Python, and use it instead",
+        )
+    if flavour == "tensorrt" and read_jetson() is not None:
+        return (
+            "tensorrt's Python package is not installed on this Jetson",
+            "sudo apt install python3-libnvinfer",
+        )
+    return f"{flavour} is not installed here", _INSTALL[flavour]
 
 
 def is_installed(flavour: Flavour) -> bool:

@@ -28,7 +28,7 @@ from edaformer.engines.rebuild import recorded_build
 from edaformer.engines.segmenters import PlanSegmenter, TorchSegmenter
 from edaformer.errors import require
 from edaformer.export.bisect import Departure, Run, find_departure, probe, run_in_onnxruntime
-from edaformer.preprocess import padded_input
+from edaformer.preprocess import network_input
 from edaformer.protocol import FitName, Protocol
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def bisect(
     batch = tile[None].repeat(inside.batch, axis=0)
     reference = TorchSegmenter(checkpoint.model(manifest.isr_value), spec.alignment)
     size = (tile.shape[0], tile.shape[1])
-    fed = spec.ran_at(size) if spec.dynamic_size else size
-    feed = padded_input(batch, fed, spec.normalisation, spec.name)
+    fed = spec.ran_at(size) if spec.dynamic_size else None
+    feed = network_input(batch, spec.name, fed, spec.normalisation)
     return find_departure(
         ir.load(inside.onnx), feed, reference.model,
         lambda: reference.logits(batch[:1]), image=name, run=inside.run,

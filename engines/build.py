@@ -18,7 +18,7 @@ from edaformer.engines.proof import failures, summarise
 from edaformer.errors import GateError, InputError
 from edaformer.files import check_writable, sha256, write_whole
 from edaformer.gpu import query_gpu
-from edaformer.manifest import EngineRecord, Manifest, Proof, Written
+from edaformer.manifest import Bounds, EngineRecord, Manifest, Proof, Written
 from edaformer.preprocess import ALIGN, MAX_SIDE, format_size
 
 _log = logging.getLogger(__name__)
@@ -151,9 +151,19 @@ def _check_options(options: BuildOptions, chosen: Backend, manifest: Manifest) -
                 f"{chosen.flavour} cannot target compute capability {capability} (it can: "
                 f"{', '.join(chosen.compute_capabilities)}); {_ON_DEVICE}"
             )
+    check_bounds(options, manifest)
+
+
+def check_bounds(options: BuildOptions, manifest: Manifest) -> Bounds | None:
+    """The input's bounds, or None where nothing is dynamic.
+
+    Raises:
+        InputError: if one that is needed is missing, is not needed, or does not fit.
+    """
     _check_bounds_given(options, manifest)
     _check_batches(options, manifest)
     _check_sizes(options, manifest)
+    return bounds_of(options, manifest)
 
 
 def _check_bounds_given(options: BuildOptions, manifest: Manifest) -> None:

@@ -17,9 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edaformer.preprocess import ALIGN, aligned
+
+if TYPE_CHECKING:
+    from edaformer.manifest import InputSpec
 
 Size = tuple[int, int]  # (height, width) in pixels
 _ROWS = 64  # of labels made at a time: classes x height x width is never held
@@ -32,6 +38,17 @@ class Geometry:
     source: Size  # of the frame, and of its labels
     valid: Size  # the part of the network's input that shows the frame
     padded: Size  # the area that the logits cover
+
+    @classmethod
+    def of_input(cls, spec: InputSpec, source: Size, *, dynamic: bool) -> Geometry:
+        """A frame at an artifact's input.
+
+        An input of dynamic size runs at the frame's own, rounded up to a multiple of 32.
+        """
+        if dynamic:
+            return cls(source, source, aligned(source, ALIGN))
+        valid = (spec.height, spec.width)
+        return cls(source, valid, (spec.padded_height, spec.padded_width))
 
     def frame_scale(self) -> tuple[float, float]:
         """Source over valid size: the step, in frame pixels, of one pixel of the valid area."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from edaformer.engines.geometry import Geometry, Size
 from edaformer.errors import DeviceError, InputError
-from edaformer.preprocess import ALIGN, aligned
 
 if TYPE_CHECKING:
     from edaformer.engines.cuda.gpu import Gpu
@@ -29,7 +28,7 @@ class Shape:
     batch: int
     geometry: Geometry
     fed: Size  # of the input
-    output: tuple[int, ...]  # logits (B, classes, h, w), or labels (B, H, W)
+    output: tuple[int, ...]  # of logits or probabilities (B, classes, h, w), or labels (B, H, W)
 
 
 class Network:
@@ -63,8 +62,13 @@ class Network:
 
     @property
     def gives_logits(self) -> bool:
-        """Whether the output that is used is logits rather than labels."""
+        """Whether the output that is used is logits."""
         return self.output == "logits"
+
+    @property
+    def gives_labels(self) -> bool:
+        """Whether it is labels."""
+        return self.output == "labels"
 
     @property
     def most_images(self) -> int:
@@ -134,14 +138,12 @@ class Network:
         nhwc = spec.layout == "NHWC"
         batch = images if fixed[0] == -1 else int(fixed[0])
         size = (int(fixed[1]), int(fixed[2])) if nhwc else (int(fixed[2]), int(fixed[3]))
-        if -1 not in size:
-            valid, padded = (spec.height, spec.width), (spec.padded_height, spec.padded_width)
-        else:
-            valid = source
-            size = padded = aligned(source, ALIGN)
-            self.manifest.isr_value.check_fits(*padded)
+        geometry = Geometry.of_input(spec, source, dynamic=-1 in size)
+        if -1 in size:
+            self.manifest.isr_value.check_fits(*geometry.padded)
+            size = geometry.padded
         shape = (batch, *size, 3) if nhwc else (batch, 3, *size)
-        return shape, size, Geometry(source, valid, padded)
+        return shape, size, geometry
 
     def _allocate(self) -> None:
         """Own memory for every tensor; what is large enough stays."""
@@ -163,11 +165,11 @@ class Network:
     def _choose_output(self, path: Path) -> str:
         """Logits where there are any: upsampling and argmax are then one kernel of ours."""
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
-        known = [name for name in ("logits", "labels") if name in names]
+        known = [name for name in ("logits", "labels", "probabilities") if name in names]
         if self.input not in names or not known:
             raise InputError(
-                f"{path} has the tensors {', '.join(names)}, expected {self.input} and logits or "
-                "labels, as its manifest says; export and build it again"
+                f"{path} has the tensors {', '.join(names)}, expected {self.input} and logits, "
+                "labels or probabilities, as its manifest says; export and build it again"
             )
         odd = [name for name in names if self._dtype(name) not in _BYTES]
         if odd:

@@ -7,7 +7,7 @@ where they are wanted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edaformer.engines import kernels
@@ -18,6 +18,9 @@ from edaformer.engines.network import Network, Shape, is_aligned
 if TYPE_CHECKING:
     from edaformer.engines.cuda.gpu import Gpu
     from edaformer.engines.kernels import Launch
+
+
+_ZERO, _ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Passes:
 
     def _writes_labels(self, run: Pass, shape: Shape) -> bool:
         return (
-            not self._network.gives_logits
+            self._network.gives_labels
             and run.source == shape.output[1:]
             and run.images == shape.batch
             and is_aligned(run.labels)
@@ -83,20 +86,26 @@ class Passes:
                 run.frames, into, run.images, shape.geometry,
                 size=shape.fed, fill=spec.normalisation.fill, reversed_colours=self._reversed,
             )  # fmt: skip
+        geometry, mean, std, fill = shape.geometry, spec.mean, spec.std, _ZERO
+        if spec.name == "planar":  # as it is: the graph normalises
+            geometry, mean, std, fill = replace(geometry, padded=shape.fed), _ZERO, _ONE, spec.mean
         return kernels.frame_to_tensor(
-            run.frames, into, run.images, shape.geometry,
-            reversed_colours=self._reversed, mean=spec.mean, std=spec.std,
+            run.frames, into, run.images, geometry,
+            reversed_colours=self._reversed, mean=mean, std=std, fill=fill,
         )  # fmt: skip
 
     def _labels_kernel(self, run: Pass, shape: Shape) -> Launch:
         output = self._network.buffer(self._network.output)
-        if not self._network.gives_logits:
+        if self._network.gives_labels:
             _, *held = shape.output
             return kernels.labels_nearest(
                 output, run.labels, run.images, shape.geometry, (held[0], held[1])
             )
+        geometry = shape.geometry
+        if not self._network.gives_logits and shape.output[2:] == geometry.valid:
+            geometry = replace(geometry, padded=geometry.valid)  # cropped in the graph
         _, classes, height, width = shape.output
-        logits = (run.images, classes, height, width)
+        scores = (run.images, classes, height, width)
         return kernels.argmax(
-            output, logits, run.labels, shape.geometry, half=self._network.half, margin=run.margin
+            output, scores, run.labels, geometry, half=self._network.half, margin=run.margin
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import colorsys
 import io
 
 import numpy as np
@@ -11,14 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edaformer.engines.validation import Shown
-
-Colour = tuple[int, int, int]
+from edaformer.media.palette import Colour
 
 VOID: Colour = (0, 0, 0)
 DIFFERENT: Colour = (255, 40, 40)
 _WIDEST = 640  # pixels of a panel; a page of six Cityscapes images stays below 10 MB
 _QUALITY = 85  # of JPEG
-_GOLDEN = 0.618033988749895  # turns of hue that never come close to repeating
 
 
 def panels(shown: Shown, colours: tuple[Colour, ...]) -> tuple[tuple[str, str], ...]:
@@ -32,14 +29,6 @@ def panels(shown: Shown, colours: tuple[Colour, ...]) -> tuple[tuple[str, str], 
         ("artifact", _map(shown.candidate, colours)),
         (f"difference, {1 - shown.agreement:.3%}", _photograph(differs)),
     )
-
-
-def palette_or_hues(palette: tuple[Colour, ...] | None, count: int) -> tuple[Colour, ...]:
-    """The palette, or colours well apart where there is none."""
-    if palette:
-        return palette
-    hues = (colorsys.hsv_to_rgb(i * _GOLDEN % 1, 0.6, 0.9 - 0.3 * (i % 2)) for i in range(count))
-    return tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues)
 
 
 def hexadecimal(colour: Colour) -> str:

@@ -260,7 +260,7 @@ def _check_version(
     installed = installed_version(flavour)
     if installed is None:
         found.facts.append((flavour, "not installed"))
-        found.problem("missing", f"{flavour} is not installed", backend.install_command(flavour))
+        found.problem("missing", *backend.missing(flavour))
         return
     if installed.version is None:
         found.facts.append((flavour, "installed, version unknown"))

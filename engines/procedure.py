@@ -124,7 +124,7 @@ def _padded(image: Image, tile: Tile, fill: tuple[int, int, int]) -> Image:
 
 def _needs_logits(what: str) -> InputError:
     return InputError(
-        f"{what} averages logits and the artifact gives labels alone; export it with "
+        f"{what} averages logits and the artifact gives none; export it with "
         "--outputs labels,logits, or validate it another way (--protocol native --fit resize)"
     )
 

@@ -45,7 +45,9 @@ _WHOLE = re.compile(
     r"\.(attention|mlp|fuse|classify|embed)"
 )  # modules that FP16 typing keeps whole
 COMPUTE = {"attention", "matmul", "convolution"}
-_ALIGNMENT = re.compile(r"graph/Pad|labels/Slice")  # what --align adds at the two ends
+_ALIGNMENT = re.compile(
+    r"graph/Pad|(labels|probabilities)/Slice"
+)  # what --align adds at the two ends
 
 
 def prove_from_log(layers: str, facts: Iterable[str], manifest: Manifest) -> Proof:

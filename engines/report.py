@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from edaformer.bootstrap import Interval
-from edaformer.engines.pictures import hexadecimal, palette_or_hues, panels
+from edaformer.engines.pictures import hexadecimal, panels
 from edaformer.engines.validation import Validation
 from edaformer.errors import require
+from edaformer.media.palette import class_colours
 from edaformer.metrics import BAND
 
 _TEMPLATE = Path(__file__).parent / "report.html.jinja"
@@ -32,7 +33,7 @@ def html_report(result: Validation) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    colours = palette_or_hues(result.palette, len(result.classes))
+    colours = class_colours(result.classes, result.palette, len(result.classes))
     page: str = template.render(
         result=result,
         band=BAND,

@@ -99,7 +99,7 @@ class Runner:
             undo.callback(self.network.close)
             if margin and not self.network.gives_logits:
                 raise InputError(
-                    f"{plan.path} gives labels, and margins are made from logits; export it with "
+                    f"{plan.path} gives no logits, of which margins are made; export it with "
                     "--for runtime"
                 )
             self._passes = Passes(gpu, self.network, reversed_colours=reversed_colours)

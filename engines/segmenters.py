@@ -21,7 +21,7 @@ from edaformer.engines.onnx_file import read_onnx_manifest
 from edaformer.engines.plan import Plan, is_plan, read_plan
 from edaformer.errors import InputError, MissingError, require
 from edaformer.manifest import Manifest
-from edaformer.preprocess import aligned, padded_input
+from edaformer.preprocess import aligned, network_input
 from edaformer.protocol import Pass, Size, Tile
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class TorchSegmenter:
         import torch
 
         size = self.ran_at((image.shape[0], image.shape[1]))
-        pixels = padded_input(image[None], size, self.model.normalisation, "tensor")
+        pixels = network_input(image[None], "tensor", size, self.model.normalisation)
         with torch.inference_mode():
             made: Logits = self.model(torch.from_numpy(pixels)).numpy()
         return made
@@ -110,7 +110,7 @@ class ArtifactSegmenter:
 
     @property
     def outputs(self) -> frozenset[str]:
-        """Out of labels and logits."""
+        """Out of labels, logits and probabilities."""
         return frozenset(output.name for output in self.manifest.outputs)
 
     def segment(self, images: Images) -> Labels:
@@ -122,11 +122,11 @@ class ArtifactSegmenter:
         """Logits of every image, likewise.
 
         Raises:
-            InputError: if the artifact has labels alone.
+            InputError: if the artifact has none.
         """
         if "logits" not in self.outputs:
             raise InputError(
-                "this needs logits and the artifact gives labels alone; export it with "
+                "this needs logits and the artifact gives none; export it with "
                 "--outputs labels,logits"
             )
         runs = [outputs["logits"][:count] for outputs, count in self._runs(images)]
@@ -152,15 +152,17 @@ class ArtifactSegmenter:
         batch = spec.batch or len(images)
         for start in range(0, len(images), batch):
             part = _filled(images[start : start + batch], batch)
-            feed = padded_input(part, fed, spec.normalisation, spec.name)
+            feed = network_input(part, spec.name, fed, spec.normalisation)
             yield self.infer(feed), min(batch, len(images) - start)
 
     def _labels(self, outputs: dict[str, NDArray[Any]], count: int, size: Size) -> Labels:
         """Cropped to what was padded, where the graph does not do so itself."""
         if "labels" in outputs:
             made = np.asarray(outputs["labels"][:count], np.uint8)
-        else:
+        elif "logits" in outputs:
             made = labels_from_logits(outputs["logits"][:count], self.ran_at(size))
+        else:
+            made = np.asarray(outputs["probabilities"][:count].argmax(axis=1), np.uint8)
         return made[:, : size[0], : size[1]]
 
 

@@ -37,7 +37,7 @@ from edaformer.manifest import (
     Written,
 )
 from edaformer.model.network import Network
-from edaformer.preprocess import ALIGN, MAX_SIDE, Normalisation, format_size, normalise
+from edaformer.preprocess import ALIGN, MAX_SIDE, Normalisation, format_size, network_input
 from edaformer.segformer.sizes import SegFormerSizes
 from edaformer.version import __version__
 
@@ -49,7 +49,7 @@ VERIFY_IMAGES = 2
 MAX_LABELS = 256  # labels are uint8
 IGNORE_LABEL = 255
 
-Output = Literal["labels", "logits"]
+Output = Literal["labels", "logits", "probabilities"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ExportOptions:
     dynamic_size: bool = False  # any multiple of 32; ``size`` is then what is traced and verified
     precision: Literal["fp16", "fp32"] = "fp16"
     outputs: tuple[Output, ...] = ("labels",)
-    input: Literal["image", "tensor"] = "image"
+    input: Literal["image", "tensor", "planar"] = "image"
     batch: int | None = 1  # None: dynamic
     opset: int = 18
     align: int | None = ALIGN  # None: the size as it is; tensor input is never padded
@@ -80,7 +80,7 @@ class ExportOptions:
             )
         if not self.outputs or len(set(self.outputs)) != len(self.outputs):
             raise InputError(
-                "expected labels, logits or labels,logits as outputs, each at most once"
+                "expected outputs out of labels, logits and probabilities, each at most once"
             )
         if self.batch is not None and not 1 <= self.batch <= 256:
             raise InputError(f"expected a batch of 1 to 256 or 'dynamic', got {self.batch}")
@@ -118,7 +118,7 @@ class ExportOptions:
         """Valid and padded size."""
         if self.dynamic_size:
             return Geometry(self.size, self.size, dynamic=True)
-        return Geometry.of(self.size, self.align if self.input == "image" else None)
+        return Geometry.of(self.size, None if self.input == "tensor" else self.align)
 
     def default_name(self, title: str) -> str:
         """``edaformer_t_16-8-4-1_512x512_fp16.onnx``, of an ``EDAFormer-T``."""
@@ -210,9 +210,8 @@ def _verify_another_size(graph: ir.Model, reference: Deployment, options: Export
     """A dynamic size must hold where it was not traced: one step taller, two steps wider."""
     height, width = options.size
     size = (height + ALIGN, width + 2 * ALIGN)
-    other = Images(natural_noise(1, size), f"noise of {format_size(size)}")
-    if options.input == "tensor":
-        other = _normalised(other, reference.model.normalisation)
+    noise = network_input(natural_noise(1, size), options.input, how=reference.model.normalisation)
+    other = Images(noise, f"noise of {format_size(size)}")
     if options.batch is not None:
         other = Images(np.repeat(other.array, options.batch, axis=0), other.source)
     verify(graph, reference, other, tolerance=options.tolerance)
@@ -232,26 +231,25 @@ def _input_images(
     """Verification images as the graph's input takes them."""
     if images is None:
         images = Images(natural_noise(VERIFY_IMAGES, options.size), "seeded 1/f noise")
-    return images if options.input == "image" else _normalised(images, normalisation)
-
-
-def _normalised(images: Images, how: Normalisation) -> Images:
-    return Images(normalise(images.array.astype(np.uint8), how), images.source)
+    pixels = images.array.astype(np.uint8)
+    return Images(network_input(pixels, options.input, how=normalisation), images.source)
 
 
 def deployment(model: Network, options: ExportOptions) -> Deployment:
     """The model with the input and outputs that ``options`` ask for, unrewritten."""
+    extra = ("probabilities",) if "probabilities" in options.outputs else ()
     return Deployment(
         model,
         options.geometry,
-        image_input=options.input == "image",
-        outputs=("labels", "logits"),
+        image_input=options.input != "tensor",
+        planar=options.input == "planar",
+        outputs=("labels", "logits", *extra),
         shipped=options.outputs,
     ).eval()
 
 
 def trace_deployment(module: Deployment, options: ExportOptions) -> ir.Model:
-    """Its float32 graph, with labels and logits as outputs."""
+    """Its float32 graph, with all outputs it has."""
     height, width = options.size
     batch = options.batch or 2  # a dynamic batch is traced with two, since one would be specialised
     if options.input == "image":
@@ -307,6 +305,7 @@ def _manifest(
     variant = checkpoint.variant
     stride = variant.logits_stride
     logits_size = (-(-rows // stride), -(-columns // stride))
+    pads = options.input != "tensor" and not options.dynamic_size
     outputs: dict[str, OutputSpec] = {
         "labels": OutputSpec(
             name="labels", layout="NHW", dtype="uint8", height=height, width=width
@@ -314,6 +313,9 @@ def _manifest(
         "logits": OutputSpec(
             name="logits", layout="NCHW", dtype="float32",
             height=logits_size[0], width=logits_size[1],
+        ),
+        "probabilities": OutputSpec(
+            name="probabilities", layout="NCHW", dtype="float32", height=height, width=width
         ),
     }  # fmt: skip
     return Manifest(
@@ -336,7 +338,7 @@ def _manifest(
             dynamic_size=options.dynamic_size,
             mean=checkpoint.normalisation.mean,
             std=checkpoint.normalisation.std,
-            align=options.align if is_image and not options.dynamic_size else None,
+            align=options.align if pads else None,
             padded_height=rows,
             padded_width=columns,
         ),

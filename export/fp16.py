@@ -61,6 +61,8 @@ def _reasons(graph: ir.Graph, ranges: Mapping[str, float]) -> tuple[Kept, ...]:
     for reason, why, nodes in (
         ("normalisation", "the mean and scale of the image are no half-precision numbers",
          _in_scopes(graph, {"normalise"})),
+        ("probabilities", "near 1 FLOAT16 has steps of 0.0005, where FLOAT has 0.00000006",
+         _in_scopes(graph, {"probabilities"})),
         ("range", f"tensors in it exceed {RANGE_LIMIT:.0f}, half of what FLOAT16 can hold",
          _out_of_range(graph, ranges)),
     ):  # fmt: skip

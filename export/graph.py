@@ -38,7 +38,6 @@ def trace(
         opset: ONNX operator set.
         dynamic_batch: leave the batch size free.
     """
-    name = "image" if module.normalise is not None else "tensor"
     shapes = _dynamic_dimensions(module, dynamic_batch=dynamic_batch)
     with _quiet():
         program = torch.onnx.export(
@@ -46,7 +45,7 @@ def trace(
             (example,),
             dynamo=True,
             opset_version=opset,
-            input_names=[name],
+            input_names=[module.input_name],
             output_names=list(module.outputs),
             dynamic_shapes=(shapes,) if shapes else None,
             verbose=False,
@@ -65,7 +64,7 @@ def _dynamic_dimensions(module: Deployment, *, dynamic_batch: bool) -> dict[int,
     if dynamic_batch:
         dimensions[0] = torch.export.Dim("batch", min=1)
     if module.geometry.dynamic:
-        rows, columns = (1, 2) if module.normalise is not None else (2, 3)
+        rows, columns = (1, 2) if module.input_name == "image" else (2, 3)
         dimensions[rows] = ALIGN * torch.export.Dim("height_32", min=1, max=MAX_SIDE // ALIGN)
         dimensions[columns] = ALIGN * torch.export.Dim("width_32", min=1, max=MAX_SIDE // ALIGN)
     return dimensions

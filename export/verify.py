@@ -28,7 +28,7 @@ MIN_DECIDED_AGREEMENT = 0.999
 class Images:
     """What to verify on: the input array and where it came from."""
 
-    array: NDArray[np.generic]  # uint8 (N, H, W, 3), or float32 (N, 3, H, W) for tensor input
+    array: NDArray[np.generic]  # uint8 (N, H, W, 3), or float32 (N, 3, H, W): the graph's input
     source: str
 
     def batches(self, batch: int | None) -> list[NDArray[np.generic]]:
@@ -69,7 +69,7 @@ def verify(
 
     Args:
         shipped: the graph as it will be written; half graphs are checked through their twin.
-        reference: the unrewritten float32 model, with outputs labels and logits.
+        reference: the unrewritten float32 model, its first outputs labels and logits.
         images: at least one; a fixed batch is filled by repeating the last.
         tolerance: on the largest logit error; None uses the rule of the precision.
 
@@ -83,7 +83,7 @@ def verify(
     figures = _Figures()
     for batch in images.batches(_fixed_batch(shipped)):
         with torch.inference_mode():
-            labels, logits = reference(torch.from_numpy(batch))
+            labels, logits = reference(torch.from_numpy(batch))[:2]
         made = session.run({session.input_name: batch})
         if not np.isfinite(made["logits"]).all():
             raise _overflow(probe, batch, session.input_name)
@@ -136,6 +136,8 @@ class _Figures:
         height, width = labels.shape[1:]
         if "labels" in made:
             same = np.asarray(made["labels"]) == labels.numpy()
+        elif "probabilities" in made:
+            same = np.asarray(made["probabilities"]).argmax(axis=1) == labels.numpy()
         else:
             winner = upsample(torch.from_numpy(got), padded).argmax(1)
             same = winner[:, :height, :width].numpy() == labels.numpy()

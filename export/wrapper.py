@@ -3,7 +3,8 @@
     image  uint8 (N, H, W, 3) RGB -> normalise -> pad right and bottom -> model -> logits
     logits -> resize to the padded size -> argmax -> crop -> labels uint8 (N, H, W)
 
-``tensor`` input takes the normalised float32 (N, 3, H, W) instead and is never padded.
+``planar`` input takes the image as float32 (N, 3, H, W). ``tensor`` input takes it normalised and
+is never padded. Another output is probabilities, float32 (N, classes, H, W), of the resized logits.
 """
 
 from __future__ import annotations
@@ -37,19 +38,22 @@ class Geometry:
 
 
 class Normalise(nn.Module):
-    """uint8 RGB (N, H, W, 3) -> normalised float (N, 3, H, W)."""
+    """uint8 RGB (N, H, W, 3), or float (N, 3, H, W) if planar -> normalised float (N, 3, H, W)."""
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, how: Normalisation = RELEASE) -> None:
+    def __init__(self, how: Normalisation = RELEASE, *, planar: bool = False) -> None:
         super().__init__()
+        self.planar = planar
         self.register_buffer("mean", torch.tensor(how.mean).view(1, 3, 1, 1))
         self.register_buffer("scale", 1 / torch.tensor(how.std).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Cast first: TensorRT cannot transpose uint8."""
-        pixels = image.to(self.mean.dtype).permute(0, 3, 1, 2)
+        pixels = image.to(self.mean.dtype)
+        if not self.planar:
+            pixels = pixels.permute(0, 3, 1, 2)
         return (pixels - self.mean) * self.scale
 
 
@@ -74,6 +78,22 @@ class Labels(nn.Module):
         return upsample(logits, size).argmax(dim=1).to(logits.dtype)
 
 
+class Probabilities(nn.Module):
+    """Logits -> class probabilities: resize to the padded size, crop to the valid size, softmax."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__()
+        self.geometry = geometry
+
+    def forward(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """(N, classes, H / 8, W / 8) and the padded ``size`` -> float (N, classes, H, W)."""
+        values = upsample(logits, size)
+        if self.geometry.size != self.geometry.padded:
+            height, width = self.geometry.size
+            values = values[:, :, :height, :width]
+        return values.softmax(dim=1)
+
+
 class Deployment(nn.Module):
     """The model with its input and outputs as an application sees them."""
 
@@ -83,17 +103,35 @@ class Deployment(nn.Module):
         geometry: Geometry,
         *,
         image_input: bool,
+        planar: bool = False,
         outputs: tuple[str, ...],
         shipped: tuple[str, ...] | None = None,
     ) -> None:
-        """``shipped`` are those of ``outputs`` that will leave the exported graph; None: all."""
+        """What surrounds ``model``.
+
+        Args:
+            model: as trained.
+            geometry: of its input.
+            image_input: whether it takes pixels rather than what is normalised already.
+            planar: whether the pixels are float (N, 3, H, W) rather than uint8 (N, H, W, 3).
+            outputs: out of labels, logits and probabilities.
+            shipped: those of them that will leave the exported graph; None: all.
+        """
         super().__init__()
-        self.normalise = Normalise(model.normalisation) if image_input else None
+        self.normalise = Normalise(model.normalisation, planar=planar) if image_input else None
         self.model = model
         self.labels = Labels(geometry)
+        self.probabilities = Probabilities(geometry)
         self.geometry = geometry
         self.outputs = outputs
         self.shipped = shipped or outputs
+
+    @property
+    def input_name(self) -> str:
+        """``image``, ``planar`` or ``tensor``."""
+        if self.normalise is None:
+            return "tensor"
+        return "planar" if self.normalise.planar else "image"
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """The outputs, in their order."""
@@ -103,6 +141,8 @@ class Deployment(nn.Module):
         made: dict[str, Tensor] = {"logits": logits}
         if "labels" in self.outputs:
             made["labels"] = self.labels(logits, (image.shape[2], image.shape[3]))
+        if "probabilities" in self.outputs:
+            made["probabilities"] = self.probabilities(logits, (image.shape[2], image.shape[3]))
         return tuple(made[name] for name in self.outputs)
 
     def pad(self, pixels: Tensor) -> Tensor:

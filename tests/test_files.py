@@ -11,7 +11,7 @@ import pytest
 
 from edaformer import files
 from edaformer.errors import InputError
-from edaformer.files import check_writable, sha256, write_whole
+from edaformer.files import check_writable, sha256, write_folder, write_whole
 
 
 @pytest.mark.parametrize("nameless", [True, False])
@@ -97,3 +97,18 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path / "made", {"a": b"1", "deep/b": b"2"})
+    assert (tmp_path / "made/deep/b").read_bytes() == b"2"
+    with pytest.raises(InputError, match="exists already"):
+        write_folder(tmp_path / "made", {})
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_folder(tmp_path / "other", {"a": b"1"})
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edaformer.jetson import Jetson, read_jetson
+from edaformer.jetson import Jetson, read_jetson, system_bindings
 
 RELEASE = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n"
 STATUS = """Package: nvidia-jetpack
@@ -31,3 +31,10 @@ def test_without_packages_and_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/nv_tegra_release").write_text(RELEASE)
     assert read_jetson(tmp_path) == Jetson("R36.4.3", None, None)
+
+
+def test_bindings_of_the_system_s_python(tmp_path: Path) -> None:
+    assert system_bindings(tmp_path) is None
+    package = tmp_path / "usr/lib/python3.10/dist-packages/tensorrt"
+    package.mkdir(parents=True)
+    assert system_bindings(tmp_path) == package

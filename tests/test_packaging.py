@@ -15,7 +15,7 @@ import tomllib
 
 from tests.conftest import ROOT
 
-COMMANDS = ("export", "build", "validate", "info", "check", "bench")
+COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Lets only the standard library, this package and the distributions named on the command line be
@@ -123,8 +123,9 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
     assert packages == {
         "edaformer", "edaformer/cli", "edaformer/data", "edaformer/data/streets",
         "edaformer/engines", "edaformer/engines/bench", "edaformer/engines/cuda",
-        "edaformer/engines/kernels", "edaformer/export", "edaformer/export/rewrites",
-        "edaformer/model", "edaformer/segformer",
+        "edaformer/engines/handover", "edaformer/engines/kernels", "edaformer/export",
+        "edaformer/export/rewrites", "edaformer/media", "edaformer/model",
+        "edaformer/segformer",
     }  # fmt: skip
     demo = {name for name in names if name.startswith("edaformer/demo/")}
     assert demo == {"edaformer/demo/README.md", "edaformer/demo/edaformer_t_scenes.safetensors"}

@@ -11,7 +11,12 @@ from tests.conftest import ROOT, TEST_DATA
 from tools.cli_docs import TARGET, render
 from tools.readme import LINKS, commands, link_data, run
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "examples" / "cpp" / "README.md",
+]
 
 
 @pytest.mark.slow

@@ -9,14 +9,25 @@ from torch import nn
 
 from edaformer.isr import ISR
 from edaformer.model import EDAFormer
+from edaformer.segformer.network import SegFormer
+from edaformer.segformer.sizes import SegFormerSizes
 from edaformer.variants import Variant
 
+SEGFORMER = SegFormerSizes(
+    (16, 32, 80, 64), (2, 1, 1, 1), 24, heads=(1, 2, 5, 2), mlp_ratios=(2, 2, 2, 2)
+)
 TINY = Variant("tiny", (16, 32, 64, 128), (1, 1, 1, 1), 1.9, 2, 24)
 
 
 def tiny_model(isr: str = "16,8,2,1-2,4,8", num_classes: int = 5, seed: int = 0) -> EDAFormer:
     """EDAFormer, shaken."""
     return shaken(EDAFormer(TINY, num_classes, ISR.parse(isr)), seed)
+
+
+def tiny_segformer(sizes: SegFormerSizes = SEGFORMER, factor: int = 1) -> SegFormer:
+    """SegFormer of five classes, shaken; its ISR is ``factor`` times the base."""
+    isr = sizes.places.isr(tuple(factor * ratio for ratio in sizes.ratios))
+    return shaken(SegFormer(sizes, 5, isr))
 
 
 M = TypeVar("M", bound=nn.Module)

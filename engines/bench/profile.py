@@ -20,7 +20,7 @@ from edaformer.engines.bench.runners import Contender
 from edaformer.engines.segmenters import Images, PlanSegmenter
 from edaformer.errors import InputError
 from edaformer.manifest import Manifest
-from edaformer.preprocess import normalise
+from edaformer.preprocess import network_input
 
 FRAMES = 10
 _SKIPPED = 2  # frames that only warm up
@@ -63,7 +63,7 @@ def _profile_onnx(
         for number in range(FRAMES):
             image = images[number % len(images)]
             spec = manifest.input
-            feed: Any = image if spec.name == "image" else normalise(image, spec.normalisation)
+            feed = network_input(image, spec.name, how=spec.normalisation)
             session.run({session.input_name: feed})
         return onnx_layers(json.loads(Path(session.end_profile()).read_text()))
 

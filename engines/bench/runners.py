@@ -24,7 +24,7 @@ from edaformer.engines.segmenters import Images, Labels
 from edaformer.errors import InputError, MissingError, require
 from edaformer.manifest import Manifest
 from edaformer.postprocess import labels_from_logits
-from edaformer.preprocess import normalise
+from edaformer.preprocess import network_input
 
 Kind = Literal["onnx", "plan", "torch", "torch-compile"]
 Device = Literal["cpu", "cuda"]
@@ -102,7 +102,8 @@ class OnnxRunner:
         on_gpu = contender.device == "cuda"
         self.session = OnnxSession(str(contender.artifact), cuda=on_gpu, threads=contender.threads)
         self.manifest = manifest
-        self.output = "labels" if "labels" in self.session.output_names else "logits"
+        names = self.session.output_names
+        self.output = next(n for n in ("labels", "logits", "probabilities") if n in names)
         self.pipelines = True
         provider = "CUDA" if on_gpu else "CPU"
         self.description = f"ONNX Runtime {provider}, {manifest.precision}, {self.output} output"
@@ -124,21 +125,21 @@ class OnnxRunner:
     def split(self, images: Images) -> tuple[Labels, Split]:
         """One frame; with image input preprocessing is in the network's time."""
         spec, start = self.manifest.input, time.perf_counter()
-        feed: NDArray[Any] = (
-            images if spec.name == "image" else normalise(images, spec.normalisation)
-        )
+        feed = network_input(images, spec.name, how=spec.normalisation)
         fed = time.perf_counter()
         made = self.session.run({self.session.input_name: feed})[self.output]
         ran = time.perf_counter()
         if self.output == "logits":
             padded = (spec.padded_height, spec.padded_width)
             made = labels_from_logits(made, padded, self.manifest.size)
+        elif self.output == "probabilities":
+            made = made.argmax(axis=1)
         end = time.perf_counter()
         parts = Split(
-            preprocess=fed - start if spec.name == "tensor" else None,
+            preprocess=fed - start if spec.name != "image" else None,
             copy_in=None,
             network=ran - fed,
-            postprocess=end - ran if self.output == "logits" else None,
+            postprocess=end - ran if self.output != "labels" else None,
             copy_out=None,
             wall=end - start,
         )

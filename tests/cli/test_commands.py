@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -111,6 +113,19 @@ def test_info_of_files(
     assert made["manifest"]["isr"] == "16,8,2,1-2,2,4"
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    code = "from edaformer.cli.info import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "T", "--classes", "19", "--size", "512x512"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as ran:  # fmt: skip
+        assert ran.stdout is not None
+        assert ran.stderr is not None
+        ran.stdout.close()
+        assert ran.stderr.read() == ""
+    assert ran.returncode == 141
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     root = tmp_path / "data"
@@ -195,7 +210,7 @@ def test_bad_checkpoints(run: Run, name: str, words: str, checkpoint: Path, tmp_
         (("--tolerance", "inf"), "expected --tolerance above 0 and finite"),
         (("--limit", "2"), "--limit is for the images of --data"),
         (("--input", "tensor", "--align", "16"), "--align has no effect on tensor input"),
-        (("--outputs", "masks"), "expected --outputs as labels"),
+        (("--outputs", "masks"), "expected --outputs out of labels"),
         (("--batch", "many"), "expected --batch as a number or 'dynamic'"),
         (("--align", "some"), "expected --align as a number or 'none'"),
         (("--opset", "11"), "expected an opset out of 18, 19, 20"),
@@ -237,7 +252,7 @@ def test_bad_options(
           "--limit", "0"), 2, "at least 1"),
         (("validate", "{onnx}", "--checkpoint", "{onnx}", "--data", "folder:{data}"), 2,
          "expected a PyTorch (.pth) or safetensors checkpoint"),
-        (("info", "X"), 2, "expected a file or a variant (T, B)"),
+        (("info", "X"), 2, "expected a file or a variant (T, B, segformer-b0"),
         (("info", "{onnx}", "--isr", "paper"), 2, "--isr is baked into"),
         (("info", "{plan}", "--size", "64x64"), 2, "--size is baked into"),
         (("info", "{checkpoint}", "--classes", "3"), 2, "--classes is for a bare variant"),

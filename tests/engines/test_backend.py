@@ -7,6 +7,7 @@ import pytest
 
 from edaformer.engines import backend
 from edaformer.errors import InputError, MissingError
+from edaformer.jetson import Jetson
 
 
 def test_tensorrt_rtx_can_target_gpus_that_are_not_here() -> None:
@@ -40,6 +41,34 @@ def test_an_installation_that_does_not_load(
     monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
     with pytest.raises(MissingError, match=r"does not load: libnvinfer.so.10: not found; run"):
         backend.use("tensorrt")
+
+
+HIDDEN = Path("/usr/lib/python3.10/dist-packages/tensorrt")
+ANEW = (
+    r"is in /usr/lib/python3.10/dist-packages, which this virtual environment does not see; run: "
+    r"python3 -m venv --system-site-packages VENV, with that Python"
+)
+
+
+@pytest.mark.parametrize(
+    ("bindings", "in_venv", "jetson", "words"),
+    [
+        (HIDDEN, True, True, ANEW),
+        (None, True, True, r"not installed on this Jetson; run: sudo apt install python3-lib"),
+        (None, False, False, r"not installed here; run: pip install"),
+    ],
+)
+def test_tensorrt_that_a_venv_hides(
+    monkeypatch: pytest.MonkeyPatch, bindings: Path | None, in_venv: bool, jetson: bool, words: str
+) -> None:
+    monkeypatch.setattr(backend, "is_installed", lambda _: False)
+    monkeypatch.setattr(backend, "system_bindings", lambda: bindings)
+    known = Jetson("R36.4.3", "6.2", "10.3.0.30") if jetson else None
+    monkeypatch.setattr(backend, "read_jetson", lambda: known)
+    monkeypatch.setattr(sys, "prefix", "/venv" if in_venv else sys.base_prefix)
+    with pytest.raises(MissingError, match=words) as raised:
+        backend.use("tensorrt")
+    assert raised.value.exit_code == 3
 
 
 def test_auto_without_a_gpu_is_rtx(monkeypatch: pytest.MonkeyPatch) -> None:

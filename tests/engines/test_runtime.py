@@ -28,7 +28,7 @@ from edaformer.export.exporter import ExportResult
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
 from edaformer.gpu import Gpu
-from edaformer.preprocess import aligned, normalise
+from edaformer.preprocess import aligned, network_input, normalise
 from tests.standins.cuda import Machine, install
 from tests.standins.kernels import library
 from tests.standins.network import Kind, make_model, write_small_plan
@@ -41,12 +41,15 @@ KINDS: dict[str, Kind] = {
     "labels": Kind(outputs=("labels",)),
     "both": Kind(outputs=("labels", "logits")),
     "tensor": Kind(size=(64, 96), input="tensor"),
+    "planar": Kind(input="planar"),
+    "probabilities": Kind(outputs=("probabilities",), input="planar"),
     "dynamic": Kind(batch=None),
     "two": Kind(outputs=("labels",), batch=2),
     "any image": Kind(dynamic=True, align=None),
     "any tensor": Kind(dynamic=True, input="tensor"),
     "any pooled": Kind(dynamic=True, align=None, isr="16,8,4,1-1,2,4"),
     "any labels": Kind(dynamic=True, align=None, outputs=("labels",)),
+    "any planar": Kind(dynamic=True, align=None, input="planar"),
 }
 Frame = NDArray[np.uint8]
 GPU = Gpu("stand-in", "8.7", integrated=False, memory_bytes=8 << 30, cuda_version=(12, 6))
@@ -101,15 +104,13 @@ def expected() -> Callable[..., Any]:
         if kind.dynamic:
             valid, padded = source, aligned(source, 32)
         image = resize_frame(frame, valid)[None].repeat(kind.batch or 1, axis=0)
-        if kind.dynamic and kind.input == "image":
-            feed = np.empty((1, *padded, 3), np.uint8)
-            feed[:] = 124, 116, 104  # the mean colour
-            feed[:, : valid[0], : valid[1]] = image
-            image = feed
+        feed = network_input(image, kind.input, padded if kind.dynamic else None)
         if kind.input == "tensor":
             feed = np.zeros((1, 3, *padded), np.float32)
             feed[:, :, : valid[0], : valid[1]] = normalise(image)
-        made = session(name).run({kind.input: image if kind.input == "image" else feed})
+        made = session(name).run({kind.input: feed})
+        if "probabilities" in made:
+            return labels_from_logits(made["probabilities"][0], Geometry(source, valid, valid))
         if "logits" not in made:
             return resize_labels(made["labels"][0, : valid[0], : valid[1]], source), None
         return labels_from_logits(made["logits"][0], Geometry(source, valid, padded))
@@ -168,7 +169,9 @@ def read_back(array: Any) -> NDArray[Any]:
 
 
 class TestLabels:
-    @pytest.mark.parametrize("kind", ["logits", "half", "labels", "both", "tensor"])
+    @pytest.mark.parametrize(
+        "kind", ["logits", "half", "labels", "both", "tensor", "planar", "probabilities"]
+    )
     @pytest.mark.parametrize("size", [VALID, (47, 33), (130, 201), (1, 1)])
     def test_of_any_size(self, plan: Any, expected: Any, kind: str, size: tuple[int, int]) -> None:
         (frame,) = pictures(1, size)
@@ -245,14 +248,14 @@ class TestLabels:
 
 
 class TestDynamicSize:
-    @pytest.mark.parametrize("kind", ["any image", "any tensor", "any labels"])
+    @pytest.mark.parametrize("kind", ["any image", "any tensor", "any planar", "any labels"])
     def test_at_the_frame_s_own(self, plan: Any, expected: Any, kind: str) -> None:
         with Engine.load(plan(kind)) as engine:
             for size in [(64, 96), (50, 70), (50, 70), (50, 70), (101, 40), (50, 70)]:
                 (frame,) = pictures(1, size)
                 np.testing.assert_array_equal(engine(frame), expected(kind, frame)[0])
 
-    @pytest.mark.parametrize("kind", ["any image", "any tensor", "any labels"])
+    @pytest.mark.parametrize("kind", ["any image", "any tensor", "any planar", "any labels"])
     def test_in_a_stream(self, plan: Any, expected: Any, kind: str) -> None:
         """A larger one needs other memory: graphs that were captured before it are void."""
         with Engine.load(plan(kind)) as engine:

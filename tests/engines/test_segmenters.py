@@ -54,10 +54,15 @@ def test_onnx_equals_torch_up_to_rounding(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["image", "tensor"])
-def test_logits_and_fixed_batches(kind: str, small_checkpoint: Checkpoint, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "output"),
+    [("image", "logits"), ("tensor", "logits"), ("planar", "logits"), ("planar", "probabilities")],
+)
+def test_scores_and_fixed_batches(
+    kind: str, output: str, small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
     options = ExportOptions(
-        size=(64, 90), batch=2, outputs=("logits",), precision="fp32", input=kind, align=None  # type: ignore[arg-type]
+        size=(64, 90), batch=2, outputs=(output,), precision="fp32", input=kind, align=None  # type: ignore[arg-type]
     )  # fmt: skip
     export_model(small_checkpoint, options, tmp_path / "x.onnx")
     images = natural_noise(3, (64, 90))

@@ -130,7 +130,7 @@ def test_a_gate_missed_leaves_no_file(small_checkpoint: Checkpoint, tmp_path: Pa
         ({"opset": 17}, "expected an opset out of 18, 19, 20, got 17"),
         ({"batch": 0}, "expected a batch of 1 to 256"),
         ({"align": 0}, "expected --align"),
-        ({"outputs": ()}, "expected labels, logits"),
+        ({"outputs": ()}, "expected outputs out of labels, logits"),
         ({"outputs": ("labels", "labels")}, "each at most once"),
     ],
 )

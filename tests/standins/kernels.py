@@ -42,9 +42,7 @@ def run(launch: Launch) -> None:
 @functools.cache
 def library() -> ctypes.CDLL:
     """The compiled kernels; the test is skipped where there is no compiler."""
-    compiler = _compiler()
-    if compiler is None:
-        pytest.skip("needs a C++ compiler: c++, g++, clang++, $CXX or the package ziglang")
+    compiler = find_compiler()
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "kernels.so"
         source = Path(__file__).with_name("kernels.cpp")
@@ -54,10 +52,11 @@ def library() -> ctypes.CDLL:
         return ctypes.CDLL(str(made))
 
 
-def _compiler() -> list[str] | None:
+def find_compiler() -> list[str]:
+    """The C++ compiler's command; the test is skipped where there is none."""
     for name in (os.environ.get("CXX"), "c++", "g++", "clang++"):
         if name and shutil.which(name):
             return [name]
     if importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "c++"]
-    return None
+    pytest.skip("needs a C++ compiler: c++, g++, clang++, $CXX or the package ziglang")

@@ -17,7 +17,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edaformer.engines import backend
 from edaformer.engines.plan import write_plan
-from edaformer.manifest import EngineRecord, InputSpec, Manifest, OutputSpec, network_name
+from edaformer.manifest import (
+    ONNX_KEY,
+    EngineRecord,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    network_name,
+)
 from edaformer.preprocess import MEAN, STD, aligned
 
 CLASSES = 5
@@ -38,22 +45,23 @@ class Kind:
 
     @property
     def padded(self) -> tuple[int, int]:
-        return aligned(self.size, self.align if self.input == "image" else None)
+        return aligned(self.size, None if self.input == "tensor" else self.align)
 
 
 def make_model(kind: Kind) -> onnx.ModelProto:
     """The ONNX model."""
     is_image, (rows, columns) = kind.input == "image", kind.padded
+    pixels = kind.input != "tensor"
     rng = np.random.default_rng(5)
-    scale = np.float32(1 / 64) if is_image else np.float32(1)
+    scale = np.float32(1 / 64) if pixels else np.float32(1)
     weights = (rng.standard_normal((CLASSES, 3, 1, 1)) * scale).astype(np.float32)
-    offset = -128 * weights.sum(axis=(1, 2, 3)) if is_image else 0 * weights[:, 0, 0, 0]
+    offset = -128 * weights.sum(axis=(1, 2, 3)) if pixels else 0 * weights[:, 0, 0, 0]
     pads = [0, 0, 0, 0, 0, 0, rows - kind.size[0], columns - kind.size[1]]
     known = {
         "weights": weights, "offset": offset.astype(np.float32), "pads": np.int64(pads),
         "sizes": np.int64([kind.batch or 1, CLASSES, rows, columns]), "none": np.float32([]),
-        "eightfold": np.float32([1, 1, 8, 8]), "starts": np.int64([0, 0]),
-        "ends": np.int64(kind.size), "axes": np.int64([1, 2]),
+        "eightfold": np.float32([1, 1, 8, 8]), "rows": np.int64([2, 3]),
+        "starts": np.int64([0, 0]), "ends": np.int64(kind.size), "axes": np.int64([1, 2]),
     }  # fmt: skip
     nodes = [
         helper.make_node("Cast", [kind.input], ["float"], to=TensorProto.FLOAT),
@@ -82,6 +90,12 @@ def make_model(kind: Kind) -> onnx.ModelProto:
             else helper.make_node("Slice", ["float_winner", "starts", "ends", "axes"], ["valid"]),
             helper.make_node("Cast", ["valid"], ["labels"], to=TensorProto.UINT8),
         ]
+    if "probabilities" in kind.outputs:
+        nodes += [
+            helper.make_node("Resize", ["scores", "", "", "sizes"], ["all"], mode="linear"),
+            helper.make_node("Slice", ["all", "starts", "ends", "rows"], ["part"]),
+            helper.make_node("Softmax", ["part"], ["probabilities"], axis=1),
+        ]
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
         nodes, "small", [_input(kind)], [_output(kind, name) for name in kind.outputs],
@@ -96,7 +110,7 @@ def _input(kind: Kind) -> onnx.ValueInfoProto:
     batch = kind.batch or "n"
     if kind.input == "image":
         return helper.make_tensor_value_info("image", TensorProto.UINT8, [batch, height, width, 3])
-    return helper.make_tensor_value_info("tensor", TensorProto.FLOAT, [batch, 3, height, width])
+    return helper.make_tensor_value_info(kind.input, TensorProto.FLOAT, [batch, 3, height, width])
 
 
 def _output(kind: Kind, name: str) -> onnx.ValueInfoProto:
@@ -104,6 +118,8 @@ def _output(kind: Kind, name: str) -> onnx.ValueInfoProto:
     if name == "labels":
         sides = ("h", "w") if kind.dynamic else kind.size
         return helper.make_tensor_value_info(name, TensorProto.UINT8, [batch, *sides])
+    if name == "probabilities":
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, CLASSES, *kind.size])
     sides = ("lh", "lw") if kind.dynamic else tuple(side // 8 for side in kind.padded)
     element = TensorProto.FLOAT16 if kind.half else TensorProto.FLOAT
     return helper.make_tensor_value_info(name, element, [batch, CLASSES, *sides])
@@ -118,18 +134,29 @@ def make_manifest(kind: Kind) -> Manifest:
                              width=width),
         "logits": OutputSpec(name="logits", layout="NCHW", dtype="float32", height=rows // 8,
                              width=columns // 8),
+        "probabilities": OutputSpec(name="probabilities", layout="NCHW", dtype="float32",
+                                    height=height, width=width),
     }  # fmt: skip
     return Manifest(
         tool_version="0", variant="tiny", isr=kind.isr, num_classes=CLASSES,
         ignore_label=255, checkpoint_sha256="0" * 64, precision="fp32", opset=18, logits_stride=8,
         input=InputSpec(
-            name="image" if is_image else "tensor", layout="NHWC" if is_image else "NCHW",
+            name=kind.input, layout="NHWC" if is_image else "NCHW",
             dtype="uint8" if is_image else "float32", batch=kind.batch, height=height, width=width,
-            mean=MEAN, std=STD, align=kind.align if is_image else None,
+            mean=MEAN, std=STD, align=None if kind.input == "tensor" else kind.align,
             dynamic_size=kind.dynamic, padded_height=rows, padded_width=columns,
         ),
         outputs=tuple(outputs[name] for name in kind.outputs),
     )  # fmt: skip
+
+
+def write_small_onnx(kind: Kind, path: Path) -> None:
+    """The model with its manifest in it, as an export."""
+    model = make_model(kind)
+    manifest = make_manifest(kind)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = ONNX_KEY, manifest.model_dump_json(exclude_none=True)
+    path.write_bytes(model.SerializeToString())
 
 
 def write_small_plan(kind: Kind, path: Path) -> None:

@@ -13,33 +13,29 @@ from edaformer.export.rewrites.group_queries import GroupedQueryAttention
 from edaformer.export.rewrites.project_values import project_values
 from edaformer.export.wrapper import Deployment, Geometry, Labels
 from edaformer.model.decoder import upsample
-from edaformer.segformer.network import EmbedAndFuse, ReducedAttention, SegFormer
+from edaformer.segformer.network import EmbedAndFuse, ReducedAttention
 from edaformer.segformer.sizes import SegFormerSizes
 from tests.export.rewrites.test_rewrites import exact, images, relative_error
-from tests.tiny import shaken
+from tests.tiny import SEGFORMER, shaken, tiny_segformer
 
-SIZES = SegFormerSizes(
-    (16, 32, 80, 64), (2, 1, 1, 1), 24, heads=(1, 2, 5, 2), mlp_ratios=(2, 2, 2, 2)
-)
 ODD = SegFormerSizes(
     (15, 32, 80, 63), (1, 1, 1, 1), 20, heads=(1, 2, 5, 1), mlp_ratios=(3, 2, 2, 1)
 )
 
 
 def deployment(
-    dtype: torch.dtype = torch.float32, sizes: SegFormerSizes = SIZES, align: int | None = 32
+    dtype: torch.dtype = torch.float32, sizes: SegFormerSizes = SEGFORMER, align: int | None = 32
 ) -> Deployment:
     """A small SegFormer with ISR at 122x113, only labels shipped."""
-    isr = sizes.places.isr(tuple(2 * ratio for ratio in sizes.ratios))
     made = Deployment(
-        shaken(SegFormer(sizes, 5, isr)), Geometry.of((122, 113), align), image_input=True,
+        tiny_segformer(sizes, factor=2), Geometry.of((122, 113), align), image_input=True,
         outputs=("labels", "logits"), shipped=("labels",),
     )  # fmt: skip
     return made.to(dtype).eval()
 
 
 @exact
-@pytest.mark.parametrize("sizes", [SIZES, ODD])
+@pytest.mark.parametrize("sizes", [SEGFORMER, ODD])
 @pytest.mark.parametrize(
     "names", [*((name,) for name in REWRITES), defaults("fp16", "segformer"), tuple(REWRITES)]
 )
@@ -48,7 +44,9 @@ def test_the_whole_model_computes_the_same(
 ) -> None:
     plain = deployment(dtype, sizes)
     rewritten, applied = apply_rewrites(plain, names)
-    assert set(names) - set(applied) == ({"pad-hidden"} & set(names) if sizes is SIZES else set())
+    assert set(names) - set(applied) == (
+        {"pad-hidden"} & set(names) if sizes is SEGFORMER else set()
+    )
     labels, logits = rewritten(images())
     expected_labels, expected = plain(images())
     assert relative_error(logits[:, : expected.shape[1]], expected) < bound

@@ -1,0 +1,1 @@
+"""Pictures, video and cameras in; overlays, label maps and video out."""

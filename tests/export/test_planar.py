@@ -1,0 +1,74 @@
+"""``--input planar`` is ``--input image`` in another layout; probabilities are softmaxed logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from edaformer.checkpoint import load_checkpoint
+from edaformer.data import open_dataset
+from edaformer.engines.segmenters import open_artifact
+from edaformer.export.exporter import ExportOptions, export_model
+from edaformer.export.wrapper import Deployment, Geometry, Probabilities
+from edaformer.isr import ISR
+from edaformer.preprocess import network_input
+from tests.tiny import tiny_model
+
+
+def test_planar_is_image_bit_for_bit() -> None:
+    """In PyTorch, whose float32 arithmetic is the same once the pixels are planes."""
+    outputs, model = ("labels", "logits"), tiny_model()
+    of_image, of_planar = (
+        Deployment(
+            model, Geometry.of((90, 117), 32), image_input=True, planar=planar,
+            outputs=outputs,
+        ).eval()
+        for planar in (False, True)
+    )  # fmt: skip
+    image = np.random.default_rng(0).integers(0, 256, (2, 90, 117, 3), np.uint8)
+    planar = torch.from_numpy(network_input(image, "planar"))
+    assert (planar.shape, planar.dtype) == ((2, 3, 90, 117), torch.float32)
+    for one, other in zip(of_image(torch.from_numpy(image)), of_planar(planar), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_probabilities_rank_as_labels_do() -> None:
+    deployment = Deployment(
+        tiny_model(), Geometry.of((90, 117), 32), image_input=True,
+        outputs=("labels", "probabilities"),
+    ).eval()  # fmt: skip
+    labels, probabilities = deployment(torch.randint(256, (1, 90, 117, 3), dtype=torch.uint8))
+    assert probabilities.shape[2:] == (90, 117)
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(1, 90, 117))
+    assert torch.equal(probabilities.argmax(dim=1), labels.long())
+
+
+def test_probabilities_by_hand() -> None:
+    logits = torch.tensor([0.0, 1.0]).log1p().view(1, 2, 1, 1)  # of 1 and 2: a third, two thirds
+    made = Probabilities(Geometry((3, 5), (8, 8)))(logits, (8, 8))
+    assert made.shape == (1, 2, 3, 5)
+    torch.testing.assert_close(made[0, :, 2, 4], torch.tensor([1 / 3, 2 / 3]))
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+@pytest.mark.parametrize("output", ["labels", "probabilities"])
+def test_on_real_frames(camvid: Path, camvid_checkpoint: Path, tmp_path: Path, output: str) -> None:
+    """FP16 with its rounding emulated: what normalises first rounds alike in both layouts."""
+    frames = [sample.image for sample in open_dataset(f"camvid:{camvid}", (360, 480)).head(3)]
+    made: dict[str, NDArray[np.uint8]] = {}
+    checkpoint = load_checkpoint(camvid_checkpoint)
+    for kind, wanted in (("image", "labels"), ("planar", output)):
+        options = ExportOptions(
+            ISR.parse("16,8,4,1"), (360, 480), input=kind, outputs=(wanted,)  # type: ignore[arg-type]
+        )  # fmt: skip
+        path = tmp_path / f"{kind}.onnx"
+        result = export_model(checkpoint, options, path)
+        assert result.manifest.input.name == kind
+        made[kind] = open_artifact(path).segment(np.stack(frames))
+    agreement = float((made["image"] == made["planar"]).mean())
+    assert agreement == 1 if output == "labels" else agreement > 0.9999
