@@ -105,7 +105,8 @@ def look_inside(
     base, stage = model.isr, OpenStage(model, options.stage, size)
     if isr == base:
         raise InputError(
-            f"--isr {options.isr} is base ISR itself; name another one, like {loaded.places.examples}"
+            f"--isr {options.isr} is base ISR itself; name another one, like "
+            f"{loaded.places.examples}"
         )
     isr.check_fits(*stage.padded)
     folder = (options.folder or FOLDER) / "attention"
