@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import math
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ from edaformer.errors import EXIT_INPUT, EdaformerError, InputError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+EXIT_PIPE = 141  # as the shell has it for SIGPIPE
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count it
 DEBUG = typer.Option("--debug", help="Show tracebacks and the libraries' own messages.")
 JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
@@ -32,11 +34,17 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         debug = bool(kwargs.get("debug"))
         logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if debug else logging.ERROR)
         try:
-            return command(*args, **kwargs)
+            made = command(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(EXIT_PIPE) from None
         except (EdaformerError, OSError, MemoryError, KeyboardInterrupt) as error:
             if debug:
                 traceback.print_exc()
             message, code = _explain(error)
+        else:
+            return made
         say(message)
         raise typer.Exit(code)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -109,6 +111,19 @@ def test_info_of_files(
         assert {"params", "gmacs", "gmacs_base", "saving"} <= set(made)
         assert "EDAFormer-T, 5 classes" in run("info", path).out
     assert made["manifest"]["isr"] == "16,8,2,1-2,2,4"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    code = "from edaformer.cli.info import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "T", "--classes", "19", "--size", "512x512"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as ran:  # fmt: skip
+        assert ran.stdout is not None
+        assert ran.stderr is not None
+        ran.stdout.close()
+        assert ran.stderr.read() == ""
+    assert ran.returncode == 141
 
 
 @pytest.fixture
