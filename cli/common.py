@@ -36,7 +36,6 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         try:
             made = command(*args, **kwargs)
             sys.stdout.flush()
-            return made
         except BrokenPipeError:  # whoever read the output, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(EXIT_PIPE) from None
@@ -44,6 +43,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             if debug:
                 traceback.print_exc()
             message, code = _explain(error)
+        else:
+            return made
         say(message)
         raise typer.Exit(code)
 
