@@ -118,12 +118,19 @@ def test_the_cost_is_what_pytorch_counts(
 
 
 @pytest.mark.parametrize(
-    ("name", "millions"), [("segformer-b0", 3.75), ("segformer-b1", 13.7), ("segformer-b5", 84.7)]
+    ("name", "side", "millions", "gmacs"),
+    [
+        ("segformer-b0", 512, 3.75, 8.4),
+        ("segformer-b1", 512, 13.7, 15.9),
+        ("segformer-b2", 512, 27.5, 62.4),
+        ("segformer-b5", 640, 84.7, 183.3),
+    ],
 )
-def test_the_paper_s_sizes(name: str, millions: float) -> None:
-    """Paper, table 1, ADE20K."""
-    params = cost.count(SEGFORMERS[name], 150, (512, 512)).params
-    assert params / 1e6 == pytest.approx(millions, rel=0.003)
+def test_the_paper_s_table(name: str, side: int, millions: float, gmacs: float) -> None:
+    """ADE20K, 150 classes."""
+    counted = cost.count(SEGFORMERS[name], 150, (side, side))
+    assert counted.params / 1e6 == pytest.approx(millions, rel=0.005)
+    assert counted.gmacs == pytest.approx(gmacs, rel=0.005)
 
 
 def test_isr_changes_ratios_and_no_weight() -> None:
