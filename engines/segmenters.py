@@ -80,11 +80,8 @@ class TorchSegmenter:
     def _logits(self, image: NDArray[np.uint8]) -> Logits:
         import torch
 
-        height, width = image.shape[:2]
-        pixels = np.zeros((1, 3, *self.ran_at((height, width))), np.float32)
-        pixels[:, :, :height, :width] = normalise(image[None])  # zero after normalisation around it
         with torch.inference_mode():
-            made: Logits = self.model(torch.from_numpy(pixels)).numpy()
+            made: Logits = self.model(torch.from_numpy(network_input(image, self.align))).numpy()
         return made
 
 
@@ -206,6 +203,14 @@ class PlanSegmenter(ArtifactSegmenter):
     def close(self) -> None:
         """Free the engine and its device memory."""
         self.runner.deactivate()
+
+
+def network_input(image: NDArray[np.uint8], align: int | None) -> NDArray[np.float32]:
+    """(H, W, 3) -> normalised (1, 3, H', W'), zeros around it up to multiples of ``align``."""
+    height, width = image.shape[:2]
+    pixels = np.zeros((1, 3, *aligned((height, width), align)), np.float32)
+    pixels[:, :, :height, :width] = normalise(image[None])
+    return pixels
 
 
 def artifact_manifest(path: Path) -> Manifest:

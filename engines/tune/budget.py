@@ -1,0 +1,64 @@
+"""What is asked for: the most saving within a drop, or the most accuracy within a cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaformer.errors import InputError
+
+Kind = Literal["miou-drop", "latency", "gmacs"]
+_UNITS = {"miou-drop": "points of mIoU", "latency": "ms", "gmacs": "GMACs"}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One limit: points of mIoU against base, seconds of a frame, or 10^9 multiply-adds."""
+
+    kind: Kind = "miou-drop"
+    limit: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.limit) and self.limit >= 0):
+            raise InputError(f"expected --max-{self.kind} of 0 or more, got {self.limit:g}")
+
+    @property
+    def text(self) -> str:
+        """``at most 0.5 points of mIoU lost``."""
+        lost = " lost" if self.kind == "miou-drop" else ""
+        return f"at most {self.shown(self.limit)}{lost}"
+
+    def shown(self, value: float) -> str:
+        """A value of the budget's kind, with its unit."""
+        return f"{value * 1e3 if self.kind == 'latency' else value:.4g} {_UNITS[self.kind]}"
+
+    def allows(self, cost: float, drop: float) -> bool:
+        """Whether this cost and drop are within the limit."""
+        return (drop if self.kind == "miou-drop" else cost) <= self.limit
+
+    def pick(
+        self,
+        cost: NDArray[np.float64],
+        every: NDArray[np.float64],
+        tuned: NDArray[np.float64],
+    ) -> int | None:
+        """The best setting within the budget; None where there is none. Base is the first.
+
+        A drop must be within the limit on the tuning images and on all images.
+
+        Args:
+            cost: of each.
+            every: mIoU of each over all images.
+            tuned: mIoU of each over the tuning images.
+        """
+        drop = np.maximum(every[0] - every, tuned[0] - tuned)
+        within = [at for at in range(len(cost)) if self.allows(cost[at], drop[at])]
+        if not within:
+            return None
+        if self.kind == "miou-drop":
+            return min(within, key=lambda at: (cost[at], -every[at], at))
+        return min(within, key=lambda at: (-every[at], cost[at], at))
