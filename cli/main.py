@@ -12,11 +12,12 @@ from edaformer.cli.check import check
 from edaformer.cli.common import new_app
 from edaformer.cli.export import export
 from edaformer.cli.info import info
+from edaformer.cli.tune import tune
 from edaformer.cli.validate import validate
 from edaformer.version import __version__
 
 app = new_app()
-for command in (export, build, validate, info, check, bench):
+for command in (export, build, validate, info, check, bench, tune):
     app.command()(command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,3 +63,15 @@ class Budget:
         if self.kind == "miou-drop":
             return min(within, key=lambda at: (cost[at], -every[at], at))
         return min(within, key=lambda at: (-every[at], cost[at], at))
+
+
+def parse_milliseconds(text: str) -> float:
+    """Read ``8ms`` or ``8``, in seconds.
+
+    Raises:
+        InputError: if it is no number of milliseconds.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:ms)?\s*", text)
+    if match is None:
+        raise InputError(f"expected --max-latency in milliseconds, such as 8ms, got '{text}'")
+    return float(match[1]) / 1e3

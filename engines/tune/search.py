@@ -1,9 +1,9 @@
 """The rule by which settings are searched; docs/tuning.md says it in words.
 
 1. Base, each place alone and the named settings are tried on the first 8 tuning images.
-2. A surrogate guesses the drop of every other setting, and those nearest the guessed front are
-   tried, in four batches, each with the surrogate fitted again.
-3. The images double. At each doubling only the better half goes on, at most, and of it only what is
+2. A surrogate guesses the drop of every other setting, and those nearest the guessed front, over
+   the whole range of costs, are tried, in four batches, each with the surrogate fitted again.
+3. The images double. At each doubling half of the settings go on, at most, and of them only what is
    not behind the front by more than a standard error of the paired difference.
 4. What is left goes on to all images.
 5. Settings that may be a better pick are looked for, most promising first, until a round of them
@@ -31,6 +31,7 @@ from edaformer.metrics import iou_of_counts
 FIRST_IMAGES = 8
 BATCHES = 4
 FINALISTS = 24
+BINS = 24  # of the cost range, so that what goes on is spread over it
 ROUND = 12  # settings of a round of step 5
 ROUNDS = 12
 _REPLICATES = 200
@@ -101,8 +102,9 @@ class Search:
             count = missing // BATCHES + (batch < missing % BATCHES)
             behind = regret(self.space.cost, -self._guess(pool, first).drop)
             behind[self.space.at(pool)] = np.inf
-            chosen = np.argsort(behind, kind="stable")[:count]
-            pool += [self.space.settings[at] for at in chosen if np.isfinite(behind[at])]
+            order = spread_over(self.space.cost, behind)
+            untried = [self.space.settings[at] for at in order if np.isfinite(behind[at])]
+            pool += untried[:count]
             self._try(pool, first)
         return tuple(pool)
 
@@ -117,7 +119,7 @@ class Search:
         behind, ahead = regret(cost, miou), _best_below(cost, miou)
         replicates = _replicates(counts)
         error = (replicates[ahead] - replicates).std(axis=1)
-        order = np.argsort(behind, kind="stable")
+        order = spread_over(cost, behind)
         kept = [pool[at] for at in order if behind[at] <= error[at]][:most]
         return tuple(dict.fromkeys((*always, *kept)))
 
@@ -186,6 +188,20 @@ def regret(cost: NDArray[np.float64], miou: NDArray[np.float64]) -> NDArray[np.f
     """How far each is behind the best that costs no more; 0 on the front."""
     made: NDArray[np.float64] = miou[_best_below(cost, miou)] - miou
     return made
+
+
+def spread_over(cost: NDArray[np.float64], behind: NDArray[np.float64]) -> NDArray[np.intp]:
+    """All, the least ``behind`` of each of BINS equal parts of the cost range first, and so on.
+
+    The front is dense where much accuracy is lost; without this hardly anything else would go on.
+    """
+    width = (cost.max() - cost.min()) / BINS or 1.0
+    part = np.minimum((cost - cost.min()) / width, BINS - 1).astype(np.intp)
+    rank = np.empty(len(cost), np.intp)
+    for one in range(BINS):
+        inside = np.flatnonzero(part == one)
+        rank[inside[np.argsort(behind[inside], kind="stable")]] = np.arange(len(inside))
+    return np.lexsort((part, rank))
 
 
 def mean_iou(counts: NDArray[np.float64]) -> NDArray[np.float64]:
