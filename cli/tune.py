@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edaformer.cli.common import DEBUG, JSON, guarded, or_demo, print_json, run, say
-from edaformer.cli.progress import image_progress
 from edaformer.cli.tune_text import print_tuning
 from edaformer.errors import InputError, require
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from edaformer.engines.tune.budget import Budget
     from edaformer.engines.tune.result import Tuning
 
+_EVERY = 25  # images a line
 JSON_FILE, PAGE, PICTURE = "tune.json", "front.html", "front.png"
 
 
@@ -99,16 +99,17 @@ def tune(
     from edaformer.engines.tune.tune import tune as tune_checkpoint
 
     budget = _budget(max_miou_drop, max_latency, max_gmacs)
+    if ladder is not None and ladder < 1:
+        raise InputError(f"expected --ladder of 1 or more, got {ladder}")
     loaded = load_checkpoint(or_demo(checkpoint))
     wanted = _size(size, loaded, data)
     dataset = open_dataset(data, wanted).head(limit)
     target = resolve(device) if device is not None else None
     options = TuneOptions(wanted, budget, target, trials, holdout)
     out.mkdir(parents=True, exist_ok=True)
-    with image_progress() as on_image:
-        result = tune_checkpoint(
-            loaded, dataset, options, out, resume=resume, on_step=_tell, on_image=on_image
-        )
+    result = tune_checkpoint(
+        loaded, dataset, options, out, resume=resume, on_step=_tell, on_image=_tell_images
+    )
     made = result.to_json()
     if export:
         made["export"] = _export(loaded, result, out)
@@ -156,6 +157,11 @@ def _size(text: str | None, checkpoint: Checkpoint, data: str) -> tuple[int, int
 
 def _tell(step: str) -> None:
     say(f"... {step}")
+
+
+def _tell_images(done: int, total: int) -> None:
+    if done % _EVERY == 0:
+        say(f"... {done} of {total} images")
 
 
 def _export(checkpoint: Checkpoint, result: Tuning, out: Path) -> dict[str, object]:

@@ -7,12 +7,12 @@ The rungs are one network at several ISR settings, the most accurate first; ``ed
 --ladder`` writes them. All are loaded, so that a step costs nothing.
 
 Down, by one: when ``misses`` of the last ``window`` frames took longer than the deadline, or, every
-``settle`` seconds, as long as the device throttles. Up, by one: when over ``hold`` seconds no frame
-was late and nothing throttled, and the next richer rung would, by what a frame took lately and the
-two rungs' known ratio, stay below ``headroom`` of the deadline. A step up that has to be taken back
-within ``hold`` doubles the wait before the next, ``MOST_HOLDS`` times at most; a wait survived
-halves it again. So a steady load ends in one rung, and under a load that some rung can carry no
-deadline is missed for longer than ``reaction`` frames.
+``settle`` seconds, as long as the device throttles. Up, by one: when for ``hold`` seconds nothing
+throttled and every frame left room, that is, would by the two rungs' known ratio have stayed below
+``headroom`` of the deadline one rung higher. A step up that is taken back within twice the wait
+that led to it doubles the next wait, to MOST_HOLDS ``hold`` at most; one that stands halves it. So
+a steady load ends in one rung, and under a load that some rung can carry no more than ``reaction``
+frames in a row are late.
 
 Neither torch nor onnx is needed for plans, and importing this costs nothing.
 """
@@ -117,8 +117,8 @@ class Ladder:
     steps: list[Step] = field(default_factory=list)
     _at: int = 0
     _frames: deque[float] = field(init=False)  # seconds of the last frames in this rung
-    _calm_since: float = field(init=False)  # neither late nor throttled since then
-    _raised_at: float | None = None  # the last step up that has not stood its test yet
+    _room_since: float = field(init=False)  # the rung above would have been in time since then
+    _raised_at: float | None = None  # the last step up, as long as it may have been a mistake
     _holds: int = 1  # how many ``hold`` a step up waits for
     _asked_at: float = field(init=False)
     _hot: bool = False
@@ -131,7 +131,7 @@ class Ladder:
         if any(slow < quick for slow, quick in itertools.pairwise(speeds)):
             raise InputError("expected the rungs from the slowest to the quickest")
         self._frames = deque(maxlen=self.rule.window)
-        self._calm_since = self._asked_at = self.clock()
+        self._room_since = self._asked_at = self.clock()
 
     @classmethod
     def load(
@@ -203,49 +203,52 @@ class Ladder:
 
     def _decide(self, now: float, seconds: float) -> None:
         self._frames.append(seconds)
-        late = [one for one in self._frames if one > self.rule.deadline]
-        if seconds > self.rule.deadline:
-            self._calm_since = now
+        late = sum(one > self.rule.deadline for one in self._frames)
+        if not self._has_room(seconds):
+            self._room_since = now
+        wait = self.rule.hold * self._holds
+        if self._raised_at is not None and now - self._raised_at > 2 * wait:
+            self._holds, self._raised_at = max(self._holds // 2, 1), None
         if self._throttles(now):
             self._down(now, "the device throttles")
-        elif len(late) >= self.rule.misses:
-            self._down(now, f"{len(late)} of {len(self._frames)} frames over "
-                            f"{self.rule.deadline * 1e3:.1f} ms")  # fmt: skip
-        elif now - self._calm_since >= self.rule.hold * self._holds:
-            self._up(now)
+        elif late >= self.rule.misses:
+            told = f"{late} of {len(self._frames)} frames over {self.rule.deadline * 1e3:.1f} ms"
+            self._down(now, told)
+        elif now - self._room_since >= wait:
+            self._raised_at = now
+            self._step(now, self._at - 1, f"{self._expected(seconds) * 1e3:.1f} ms expected of it")
+
+    def _has_room(self, seconds: float) -> bool:
+        """Whether a frame like this one would have been in time one rung higher."""
+        if self._at == 0:
+            return False
+        return self._expected(seconds) < self.rule.headroom * self.rule.deadline
+
+    def _expected(self, seconds: float) -> float:
+        """What the next richer rung would have taken."""
+        return seconds * self.rungs[self._at - 1].relative / self.rung.relative
 
     def _throttles(self, now: float) -> bool:
         """Whether to react to throttling now: on asking, every ``settle`` seconds."""
-        if now - self._asked_at < self.rule.settle:
-            return False
-        self._asked_at, self._hot = now, self.throttled()
+        if now - self._asked_at >= self.rule.settle:
+            self._asked_at, self._hot = now, self.throttled()
+            return self._hot
         if self._hot:
-            self._calm_since = now
-        return self._hot
+            self._room_since = now
+        return False
 
     def _down(self, now: float, reason: str) -> None:
-        if self._raised_at is not None and now - self._raised_at <= self.rule.hold:
-            self._holds = min(2 * self._holds, MOST_HOLDS)
-        self._raised_at, self._calm_since = None, now
+        if self._raised_at is not None:
+            self._holds, self._raised_at = min(2 * self._holds, MOST_HOLDS), None
+        self._room_since = now
         if self._at + 1 < len(self.rungs):
             self._step(now, self._at + 1, reason)
-
-    def _up(self, now: float) -> None:
-        if self._raised_at is not None:
-            self._holds, self._raised_at = max(self._holds // 2, 1), None
-        if self._at == 0 or not self._frames:
-            return
-        ratio = self.rungs[self._at - 1].relative / self.rung.relative
-        expected = max(self._frames) * ratio
-        if expected < self.rule.headroom * self.rule.deadline:
-            self._raised_at = self._calm_since = now
-            self._step(now, self._at - 1, f"{expected * 1e3:.1f} ms expected of it")
 
     def _step(self, now: float, to: int, reason: str) -> None:
         step = Step(now, self.rung.name, self.rungs[to].name, reason)
         _log.info("from %s to %s: %s", step.before, step.after, reason)
         self.steps.append(step)
-        self._at = to
+        self._at, self._room_since = to, now
         self._frames.clear()
 
 

@@ -42,27 +42,21 @@ class Budget:
         return (drop if self.kind == "miou-drop" else cost) <= self.limit
 
     def pick(
-        self,
-        cost: NDArray[np.float64],
-        every: NDArray[np.float64],
-        tuned: NDArray[np.float64],
+        self, cost: NDArray[np.float64], miou: NDArray[np.float64], drop: NDArray[np.float64]
     ) -> int | None:
-        """The best setting within the budget; None where there is none. Base is the first.
-
-        A drop must be within the limit on the tuning images and on all images.
+        """The best setting within the budget; None where there is none.
 
         Args:
             cost: of each.
-            every: mIoU of each over all images.
-            tuned: mIoU of each over the tuning images.
+            miou: of each, over all images.
+            drop: of each against base, the largest of those that must hold.
         """
-        drop = np.maximum(every[0] - every, tuned[0] - tuned)
         within = [at for at in range(len(cost)) if self.allows(cost[at], drop[at])]
         if not within:
             return None
         if self.kind == "miou-drop":
-            return min(within, key=lambda at: (cost[at], -every[at], at))
-        return min(within, key=lambda at: (-every[at], cost[at], at))
+            return min(within, key=lambda at: (cost[at], -miou[at], at))
+        return min(within, key=lambda at: (-miou[at], cost[at], at))
 
 
 def parse_milliseconds(text: str) -> float:

@@ -6,7 +6,7 @@ computes float16 in float32 and would only add casts. Whole frames, uint8 image 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import median
@@ -25,8 +25,6 @@ from edaformer.export.verify import natural_noise
 from edaformer.isr import ISR
 
 ROUNDS = 5
-_SECONDS = 0.5  # of each setting in each round
-_WARM_UP = 3.0  # at most
 
 
 def measure(
@@ -56,15 +54,26 @@ def measure(
         return {isr: Latency(seconds[isr], paths[isr].stat().st_size) for isr in settings}
 
 
-def take_turns(frames: dict[ISR, Callable[[int], object]]) -> dict[ISR, float]:
-    """Median seconds of each frame function, measured interleaved."""
+def take_turns(
+    frames: Mapping[ISR, Callable[[int], object]],
+    *,
+    seconds: float = 0.5,
+    warm: float = 3.0,
+) -> dict[ISR, float]:
+    """Median seconds of each frame function, in rounds, every other one in reverse.
+
+    Args:
+        frames: process a frame each, to its end.
+        seconds: of each in each round.
+        warm: seconds of warming up, at most.
+    """
     times: dict[ISR, list[float]] = {isr: [] for isr in frames}
     for frame in frames.values():
-        warm_up(frame, limit=_WARM_UP)
+        warm_up(frame, limit=warm)
     for number in range(ROUNDS):
         order = list(frames) if number % 2 == 0 else list(frames)[::-1]
         for isr in order:
-            times[isr] += run_slice(frames[isr], _SECONDS)
+            times[isr] += run_slice(frames[isr], seconds)
     return {isr: median(made) for isr, made in times.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,11 +74,14 @@ def front_of(points: Sequence[Point]) -> tuple[Point, ...]:
     return tuple(sorted(front, key=lambda point: (-cost_of(point), -point.miou)))
 
 
-def alone(point: Point) -> Sensitivity:
-    """The one place in which a setting differs from base."""
-    pairs = zip(PLACES, point.isr.ratios, BASE.ratios, strict=True)
-    place, ratio = next((place, own) for place, own, base in pairs if own != base)
-    return Sensitivity(place, ratio, point)
+def sensitivities(points: Iterable[Point]) -> tuple[Sensitivity, ...]:
+    """Of settings that differ from base in one place, by place and ratio."""
+    made = []
+    for point in points:
+        pairs = zip(PLACES, point.isr.ratios, BASE.ratios, strict=True)
+        place, ratio = next((place, own) for place, own, base in pairs if own != base)
+        made.append(Sensitivity(place, ratio, point))
+    return tuple(sorted(made, key=lambda one: (PLACES.index(one.place), one.ratio)))
 
 
 def _source(modelled: float | None, measured: Latency | None) -> Source | None:

@@ -32,6 +32,12 @@ class Point:
     memory_bytes: int  # modelled: weights and live activations at FP16
     name: str | None = None  # base, paper and the like
 
+    @property
+    def worst_drop(self) -> float:
+        """The largest of those that a budget is held against."""
+        held = [] if self.drop_held is None else [self.drop_held]
+        return max(self.drop, self.drop_tuned, *held)
+
     def to_json(self) -> dict[str, Any]:
         """ISR in full text form, drops in points, saving as a fraction, latency in milliseconds."""
         return {

@@ -7,7 +7,8 @@
    not behind the front by more than a standard error of the paired difference.
 4. What is left goes on to all images.
 5. Settings that may be a better pick are looked for, most promising first, until a round of them
-   brings none.
+   brings none. A drop must be within the budget on the images tuned on, on those held out, and on
+   all of them.
 
 Everything is deterministic: the same trials lead to the same next ones, hence ``--resume``.
 """
@@ -88,8 +89,10 @@ class Search:
 
     def pick(self, done: Sequence[ISR]) -> ISR | None:
         """The best of ``done``, base first; None where none is within the budget."""
-        every, tuned = (self.miou(done, images) for images in (self.split.every, self.split.tuned))
-        at = self.budget.pick(self.space.cost[self.space.at(done)], every, tuned)
+        parts = [images for images in vars(self.split).values() if images]
+        miou = [self.miou(done, images) for images in (self.split.every, *parts)]
+        drop = np.max([one[0] - one for one in miou], axis=0)
+        at = self.budget.pick(self.space.cost[self.space.at(done)], miou[0], drop)
         return None if at is None else done[at]
 
     def _screen(self, always: tuple[ISR, ...]) -> tuple[ISR, ...]:

@@ -17,7 +17,7 @@ from edaformer.engines.tune.accuracy import Evaluator
 from edaformer.engines.tune.budget import Budget
 from edaformer.engines.tune.costs import Costs
 from edaformer.engines.tune.measure import ROUNDS
-from edaformer.engines.tune.points import NAMES, Points, alone, front_of
+from edaformer.engines.tune.points import NAMES, Points, front_of, sensitivities
 from edaformer.engines.tune.result import Point, Runs, Tuning, cost_of
 from edaformer.engines.tune.search import Search, Split, regret
 from edaformer.engines.tune.space import FACTORS, Space, check_factors, every_setting
@@ -131,7 +131,7 @@ def tune(
             pick=pick,
             reason=_reason(options.budget, len(done), split),
             named=tuple(points[isr] for isr in named),
-            sensitivity=tuple(alone(points[isr]) for isr in space.alone()),
+            sensitivity=sensitivities(points[isr] for isr in space.alone()),
             notes=(*data.notes, *_notes(options, pick, split)),
             seconds=time.perf_counter() - start,
             export_command=export_command(checkpoint, pick.isr, options.size),
@@ -154,11 +154,11 @@ def _worth_measuring(search: Search, done: Sequence[ISR]) -> list[ISR]:
 
 
 def _pick(budget: Budget, points: Sequence[Point]) -> Point:
-    """The best within the budget, by Budget's rule; base is the first of ``points``."""
+    """The best within the budget, by Budget's rule."""
     cost = [point.gmacs if budget.kind == "gmacs" else cost_of(point) for point in points]
-    every = np.array([point.miou for point in points])
-    tuned = np.array([-point.drop_tuned for point in points])
-    at = budget.pick(np.array(cost), every, tuned)
+    miou = np.array([point.miou for point in points])
+    drop = np.array([point.worst_drop for point in points])
+    at = budget.pick(np.array(cost), miou, drop)
     if at is None:
         nearest = min(range(len(points)), key=lambda at: cost[at])
         raise GateError(
@@ -180,25 +180,21 @@ def _runs(device: Target | None) -> Runs | None:
 
 def _reason(budget: Budget, complete: int, split: Split) -> str:
     """Why it is the pick."""
-    best = "cheapest" if budget.kind == "miou-drop" else "most accurate"
-    where = ""
-    if budget.kind == "miou-drop" and split.held:
-        where = f", over the {len(split.tuned)} images tuned on and over all {len(split.every)}"
+    best, where = "most accurate", ""
+    if budget.kind == "miou-drop":
+        best = "cheapest"
+        if split.held:
+            parts = f"{len(split.tuned)} images tuned on, the {len(split.held)} held out"
+            where = f" on the {parts} and all {len(split.every)}"
     return f"the {best} of the {complete} settings tried on all images with {budget.text}{where}"
 
 
 def _notes(options: TuneOptions, pick: Point, split: Split) -> tuple[str, ...]:
     """What a reader of the pick must know."""
     made = []
-    limit, device = options.budget.limit, options.device
-    if options.budget.kind == "miou-drop" and pick.drop_held is not None and pick.drop_held > limit:
-        made.append(
-            f"on the {len(split.held)} held-out images alone the pick loses {pick.drop_held:.2f} "
-            f"points, more than {limit:g}"
-        )
     if not split.held:
         made.append("no images are held out: the drop is of the images it was chosen on")
-    memory = None if device is None else device.memory_bytes
+    memory = None if options.device is None else options.device.memory_bytes
     if memory is not None and pick.memory_bytes > memory:
         made.append("the pick's modelled memory is more than the device has")
     return tuple(made)

@@ -87,7 +87,7 @@ def test_another_image_under_the_same_name_is_refused(
         )
         evaluator.evaluate(SETTINGS[:1], (0,))
         Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(root / "images/00.png")
-        with pytest.raises(DataError, match="is not the one that .* was begun with"):
+        with pytest.raises(DataError, match=r"is not the one that .* was begun with"):
             evaluator.evaluate(SETTINGS[1:2], (0,))
 
 
