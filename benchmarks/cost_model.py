@@ -63,9 +63,9 @@ def report(
     for isr, low, real in zip(settings, modelled, measured, strict=True):
         gmacs = count(checkpoint.variant, checkpoint.num_classes, padded, isr).gmacs
         print(f"| `{isr}` | {gmacs:.2f} | {low * 1e3:.1f} | {real * 1e3:.1f} | {real / low:.2f} |")
-    print(f"\nSpearman {spearman(modelled, measured):.3f}, Kendall {kendall(modelled, measured):.3f}, "
-          f"measured over modelled {(measured / modelled).min():.2f} to "
-          f"{(measured / modelled).max():.2f}\n", flush=True)  # fmt: skip
+    ratio, ranks = measured / modelled, (spearman(modelled, measured), kendall(modelled, measured))
+    print("\nSpearman {:.3f}, Kendall {:.3f}; ".format(*ranks), end="")
+    print(f"measured is {ratio.min():.2f} to {ratio.max():.2f} times modelled\n", flush=True)
 
 
 def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

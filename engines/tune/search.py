@@ -15,6 +15,7 @@ Everything is deterministic: the same trials lead to the same next ones, hence `
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import erf, sqrt
@@ -76,10 +77,12 @@ class Search:
         """The settings that were tried on all images, base first."""
         always = tuple(dict.fromkeys((*self.space.settings[:1], *self.space.alone(), *self.named)))
         pool = self._screen(always)
-        for images in _doublings(len(self.split.tuned))[1:]:
-            pool = self._promote(pool, always, max(len(pool) // 2, FINALISTS))
+        levels = _doublings(len(self.split.tuned))
+        for before, images in itertools.pairwise(levels):
+            most = max(len(pool) // 2, FINALISTS)
+            pool = self._promote(pool, always, most, self.split.tuned[:before])
             self._try(pool, self.split.tuned[:images])
-        finalists = self._promote(pool, always, FINALISTS)
+        finalists = self._promote(pool, always, FINALISTS, self.split.tuned)
         self._try(finalists, self.split.every)
         return self._refine(finalists)
 
@@ -112,10 +115,9 @@ class Search:
         return tuple(pool)
 
     def _promote(
-        self, pool: tuple[ISR, ...], always: tuple[ISR, ...], most: int
+        self, pool: tuple[ISR, ...], always: tuple[ISR, ...], most: int, images: tuple[int, ...]
     ) -> tuple[ISR, ...]:
         """Those of ``pool`` that go on: within a standard error of its front, ``most`` at most."""
-        images = self._shared(pool)
         counts = self.evaluator.trials.matrix(pool, images)
         cost = self.space.cost[self.space.at(pool)]
         miou = mean_iou(counts.sum(axis=1))
@@ -128,11 +130,11 @@ class Search:
 
     def _refine(self, complete: tuple[ISR, ...]) -> tuple[ISR, ...]:
         """Step 5."""
-        done = list(complete)
+        done, wanting = list(complete), list[ISR]()
         for number in range(ROUNDS):
             pick = self.pick(done)
             guessed = self._guess(done, self.split.every)
-            chosen = self._promising(done, pick, guessed)
+            chosen = self._promising(done, pick, guessed, wanting)
             if not chosen:
                 break
             self.on_step(f"looking for a better pick, round {number + 1}")
@@ -143,13 +145,16 @@ class Search:
                       if self.budget.allows(cost, base - miou)]  # fmt: skip
             self._try(within, self.split.every)
             done += within
+            wanting += [isr for isr in chosen if isr not in within]
             if self.pick(done) == pick:
                 break
         return tuple(done)
 
-    def _promising(self, done: Sequence[ISR], pick: ISR | None, guessed: Guess) -> list[ISR]:
+    def _promising(
+        self, done: Sequence[ISR], pick: ISR | None, guessed: Guess, wanting: Sequence[ISR]
+    ) -> list[ISR]:
         """What may beat the pick, by what it would gain times how probable that is."""
-        cost, done_at = self.space.cost, self.space.at(done)
+        cost = self.space.cost
         best_cost, best_drop = cost[0], np.inf
         if pick is not None:
             base, own = self.miou([done[0], pick], self.split.every)
@@ -162,25 +167,13 @@ class Search:
             slack = best_drop - guessed.drop
         sure = np.array([(1 + erf(one / guessed.error / sqrt(2))) / 2 for one in slack])
         value = np.where((gain > 0) & (sure >= _HOPELESS), gain * sure, 0.0)
-        value[done_at] = 0.0
-        tried = [isr for isr in self.space.settings if self._was_tried(isr)]
-        value[self.space.at(tried)] = 0.0
+        value[self.space.at([*done, *wanting])] = 0.0
         order = np.argsort(-value, kind="stable")[:ROUND]
         return [self.space.settings[at] for at in order if value[at] > 0]
-
-    def _was_tried(self, isr: ISR) -> bool:
-        """On all tuning images, and then either completed or found wanting."""
-        return all(self.evaluator.trials.has(isr, at) for at in self.split.tuned)
 
     def _guess(self, tried: Sequence[ISR], images: Sequence[int]) -> Guess:
         miou = self.miou(tried, images)
         return guess(self.space.features(), self.space.at(tried), miou[0] - miou)
-
-    def _shared(self, pool: Sequence[ISR]) -> tuple[int, ...]:
-        """The tuning images on which all of ``pool`` were tried."""
-        return tuple(
-            at for at in self.split.tuned if all(self.evaluator.trials.has(isr, at) for isr in pool)
-        )
 
     def _try(self, settings: Sequence[ISR], images: Sequence[int]) -> None:
         self.on_step(f"{len(settings)} settings on {len(images)} images")
