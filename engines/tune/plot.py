@@ -34,14 +34,14 @@ def front_png(result: Tuning) -> bytes:
     axes.plot(*_xy(result, front), "o-", color="#2b6cb0", label="front", markersize=4)
     for point in result.named:
         axes.plot(*_xy(result, [point]), "D", color="#60646c", markersize=6)
-        axes.annotate(str(point.name), (x_of(result, point), point.miou), ha="center",
-                      textcoords="offset points", xytext=(0, -14), fontsize=9)  # fmt: skip
+        axes.annotate(str(point.name), (x_of(result, point), point.miou),
+                      textcoords="offset points", xytext=(8, -4), fontsize=9)  # fmt: skip
     axes.plot(*_xy(result, [result.pick]), "*", color="#c62a2f", markersize=16,
               label=f"pick: {result.pick.isr}")  # fmt: skip
     _draw_budget(axes, result)
     axes.set_xlabel(x_label(result))
     axes.set_ylabel("mIoU, points")
-    axes.margins(x=0.08)
+    axes.margins(x=0.12)
     axes.set_ylim(_lowest(result), None)
     axes.set_title(f"{result.model}, {result.data}, {result.images} images", fontsize=10)
     axes.grid(visible=True, color="#e6e8eb")

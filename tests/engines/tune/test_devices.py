@@ -7,6 +7,7 @@ from edaformer.engines.tune.devices import DEVICES, get_device, recognise
 from edaformer.engines.tune.targets import measure_cpu, resolve
 from edaformer.errors import InputError, MissingError
 from edaformer.gpu import Gpu
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,11 @@ def test_rows_cite_a_document_and_are_dense(device) -> None:  # type: ignore[no-
     assert ceilings.macs_per_second == device.fp16_tflops * 0.5e12
     assert 10 < ceilings.macs_per_second / ceilings.bytes_per_second < 1000
     assert ceilings.value_bytes == 2
+
+
+def test_the_command_s_help_names_every_row() -> None:
+    page = "".join((ROOT / "docs/cli.md").read_text().split())
+    assert f"({','.join(DEVICES)})" in page  # lines may break anywhere
 
 
 def test_derived_rates() -> None:
