@@ -22,6 +22,7 @@ from edaformer.engines.segmenters import TorchSegmenter, artifact_manifest, open
 from edaformer.export.verify import natural_noise
 from edaformer.isr import BASE
 from tests.cli.test_commands import Run, run
+from tests.conftest import ROOT
 
 __all__ = ["run"]  # the fixture
 SIZE = (64, 64)
@@ -119,8 +120,9 @@ def test_killed_three_times_at_random_and_resumed_the_front_is_the_same(
 def _run_and_kill(words: list[str], out: Path, rows: float) -> None:
     """SIGKILL once so many trials are on disk."""
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+        [sys.executable, "-c", MAIN, *words], env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     while _rows(out) < rows:
         assert process.poll() is None, "it ended before it was killed"
         time.sleep(0.01)
