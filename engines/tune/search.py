@@ -204,7 +204,8 @@ def mean_iou(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """(..., 3, classes) -> mIoU (...), absent classes left out."""
     iou = iou_of_counts(counts)
     present = ~np.isnan(iou)
-    made: NDArray[np.float64] = np.where(present, iou, 0).sum(axis=-1) / present.sum(axis=-1)
+    count = np.maximum(present.sum(axis=-1), 1)  # images of void alone tell nothing: 0 for all
+    made: NDArray[np.float64] = np.where(present, iou, 0).sum(axis=-1) / count
     return made
 
 

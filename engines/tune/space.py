@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.errors import InputError
 from edaformer.isr import BASE_ENCODER, ISR, PLACES, STRIDES, base_ratios
 
 FACTORS = (1, 2, 4)  # beyond four times the trained ratios nothing is worth its accuracy
@@ -74,9 +73,3 @@ class Space:
         ]
         made: NDArray[np.float64] = np.array([*single, *pairs], np.float64).T
         return made
-
-
-def check_factors(factors: tuple[int, ...]) -> None:
-    """Refuse what is no ascending list of factors from 1 on."""
-    if not factors or factors[0] != 1 or list(factors) != sorted(set(factors)):
-        raise InputError(f"expected factors that ascend from 1, such as 1,2,4; got {factors}")

@@ -21,6 +21,7 @@ from edaformer.gpu import query_gpu
 _GEMM = 1024  # side of the matrices: 12 MB in all
 _STREAM = 1 << 25  # float32 values, 128 MB: no cache holds them
 _TRIES = 5
+_HERE: Literal["cuda"] = "cuda"
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def resolve(name: str) -> Target:
 def _published(device: Device, *, here: bool) -> Target:
     source = f"{device.source}; dense FP16 {device.fp16_tflops:g} TFLOPS ({device.derived})"
     source += f", {device.bandwidth:g} GB/s"
-    memory, on = int(device.memory * 1e9), "cuda" if here else None
-    return Target(device.name, device.label, device.ceilings, memory, source, on)  # type: ignore[arg-type]
+    memory, on = int(device.memory * 1e9), _HERE if here else None
+    return Target(device.name, device.label, device.ceilings, memory, source, on)
 
 
 def _cpu(name: str) -> Target:

@@ -149,7 +149,9 @@ def _bind(connection: sqlite3.Connection, path: Path, bound: Mapping[str, str]) 
     """A new file is bound, an old one compared."""
     own = dict(connection.execute("SELECT name, value FROM bound"))
     if not own:
+        connection.execute("BEGIN IMMEDIATE")
         connection.executemany("INSERT INTO bound VALUES (?, ?)", bound.items())
+        connection.execute("COMMIT")
         return
     for name, value in bound.items():
         if own.get(name) != value:

@@ -20,7 +20,7 @@ from edaformer.engines.tune.measure import ROUNDS
 from edaformer.engines.tune.points import NAMES, Points, front_of, sensitivities
 from edaformer.engines.tune.result import Point, Runs, Tuning, cost_of
 from edaformer.engines.tune.search import Search, Split, regret
-from edaformer.engines.tune.space import FACTORS, Space, check_factors, every_setting
+from edaformer.engines.tune.space import Space, every_setting
 from edaformer.engines.tune.targets import Target
 from edaformer.engines.tune.trials import Trials
 from edaformer.errors import DataError, GateError, InputError
@@ -43,10 +43,8 @@ class TuneOptions:
     device: Target | None = None  # None: cost is multiply-adds
     trials: int = TRIALS  # settings tried on the first images
     holdout: float | None = None  # fraction of the images; None: HOLDOUT where there are enough
-    factors: tuple[int, ...] = FACTORS  # of the trained ratios
 
     def __post_init__(self) -> None:
-        check_factors(self.factors)
         if not 1 <= self.trials <= 100_000:
             raise InputError(f"expected --trials of 1 to 100000, got {self.trials}")
         if self.holdout is not None and not 0 <= self.holdout <= 0.9:
@@ -93,7 +91,7 @@ def tune(
     """
     start = time.perf_counter()
     _check_together(checkpoint, data)
-    settings = every_setting(options.padded, options.factors)
+    settings = every_setting(options.padded)
     split = Split.of(len(data), _holdout(options, len(data)))
     protocol = get_protocol(data.protocol)
     bound = _bound(checkpoint, data, options)

@@ -75,6 +75,10 @@ def test_mean_iou_is_validation_s() -> None:
     assert mean_iou(counts.astype(float)) == pytest.approx(score(confusion).miou)
 
 
+def test_images_of_void_alone_tell_settings_apart_by_nothing() -> None:
+    assert mean_iou(np.zeros((2, 3, 4))).tolist() == [0.0, 0.0]
+
+
 def test_the_surrogate_finds_sums_and_pairs() -> None:
     space = Space.of(every_setting((384, 480)), lambda _: 0.0)
     features = space.features()

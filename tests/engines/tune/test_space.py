@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edaformer.engines.tune.space import Space, check_factors, every_setting
-from edaformer.errors import InputError, ISRError
+from edaformer.engines.tune.space import Space, every_setting
+from edaformer.errors import ISRError
 from edaformer.isr import BASE, ISR
 
 
@@ -46,9 +46,3 @@ def test_features_are_zero_at_base_and_tell_all_settings_apart() -> None:
     assert features.shape == (2187, 7 * 2 + 21)
     assert not features[0].any()
     assert len({row.tobytes() for row in features}) == 2187
-
-
-@pytest.mark.parametrize("factors", [(), (2, 4), (1, 4, 2), (1, 2, 2)])
-def test_factors_ascend_from_1(factors: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match="ascend from 1"):
-        check_factors(factors)

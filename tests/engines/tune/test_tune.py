@@ -243,7 +243,6 @@ def test_trials_of_another_checkpoint_are_refused(
     [
         ({"trials": 0}, "--trials of 1 to 100000, got 0"),
         ({"holdout": 1.0}, "--holdout from 0 to 0.9, got 1"),
-        ({"factors": (2,)}, "ascend from 1"),
     ],
 )
 def test_options_that_are_none(options: dict[str, Any], told: str) -> None:
