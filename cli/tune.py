@@ -33,7 +33,7 @@ def tune(
             help="scenes or scenes:N (drawn), camvid:DIR, ade20k:DIR, cityscapes:DIR, "
             "cocostuff164k:DIR or folder:DIR."
         ),
-    ] = "scenes:64",
+    ] = "scenes:40",
     max_miou_drop: Annotated[
         float | None,
         typer.Option(help="Points of mIoU that may be lost against base. Default: 0.5."),

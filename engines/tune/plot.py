@@ -13,7 +13,7 @@ from edaformer.engines.tune.result import Point, Tuning, cost_of
 from edaformer.errors import require
 
 _TEMPLATE = Path(__file__).parent / "front.html.jinja"
-_BELOW = 1.0  # points below the lowest thing of interest that the plot still shows
+_BELOW = 0.3  # of the range of interest, that the plot still shows below it
 _WIDTH, _HEIGHT = 360, 300  # of the page's plot, in its own units: a phone's
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 40
 _TICKS = 5
@@ -193,7 +193,11 @@ def _draw_budget(axes: Any, result: Tuning) -> None:
 
 def _lowest(result: Tuning) -> float:
     """The front's far end loses more than anybody wants to see to scale."""
-    return min(point.miou for point in (*result.named, result.pick)) - _BELOW
+    line = _budget_line(result)
+    lows = [point.miou for point in (*result.named, result.pick)]
+    lows += [line[1]] if line is not None and line[0] == "across" else []
+    top = max(point.miou for point in result.shown)
+    return min(lows) - (_BELOW * (top - min(lows)) or _BELOW)
 
 
 def _miou(point: Point) -> float:
