@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from edaformer.isr import BASE, ISR
 from edaformer.model.attention import Block, EmbeddingFreeAttention
-from edaformer.model.decoder import Decoder
-from edaformer.model.encoder import EFT
+from edaformer.model.decoder import Branch, Decoder
+from edaformer.model.encoder import EFT, Stage
 from edaformer.variants import Variant, get_variant
 
 
@@ -36,9 +36,18 @@ class EDAFormer(nn.Module):
 
     def set_isr(self, isr: ISR) -> None:
         """Change the pooling ratios; the weights serve every ratio (paper section 3.3)."""
-        for place, ratio in zip(self._attention_places(), isr.ratios, strict=True):
-            for attention in place:
-                attention.ratio = ratio
+        for place, ratio in enumerate(isr.ratios):
+            self.set_ratio(place, ratio)
+
+    def set_ratio(self, place: int, ratio: int) -> None:
+        """Change one of them; ``place`` counts edaformer.isr.PLACES."""
+        for attention in self._attention_places()[place]:
+            attention.ratio = ratio
+
+    @property
+    def parts(self) -> tuple[Stage | Branch, ...]:
+        """The seven parts that pool, in the order of edaformer.isr.PLACES."""
+        return (*self.encoder.stages, *self.decoder.branches)
 
     def forward(self, image: Tensor) -> Tensor:
         """Segment.
@@ -54,5 +63,4 @@ class EDAFormer(nn.Module):
 
     def _attention_places(self) -> list[list[EmbeddingFreeAttention]]:
         """The attention modules of the seven places, in the order of edaformer.isr.PLACES."""
-        parts = (*self.encoder.stages, *self.decoder.branches)
-        return [[cast(Block, block).attention for block in part.blocks] for part in parts]
+        return [[cast(Block, block).attention for block in part.blocks] for part in self.parts]
