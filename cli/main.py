@@ -13,11 +13,12 @@ from edaformer.cli.common import new_app
 from edaformer.cli.export import export
 from edaformer.cli.info import info
 from edaformer.cli.run import run
+from edaformer.cli.tune import tune
 from edaformer.cli.validate import validate
 from edaformer.version import __version__
 
 app = new_app()
-for command in (export, build, validate, info, check, bench, run):
+for command in (export, build, validate, info, check, bench, run, tune):
     app.command()(command)
 
 

@@ -73,6 +73,13 @@ def count(
     return FAMILIES[variant.family].count(variant, num_classes, size, isr)
 
 
+def count_params(variant: Architecture, num_classes: int) -> int:
+    """Trainable parameters."""
+    from edaformer.families import FAMILIES
+
+    return FAMILIES[variant.family].count_params(variant, num_classes)
+
+
 def count_edaformer(variant: Variant, num_classes: int, size: tuple[int, int], isr: ISR) -> Cost:
     """An EDAFormer's, of an input that fits."""
     maps = maps_of(isr, size)
@@ -90,10 +97,10 @@ def count_edaformer(variant: Variant, num_classes: int, size: tuple[int, int], i
     pixels = maps[1][0] * maps[1][1]  # fuse and classify run at c2's size
     head = pixels * variant.fuse_width * (sum(variant.widths[1:]) + num_classes)
     parts.append(PartCost("fuse and classify", head, 0))
-    return Cost(count_params(variant, num_classes), tuple(parts))
+    return Cost(count_params_edaformer(variant, num_classes), tuple(parts))
 
 
-def count_params(variant: Variant, num_classes: int) -> int:
+def count_params_edaformer(variant: Variant, num_classes: int) -> int:
     """An EDAFormer's trainable parameters, without the published files' unused conv_seg."""
     total = 0
     for stage in range(4):

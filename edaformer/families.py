@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edaformer import checkpoint, cost, files
+from edaformer import checkpoint, cost, files, layers
 from edaformer.isr import ISR, Places
 from edaformer.segformer import cost as segformer_cost
 from edaformer.segformer import folder
+from edaformer.segformer import layers as segformer_layers
 from edaformer.segformer.sizes import SEGFORMERS
 from edaformer.variants import VARIANTS
 
 if TYPE_CHECKING:
     from edaformer.model.network import Network
+
+
+Size = tuple[int, int]  # (H, W)
 
 
 class Architecture(Protocol):
@@ -45,6 +49,10 @@ class Architecture(Protocol):
         """Input pixels to a logit, in height and width."""
 
     @property
+    def kept_maps(self) -> tuple[tuple[int, int], ...]:
+        """(channels, stride) of the maps that wait for the decoder."""
+
+    @property
     def attention_names(self) -> tuple[str, ...]:
         """The module names of all attention blocks, in the order they run."""
 
@@ -58,7 +66,10 @@ class Family:
     load: Callable[[Path], checkpoint.Checkpoint]
     sha256: Callable[[Path], str]
     network: Callable[[Any, int, ISR], Network]  # of an architecture, classes and an ISR
-    count: Callable[[Any, int, tuple[int, int], ISR], cost.Cost]
+    count: Callable[[Any, int, Size, ISR], cost.Cost]
+    count_params: Callable[[Any, int], int]
+    place_layers: Callable[[Any, Size, int, int], tuple[layers.Layer, ...]]  # one place
+    fixed_layers: Callable[[Any, int, Size], tuple[layers.Layer, ...]]  # what no ratio changes
 
 
 def _edaformer(variant: Any, num_classes: int, isr: ISR) -> Network:
@@ -96,6 +107,9 @@ FAMILIES = {
         sha256=files.sha256,
         network=_edaformer,
         count=cost.count_edaformer,
+        count_params=cost.count_params_edaformer,
+        place_layers=layers.place_layers_edaformer,
+        fixed_layers=layers.fixed_layers_edaformer,
     ),
     "segformer": Family(
         variants=SEGFORMERS,
@@ -104,5 +118,8 @@ FAMILIES = {
         sha256=folder.sha256,
         network=_segformer,
         count=segformer_cost.count,
+        count_params=segformer_cost.count_params,
+        place_layers=segformer_layers.place_layers,
+        fixed_layers=segformer_layers.fixed_layers,
     ),
 }

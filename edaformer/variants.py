@@ -38,6 +38,11 @@ class Variant:
         return tuple(f"{part}.blocks.{i}.attention" for part, n in parts.items() for i in range(n))
 
     @property
+    def kept_maps(self) -> tuple[tuple[int, int], ...]:
+        """(channels, stride) of the maps that wait for the decoder: c2, c3 and c4."""
+        return tuple(zip(self.widths[1:], (8, 16, 32), strict=True))
+
+    @property
     def attention_blocks(self) -> int:
         """Attention blocks in the whole model: 22 for T, 37 for B."""
         return len(self.attention_names)

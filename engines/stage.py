@@ -61,7 +61,7 @@ class OpenStage:
         if stage not in names:
             raise InputError(f"expected --attention as one of {', '.join(names)}, got '{stage}'")
         self._model, self._place = model, names.index(stage)
-        self._part: nn.Module = model.parts()[self._place]
+        self._part: nn.Module = model.parts[self._place]
         self.size, self.padded = size, aligned(size, ALIGN)
 
     def look(self, isr: ISR, image: NDArray[np.uint8], points: Sequence[Size]) -> Setting:

@@ -15,7 +15,7 @@ import tomllib
 
 from tests.conftest import ROOT
 
-COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run")
+COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run", "tune")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Lets only the standard library, this package and the distributions named on the command line be
@@ -123,8 +123,8 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
     assert packages == {
         "edaformer", "edaformer/cli", "edaformer/data", "edaformer/data/streets",
         "edaformer/engines", "edaformer/engines/bench", "edaformer/engines/cuda",
-        "edaformer/engines/handover", "edaformer/engines/kernels", "edaformer/export",
-        "edaformer/export/rewrites", "edaformer/media", "edaformer/model",
+        "edaformer/engines/handover", "edaformer/engines/kernels", "edaformer/engines/tune",
+        "edaformer/export", "edaformer/export/rewrites", "edaformer/media", "edaformer/model",
         "edaformer/segformer",
     }  # fmt: skip
     demo = {name for name in names if name.startswith("edaformer/demo/")}
@@ -141,6 +141,7 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
     } == {
         *(f"edaformer/data/names/{name}.txt" for name in ("ade20k", "cityscapes", "cocostuff164k")),
         "edaformer/engines/report.html.jinja",
+        "edaformer/engines/tune/front.html.jinja",
     }
     assert {Path(name).parts[0] for name in names} == {
         "edaformer", f"edaformer_deploy-{_version()}.dist-info"

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from edaformer.cli.main import app
 
 TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
-COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run")
+COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run", "tune")
 
 
 def render() -> str:

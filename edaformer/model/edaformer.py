@@ -10,12 +10,14 @@ from edaformer.isr import BASE, ISR
 from edaformer.model.decoder import Decoder
 from edaformer.model.encoder import EFT
 from edaformer.model.network import Network
-from edaformer.variants import Variant, get_variant
+from edaformer.variants import DECODER_STAGES, Variant, get_variant
 
 
 class EDAFormer(Network):
     """The segmentation network: a normalised image in, logits at 1/8 of its size out."""
 
+    reads = (None, 0, 1, 2, *DECODER_STAGES)
+    fused = (4, 5, 6)
     encoder: EFT
     decoder: Decoder
     variant: Variant
@@ -42,6 +44,7 @@ class EDAFormer(Network):
         _, c2, c3, c4 = self.encoder(image)  # the decoder does not use c1
         return self.decoder(c2, c3, c4)
 
+    @property
     def parts(self) -> Sequence[nn.Module]:
         """The encoder's stages, then the decoder's branches."""
         return [*self.encoder.stages, *self.decoder.branches]

@@ -81,6 +81,8 @@ class Head(nn.Module):
 class Network(nn.Module):
     """The segmentation network: a normalised image in, logits at 1 / logits_stride out."""
 
+    reads: tuple[int | None, ...]  # the place whose output each place reads; None: the image
+    fused: tuple[int, ...]  # the places whose outputs the decoder fuses, in its order
     encoder: Encoder
     decoder: Head
 
@@ -97,15 +99,20 @@ class Network(nn.Module):
 
     def set_isr(self, isr: ISR) -> None:
         """Change the pooling ratios; the weights serve every ratio (EDAFormer, section 3.3)."""
-        for place, ratio in zip(self.attention_places(), isr.ratios, strict=True):
-            for attention in place:
-                attention.ratio = ratio
+        for place, ratio in enumerate(isr.ratios):
+            self.set_ratio(place, ratio)
 
+    def set_ratio(self, place: int, ratio: int) -> None:
+        """Change one of them; ``place`` counts the variant's places."""
+        for attention in self.attention_places()[place]:
+            attention.ratio = ratio
+
+    @property
     def parts(self) -> Sequence[nn.Module]:
-        """The parts whose ``blocks`` attend, in the order of the variant's places."""
+        """The parts that pool, each with ``blocks``, in the order of the variant's places."""
         return self.encoder.stages
 
     def attention_places(self) -> list[list[Attention]]:
         """The attention modules of each place."""
-        blocks = [cast(nn.ModuleList, part.blocks) for part in self.parts()]
+        blocks = [cast(nn.ModuleList, part.blocks) for part in self.parts]
         return [[cast(Block, block).attention for block in place] for place in blocks]

@@ -19,7 +19,7 @@ def count(sizes: SegFormerSizes, num_classes: int, size: tuple[int, int], isr: I
     embed = sum(n * channels * width for n, channels in zip(tokens, sizes.widths, strict=True))
     head = embed + tokens[0] * width * (4 * width + num_classes)
     parts.append(PartCost("fuse and classify", head, 0))
-    return Cost(_params(sizes, num_classes), tuple(parts))
+    return Cost(count_params(sizes, num_classes), tuple(parts))
 
 
 def _stage(sizes: SegFormerSizes, stage: int, size: tuple[int, int], ratio: int) -> PartCost:
@@ -37,7 +37,7 @@ def _stage(sizes: SegFormerSizes, stage: int, size: tuple[int, int], ratio: int)
     return PartCost(f"stage {stage + 1}", embed + depth * block, depth * attention)
 
 
-def _params(sizes: SegFormerSizes, num_classes: int) -> int:
+def count_params(sizes: SegFormerSizes, num_classes: int) -> int:
     """Trainable ones."""
     width = sizes.decoder_width
     total = 4 * width**2 + 2 * width + (width + 1) * num_classes  # fuse, its norm, classify

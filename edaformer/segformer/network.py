@@ -100,6 +100,9 @@ class Decoder(Head):
 class SegFormer(Network):
     """The segmentation network: a normalised image in, logits at 1/4 of its size out."""
 
+    reads = (None, 0, 1, 2)
+    fused = (3, 2, 1, 0)
+
     def __init__(self, sizes: SegFormerSizes, num_classes: int, isr: ISR) -> None:
         super().__init__(sizes, num_classes)
         self.encoder = Encoder(_stage(sizes, i, ratio) for i, ratio in enumerate(isr.encoder))

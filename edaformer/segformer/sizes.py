@@ -89,6 +89,12 @@ class SegFormerSizes:
         stages = enumerate(self.depths, start=1)
         return tuple(f"encoder.stage{s}.blocks.{i}.attention" for s, n in stages for i in range(n))
 
+    @property
+    def kept_maps(self) -> tuple[tuple[int, int], ...]:
+        """(channels, stride) of the maps that wait for the decoder: all four."""
+        strides = (place.stride for place in self.places.all)
+        return tuple(zip(self.widths, strides, strict=True))
+
     def hidden(self, stage: int) -> int:
         """Hidden width of the MLPs of stage ``stage`` (0..3)."""
         return self.widths[stage] * self.mlp_ratios[stage]

@@ -60,7 +60,7 @@ def test_attention_is_the_model_s(name: str, stage: str) -> None:
             identity = torch.eye(k.shape[2]).expand(1, q.shape[1], -1, -1)
             whole.append(DotProductAttention()(q, k, identity).mean(dim=1)[0].numpy())  # noqa: B023
 
-        part = model.parts()[place]
+        part = model.parts[place]
         hook = part.blocks[-1].attention.attend.register_forward_hook(keep)
         tensor = np.zeros((1, 3, 128, 192), np.float32)
         tensor[:, :, :120, :180] = normalise(image()[None])

@@ -1,0 +1,1 @@
+"""Which ISR? Search, cost model, result: what ``edaformer-tune`` is made of."""

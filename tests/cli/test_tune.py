@@ -1,0 +1,174 @@
+"""``edaformer-tune`` as a user runs it, and as one interrupts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edaformer.checkpoint import Checkpoint
+from edaformer.engines.ladder import Ladder, read_index
+from edaformer.engines.segmenters import TorchSegmenter, artifact_manifest, open_artifact
+from edaformer.export.verify import natural_noise
+from edaformer.isr import BASE
+from tests.cli.test_commands import Run, run
+from tests.conftest import ROOT
+
+__all__ = ["run"]  # the fixture
+SIZE = (64, 64)
+MAIN = "from edaformer.cli.tune import main; main()"
+
+
+@pytest.fixture(scope="module")
+def data(small_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four images whose truth is what the network says at base ISR, a tenth of it at random."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "images").mkdir()
+    (root / "labels").mkdir()
+    (root / "classes.txt").write_text("\n".join(small_checkpoint.classes or ()))
+    segmenter, dice = TorchSegmenter(small_checkpoint.model(BASE), 32), np.random.default_rng(0)
+    for index, image in enumerate(natural_noise(4, SIZE)):
+        labels = segmenter.segment(image[None])[0]
+        other = dice.random(SIZE) < 0.1
+        labels[other] = dice.integers(0, 5, int(other.sum()))
+        Image.fromarray(image).save(root / f"images/{index}.png")
+        Image.fromarray(labels).save(root / f"labels/{index}.png")
+    return root
+
+
+def line(checkpoint: Checkpoint, data: Path, out: Path, *more: object) -> list[str]:
+    words = [checkpoint.path, "--data", f"folder:{data}", "--size", "64x64", "--trials", 20,
+             "--out", out, "--holdout", 0.5, *more]  # fmt: skip
+    return [str(word) for word in words]
+
+
+@pytest.mark.slow
+def test_everything_is_written_and_the_next_line_is_named(
+    run: Run, small_checkpoint: Checkpoint, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "folder"
+    ran = run("tune", *line(small_checkpoint, data, out, "--device", "orin-nano"))
+    assert ran.code == 0, ran.err
+    made = json.loads((out / "tune.json").read_text())
+    assert sorted(path.name for path in out.iterdir()) == [
+        "front.html", "front.png", "trials.sqlite", "tune.json",
+    ]  # fmt: skip
+    pick = made["pick"]["isr"]
+    assert ran.out.startswith(f"{pick}\n")
+    assert "modelled: roofline, a lower bound" in ran.out
+    assert f"next: edaformer-export {small_checkpoint.path} --isr {pick} --size 64x64" in ran.err
+    with sqlite3.connect(out / "trials.sqlite") as rows:
+        (count,) = rows.execute("SELECT count(*) FROM trials").fetchone()
+    rows.close()
+    assert count == made["evaluations"]
+    refused = run("tune", *line(small_checkpoint, data, out))
+    assert refused.code == 2
+    assert "go on with it with --resume" in refused.err
+    again = run("tune", *line(small_checkpoint, data, out, "--resume", "--json"))
+    assert json.loads(again.out)["pick"]["isr"] == pick
+
+
+@pytest.mark.slow
+def test_a_ladder_and_an_export(
+    run: Run, small_checkpoint: Checkpoint, data: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from edaformer.engines import backend
+
+    monkeypatch.setattr(backend, "is_installed", lambda _: False)  # 64x64 fuses no attention
+    out = tmp_path / "out"
+    more = ("--max-miou-drop", 100, "--export", "--ladder", 2, "--json")
+    made = json.loads(run("tune", *line(small_checkpoint, data, out, *more)).out)
+    exported = artifact_manifest(Path(made["export"]["path"]))
+    assert exported.isr == made["pick"]["isr"]
+    found = read_index(Path(made["ladder"]["index"]))
+    assert found.size == SIZE
+    assert [artifact_manifest(rung.artifact).isr for rung in found.rungs] == [
+        rung["isr"] for rung in made["ladder"]["rungs"]
+    ]
+    image = natural_noise(1, SIZE)[0]
+    with Ladder.load(made["ladder"]["index"], deadline=60) as ladder:
+        expected = open_artifact(found.rungs[0].artifact).segment(image[None])[0]
+        assert np.array_equal(ladder(image), expected)
+
+
+@pytest.mark.slow
+def test_killed_three_times_at_random_and_resumed_the_front_is_the_same(
+    run: Run, small_checkpoint: Checkpoint, data: Path, tmp_path: Path
+) -> None:
+    whole = json.loads(run("tune", *line(small_checkpoint, data, tmp_path / "a", "--json")).out)
+    dice, out = random.Random(7), tmp_path / "b"
+    stops = sorted(dice.uniform(0.05, 0.95) * whole["evaluations"] for _ in range(3))
+    for stop in stops:
+        _run_and_kill(line(small_checkpoint, data, out, "--resume"), out, stop)
+    assert 0 < _rows(out) < whole["evaluations"]
+    resumed = json.loads(run("tune", *line(small_checkpoint, data, out, "--resume", "--json")).out)
+    for part in ("front", "pick", "sensitivity", "trials", "evaluations"):
+        assert resumed[part] == whole[part]
+
+
+def _run_and_kill(words: list[str], out: Path, rows: float) -> None:
+    """SIGKILL once so many trials are on disk."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *words], env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while _rows(out) < rows:
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def _rows(out: Path) -> int:
+    if not (out / "trials.sqlite").exists():
+        return 0
+    connection = sqlite3.connect(out / "trials.sqlite", timeout=30)
+    try:
+        return int(connection.execute("SELECT count(*) FROM trials").fetchone()[0])
+    except sqlite3.OperationalError:  # its tables are not there yet
+        return 0
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--max-gmacs", 1, "--max-miou-drop", 1), "exclude each other"),
+        (("--max-latency", "8ms"), "name it with --device"),
+        (("--max-latency", "soon", "--device", "l4"), "such as 8ms, got 'soon'"),
+        (("--max-miou-drop", -1), "--max-miou-drop of 0 or more, got -1"),
+        (("--device", "abacus"), "got 'abacus'"),
+        (("--max-gmacs", 0.001), "allow more, or use a smaller --size"),
+        (("--trials", 0), "--trials of 1 to 100000"),
+        (("--ladder", 0), "--ladder of 1 or more, got 0"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    words: tuple[object, ...], told: str, run: Run, small_checkpoint: Checkpoint, data: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    ran = run("tune", *line(small_checkpoint, data, tmp_path / "out", *words))
+    assert ran.code == 2
+    assert told in ran.err
+    assert "Traceback" not in ran.err
+    assert ran.out == ""
+
+
+def test_the_data_s_own_size_where_nothing_says_another(
+    run: Run, small_checkpoint: Checkpoint, data: Path, tmp_path: Path
+) -> None:
+    ran = run("tune", small_checkpoint.path, "--data", f"folder:{data}", "--max-gmacs", 0.001,
+              "--out", tmp_path / "out")  # fmt: skip
+    assert "tuning for 64x64, the size of the first image" in ran.err
