@@ -32,7 +32,7 @@ class Variant:
 
     @property
     def attention_names(self) -> tuple[str, ...]:
-        """The module names of all attention blocks, in the order they run."""
+        """The module names of all attention blocks, in the order they run: 22 for T, 37 for B."""
         parts = {f"encoder.stage{i}": depth for i, depth in enumerate(self.depths, start=1)}
         parts |= dict(zip(("decoder.c4", "decoder.c3", "decoder.c2"), DECODER_DEPTHS, strict=True))
         return tuple(f"{part}.blocks.{i}.attention" for part, n in parts.items() for i in range(n))
@@ -41,11 +41,6 @@ class Variant:
     def kept_maps(self) -> tuple[tuple[int, int], ...]:
         """(channels, stride) of the maps that wait for the decoder: c2, c3 and c4."""
         return tuple(zip(self.widths[1:], (8, 16, 32), strict=True))
-
-    @property
-    def attention_blocks(self) -> int:
-        """Attention blocks in the whole model: 22 for T, 37 for B."""
-        return len(self.attention_names)
 
     def hidden(self, stage: int) -> int:
         """Hidden width of the MLPs of encoder stage ``stage`` (0..3)."""

@@ -62,7 +62,7 @@ def test_isr_changes_ratios_and_no_weight() -> None:
 
 
 def test_attention_blocks_per_variant() -> None:
-    assert {name: v.attention_blocks for name, v in VARIANTS.items()} == {"T": 22, "B": 37}
+    assert {name: len(v.attention_names) for name, v in VARIANTS.items()} == {"T": 22, "B": 37}
 
 
 def test_odd_sizes_round_up() -> None:
