@@ -45,5 +45,5 @@ def shaken(model: M, seed: int = 0) -> M:
             elif value.ndim > 1:
                 value.copy_(noise / value[0].numel() ** 0.5)
             else:
-                value.add_(0.1 * noise)
+                value.copy_(0.1 * noise + float(name.endswith("weight")))
     return model
