@@ -25,6 +25,7 @@ from edaformer.cost import count
 from edaformer.engines.tune.measure import make_artifact
 from edaformer.engines.tune.roofline import Roofline
 from edaformer.engines.tune.targets import resolve
+from edaformer.export.exporter import ExportOptions
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
 from edaformer.isr import ISR
@@ -54,8 +55,8 @@ def main() -> None:
         model = Roofline(*whole, target.ceilings)
         modelled = np.array([model.seconds(isr) for isr in settings])
         with tempfile.TemporaryDirectory() as folder:
-            files = [make_artifact(checkpoint, isr, size, Path(folder), on="cpu")
-                     for isr in settings]  # fmt: skip
+            exports = [ExportOptions(isr, size, precision="fp32") for isr in settings]
+            files = [make_artifact(checkpoint, o, Path(folder), build=False) for o in exports]
             wall, cpu = run(files, size)
         print(f"| {format_size(size)} | GMACs | modelled ms | wall ms | CPU ms |")
         print("| --- | ---: | ---: | ---: | ---: |")

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -126,12 +126,7 @@ def run(
     sources = open_sources(inputs, artifact_manifest(artifact).size, options)
     with _watching(sources) as watch:
         result = run_sources(artifact, sources, options, watch)
-    if as_json:
-        print_json(result.to_json())
-    else:
-        _print_run(result)
-    if result.skipped:
-        raise typer.Exit(EXIT_GATE)
+    _finish(result, _print_run, as_json=as_json)
 
 
 def _look_inside(
@@ -150,10 +145,18 @@ def _look_inside(
     )  # fmt: skip
     with _watching([]) as watch:
         result = look_inside(checkpoint, inputs, options, watch)
+    _finish(result, _print_inside, as_json=as_json)
+
+
+R = TypeVar("R", "RunResult", "InsideResult")
+
+
+def _finish(result: R, show: Callable[[R], None], *, as_json: bool) -> None:
+    """Print the result; what was skipped decides the exit code."""
     if as_json:
         print_json(result.to_json())
     else:
-        _print_inside(result)
+        show(result)
     if result.skipped:
         raise typer.Exit(EXIT_GATE)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edaformer.cli.common import DEBUG, JSON, guarded, or_demo, print_json, run, say
+from edaformer.cli.common import DATA, DEBUG, JSON, guarded, or_demo, print_json, run, say
 from edaformer.cli.tune_text import print_tuning
 from edaformer.errors import InputError, require
 
@@ -27,13 +27,7 @@ def tune(
         Path | None,
         typer.Argument(help="A checkpoint, as edaformer-export takes it. Default: the demo's."),
     ] = None,
-    data: Annotated[
-        str,
-        typer.Option(
-            help="scenes or scenes:N (drawn), camvid:DIR, ade20k:DIR, cityscapes:DIR, "
-            "cocostuff164k:DIR or folder:DIR."
-        ),
-    ] = "scenes:40",
+    data: Annotated[str, DATA] = "scenes:40",
     max_miou_drop: Annotated[
         float | None,
         typer.Option(help="Points of mIoU that may be lost against base. Default: 0.5."),

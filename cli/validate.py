@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edaformer.cli.common import DEBUG, JSON, guarded, or_demo, print_json, run, say
+from edaformer.cli.common import DATA, DEBUG, JSON, guarded, or_demo, print_json, run, say
 from edaformer.cli.progress import image_progress
 from edaformer.cli.validation_text import print_validation
 from edaformer.errors import EXIT_GATE, InputError, require
@@ -25,13 +25,7 @@ def validate(
         Path | None,
         typer.Option(help="The checkpoint the artifact came from. Default: the demo's."),
     ] = None,
-    data: Annotated[
-        str,
-        typer.Option(
-            help="scenes or scenes:N (drawn), camvid:DIR, ade20k:DIR, cityscapes:DIR, "
-            "cocostuff164k:DIR or folder:DIR."
-        ),
-    ] = "scenes",
+    data: Annotated[str, DATA] = "scenes",
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     protocol: Annotated[
         Literal["native", "ade20k", "cityscapes"] | None,

@@ -102,6 +102,15 @@ class InputSpec(_Record):
             )
         return self.padded_height, self.padded_width
 
+    def fed_at(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (H, W) of the input for an image of ``size``: a fixed one is padded in the graph.
+
+        Raises:
+            InputError: if the size is fixed, and another.
+        """
+        padded = self.ran_at(size)
+        return padded if self.dynamic_size else size
+
 
 class OutputSpec(_Record):
     """An output.

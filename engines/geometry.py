@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.preprocess import ALIGN, aligned
-
 if TYPE_CHECKING:
     from edaformer.manifest import InputSpec
 
@@ -40,15 +38,13 @@ class Geometry:
     padded: Size  # the area that the logits cover
 
     @classmethod
-    def of_input(cls, spec: InputSpec, source: Size, *, dynamic: bool) -> Geometry:
+    def of_input(cls, spec: InputSpec, source: Size) -> Geometry:
         """A frame at an artifact's input.
 
         An input of dynamic size runs at the frame's own, rounded up to a multiple of 32.
         """
-        if dynamic:
-            return cls(source, source, aligned(source, ALIGN))
-        valid = (spec.height, spec.width)
-        return cls(source, valid, (spec.padded_height, spec.padded_width))
+        valid = source if spec.dynamic_size else (spec.height, spec.width)
+        return cls(source, valid, spec.ran_at(valid))
 
     def frame_scale(self) -> tuple[float, float]:
         """Source over valid size: the step, in frame pixels, of one pixel of the valid area."""

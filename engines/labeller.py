@@ -22,8 +22,8 @@ from edaformer.engines.geometry import (
     resize_frame,
     resize_labels,
 )
-from edaformer.engines.plan import is_plan
-from edaformer.errors import InputError, ISRError, MissingError
+from edaformer.engines.plan import is_plan, refuse_provider
+from edaformer.errors import InputError, ISRError
 from edaformer.manifest import Manifest
 from edaformer.preprocess import format_size, network_input
 
@@ -49,15 +49,10 @@ class OnnxLabeller:
 
     def __init__(self, path: Path, *, provider: str = "auto") -> None:
         from edaformer.engines.onnx_file import read_onnx_manifest
-        from edaformer.export.runtime import OnnxSession, cuda_available
+        from edaformer.export.runtime import OnnxSession, uses_cuda
 
         self.manifest = read_onnx_manifest(path)
-        if provider == "cuda" and not cuda_available():
-            raise MissingError(
-                "ONNX Runtime has no CUDA provider here; install onnxruntime-gpu and a driver, or "
-                "use --provider cpu"
-            )
-        on_gpu = provider == "cuda" or (provider == "auto" and cuda_available())
+        on_gpu = uses_cuda(provider)
         self._session = OnnxSession(str(path), cuda=on_gpu)
         emulated = self.manifest.precision == "fp16" and not on_gpu
         self.description = (
@@ -74,10 +69,9 @@ class OnnxLabeller:
 
     def _label(self, frame: NDArray[np.uint8]) -> Labels:
         spec, source = self.manifest.input, (frame.shape[0], frame.shape[1])
-        geometry = Geometry.of_input(spec, source, dynamic=spec.dynamic_size)
+        geometry = Geometry.of_input(spec, source)
         image = frame if source == geometry.valid else resize_frame(frame, geometry.valid)
-        fed = geometry.padded if spec.dynamic_size else geometry.valid  # else the graph pads
-        feed = network_input(image[None], spec.name, fed)
+        feed = network_input(image[None], spec.name, spec.fed_at(geometry.valid))
         return _labels(self._run(np.repeat(feed, spec.batch or 1, axis=0), source), geometry)
 
     def _run(self, feed: NDArray[Any], source: Size) -> dict[str, NDArray[Any]]:
@@ -100,8 +94,7 @@ def open_labeller(path: Path, *, provider: str = "auto") -> Labeller:
     """
     if not is_plan(path):
         return OnnxLabeller(path, provider=provider)
-    if provider != "auto":
-        raise InputError(f"--provider is for ONNX Runtime, and {path.name} is a plan; leave it out")
+    refuse_provider(path, provider)
     from edaformer.engines.runtime import Engine
 
     return Engine.load(path)
@@ -112,7 +105,7 @@ def why_refused(manifest: Manifest, size: Size) -> str | None:
     spec, source = manifest.input, format_size(size)
     if not spec.dynamic_size:
         return None
-    height, width = Geometry.of_input(spec, size, dynamic=True).padded
+    height, width = spec.ran_at(size)
     try:
         manifest.isr_value.check_fits(height, width)
     except ISRError as error:

@@ -34,12 +34,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.closing import Closing
 from edaformer.errors import InputError, ManifestError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
+    pass
 
 __all__ = ["Ladder", "Rule", "Rung", "Step"]
 
@@ -107,7 +106,7 @@ class Step:
 
 
 @dataclass
-class Ladder:
+class Ladder(Closing):
     """Call it like an Engine; one thread at a time, as an Engine."""
 
     rungs: Sequence[Rung]  # the most accurate, and slowest, first
@@ -189,17 +188,6 @@ class Ladder:
     def close(self) -> None:
         """Close all rungs."""
         self._resources.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _decide(self, now: float, seconds: float) -> None:
         self._frames.append(seconds)

@@ -138,8 +138,8 @@ class Network:
         nhwc = spec.layout == "NHWC"
         batch = images if fixed[0] == -1 else int(fixed[0])
         size = (int(fixed[1]), int(fixed[2])) if nhwc else (int(fixed[2]), int(fixed[3]))
-        geometry = Geometry.of_input(spec, source, dynamic=-1 in size)
-        if -1 in size:
+        geometry = Geometry.of_input(spec, source)
+        if spec.dynamic_size:
             self.manifest.isr_value.check_fits(*geometry.padded)
             size = geometry.padded
         shape = (batch, *size, 3) if nhwc else (batch, 3, *size)

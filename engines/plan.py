@@ -64,6 +64,16 @@ def is_plan(path: Path) -> bool:
         return file.read(4) in TAGS
 
 
+def refuse_provider(path: Path, provider: str) -> None:
+    """Refuse to choose ONNX Runtime's provider for a plan.
+
+    Raises:
+        InputError: if one was chosen.
+    """
+    if provider != "auto":
+        raise InputError(f"--provider is for ONNX Runtime, and {path.name} is a plan; leave it out")
+
+
 def read_plan(path: Path) -> Plan:
     """Read a plan's header, manifest and sidecar.
 

@@ -19,14 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.closing import Closing
 from edaformer.engines.frame_times import FrameTimes
 from edaformer.errors import DeviceError, EdaformerError, InputError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
-
     from edaformer.engines.plan import Plan
     from edaformer.engines.runner import Runner, Slot
     from edaformer.manifest import Manifest
@@ -38,7 +35,7 @@ Labels = NDArray[np.uint8]
 _IN_FLIGHT = 3  # frames of a stream: one comes in, one is computed, one goes out
 
 
-class Engine:
+class Engine(Closing):
     """A plan, loaded; made with ``Engine.load``.
 
     One thread may use it at a time; a second one is refused, and loads an engine of its own. A CUDA
@@ -206,17 +203,6 @@ class Engine:
             return
         with self._locked():
             self._shut()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edaformer.decide import PassLogits, TileLogits, decide
 from edaformer.engines import backend
 from edaformer.engines.onnx_file import read_onnx_manifest
-from edaformer.engines.plan import Plan, is_plan, read_plan
+from edaformer.engines.plan import Plan, is_plan, read_plan, refuse_provider
 from edaformer.errors import InputError, MissingError, require
 from edaformer.manifest import Manifest
 from edaformer.preprocess import aligned, network_input
@@ -146,9 +146,8 @@ class ArtifactSegmenter:
     def _runs(self, images: Images) -> Iterator[tuple[dict[str, NDArray[Any]], int]]:
         """The outputs of each run, and how many of its images are not there to fill it up."""
         spec, size = self.manifest.input, (images.shape[1], images.shape[2])
-        padded = self.ran_at(size)
-        self.manifest.isr_value.check_fits(*padded)
-        fed = padded if spec.dynamic_size else size  # a fixed size is padded in the graph
+        self.manifest.isr_value.check_fits(*self.ran_at(size))
+        fed = spec.fed_at(size)
         batch = spec.batch or len(images)
         for start in range(0, len(images), batch):
             part = _filled(images[start : start + batch], batch)
@@ -170,15 +169,10 @@ class OnnxSegmenter(ArtifactSegmenter):
     """ONNX Runtime; on the CPU an FP16 graph runs as its rounding twin."""
 
     def __init__(self, path: Path, *, provider: str = "auto") -> None:
-        from edaformer.export.runtime import OnnxSession, cuda_available
+        from edaformer.export.runtime import OnnxSession, uses_cuda
 
         manifest = read_onnx_manifest(path)
-        if provider == "cuda" and not cuda_available():
-            raise MissingError(
-                "ONNX Runtime has no CUDA provider here; install onnxruntime-gpu and a driver, or "
-                "use --provider cpu"
-            )
-        on_gpu = provider == "cuda" or (provider == "auto" and cuda_available())
+        on_gpu = uses_cuda(provider)
         description = f"ONNX {manifest.precision}, ONNX Runtime {'CUDA' if on_gpu else 'CPU'}"
         if manifest.precision == "fp16" and not on_gpu:
             self.session = OnnxSession(_twin_of(path))
@@ -242,8 +236,7 @@ def open_artifact(path: Path, *, provider: str = "auto") -> ArtifactSegmenter:
     """
     if not is_plan(path):
         return OnnxSegmenter(path, provider=provider)
-    if provider != "auto":
-        raise InputError(f"--provider is for ONNX Runtime, and {path.name} is a plan; leave it out")
+    refuse_provider(path, provider)
     return PlanSegmenter(path)
 
 

@@ -70,6 +70,21 @@ class OnnxSession:
         return str(self.session.end_profiling())
 
 
+def uses_cuda(provider: str) -> bool:
+    """Whether ONNX Runtime computes on the GPU, for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        MissingError: if ``cuda`` is asked for and not to be had.
+    """
+    available = cuda_available()
+    if provider == "cuda" and not available:
+        raise MissingError(
+            "ONNX Runtime has no CUDA provider here; install onnxruntime-gpu and a driver, or "
+            "use --provider cpu"
+        )
+    return available and provider != "cpu"
+
+
 def cuda_available() -> bool:
     """Whether ONNX Runtime has its CUDA provider and a GPU to run it on."""
     ort = require("onnxruntime", "export")

@@ -10,10 +10,10 @@ from typing import Literal, get_args
 from edaformer.checkpoint import checkpoint_sha256, demo_checkpoint
 from edaformer.engines.bench.runners import Contender, Device
 from edaformer.engines.bench.state import cores
-from edaformer.engines.plan import is_plan
+from edaformer.engines.plan import is_plan, refuse_provider
 from edaformer.engines.preflight import preflight
 from edaformer.engines.segmenters import artifact_manifest
-from edaformer.errors import InputError, MissingError, require
+from edaformer.errors import InputError
 from edaformer.files import sha256
 
 Against = Literal["torch", "torch-compile", "onnxruntime"]
@@ -74,8 +74,7 @@ def _artifact(path: Path, options: BenchOptions) -> Contender:
     plan = is_plan(path)
     if plan:
         preflight(path).require()
-        if options.provider != "auto":
-            raise InputError(f"--provider is for ONNX Runtime, and {path.name} is a plan")
+        refuse_provider(path, options.provider)
     else:
         artifact_manifest(path)
     device: Device = "cuda" if plan else _onnx_device(options)
@@ -83,15 +82,9 @@ def _artifact(path: Path, options: BenchOptions) -> Contender:
 
 
 def _onnx_device(options: BenchOptions) -> Device:
-    require("onnxruntime", "export")
-    from edaformer.export.runtime import cuda_available
+    from edaformer.export.runtime import uses_cuda
 
-    if options.provider == "cuda" and not cuda_available():
-        raise MissingError(
-            "ONNX Runtime has no CUDA provider here; install onnxruntime-gpu and a driver, or "
-            "use --provider cpu"
-        )
-    return "cuda" if options.provider != "cpu" and cuda_available() else "cpu"
+    return "cuda" if uses_cuda(options.provider) else "cpu"
 
 
 def _other(name: Against, first: Contender, options: BenchOptions) -> Contender:

@@ -48,7 +48,8 @@ def measure(
         runners: dict[ISR, Runner] = {}
         for number, isr in enumerate(settings, start=1):
             on_step(f"building {isr} to measure it, {number} of {len(settings)}")
-            paths[isr] = make_artifact(checkpoint, isr, size, Path(folder), on=on)
+            options = ExportOptions(isr, size, precision="fp16" if on == "cuda" else "fp32")
+            paths[isr] = make_artifact(checkpoint, options, Path(folder), build=on == "cuda")
             runners[isr] = stack.enter_context(closing(_open(paths[isr], on)))
         on_step(f"measuring {len(settings)} settings, taking turns")
         seconds = take_turns({isr: _frame(runner, image) for isr, runner in runners.items()})
@@ -79,21 +80,12 @@ def take_turns(
 
 
 def make_artifact(
-    checkpoint: Checkpoint,
-    isr: ISR,
-    size: tuple[int, int],
-    folder: Path,
-    *,
-    on: Literal["cuda", "cpu"],
+    checkpoint: Checkpoint, options: ExportOptions, folder: Path, *, build: bool
 ) -> Path:
-    """The plan (FP16) for a GPU, the ONNX file (FP32) for a CPU."""
-    precision: Literal["fp16", "fp32"] = "fp16" if on == "cuda" else "fp32"
-    options = ExportOptions(isr=isr, size=size, precision=precision)
+    """The export in ``folder``, or the plan built from it."""
     onnx = folder / options.default_name(checkpoint.variant.title)
     export_model(checkpoint, options, onnx)
-    if on == "cpu":
-        return onnx
-    return build_engine(onnx, onnx.with_suffix(".plan"), BuildOptions()).path
+    return build_engine(onnx, onnx.with_suffix(".plan"), BuildOptions()).path if build else onnx
 
 
 def _open(path: Path, on: Literal["cuda", "cpu"]) -> Runner:

@@ -10,12 +10,11 @@ from typing import Any
 
 from edaformer.checkpoint import Checkpoint
 from edaformer.engines import backend
-from edaformer.engines.build import build_engine
-from edaformer.engines.compiler import BuildOptions
 from edaformer.engines.ladder import SCHEMA
+from edaformer.engines.tune.measure import make_artifact
 from edaformer.engines.tune.result import Point, Tuning, cost_of
 from edaformer.errors import InputError
-from edaformer.export.exporter import ExportOptions, export_model
+from edaformer.export.exporter import ExportOptions
 from edaformer.files import write_whole
 from edaformer.version import __version__
 
@@ -78,11 +77,7 @@ def make_ladder(
     for number, point in enumerate(points, start=1):
         on_step(f"rung {number} of {count}: {point.isr}")
         options = ExportOptions(isr=point.isr, size=result.size)
-        onnx = folder / options.default_name(checkpoint.variant.title)
-        path = export_model(checkpoint, options, onnx).path
-        if builds:
-            path = build_engine(onnx, onnx.with_suffix(".plan"), BuildOptions()).path
-        made.append((point, path))
+        made.append((point, make_artifact(checkpoint, options, folder, build=builds)))
     files = LadderFiles(folder / INDEX, tuple(made))
     write_whole(files.index, json.dumps(_index(result, files), indent=1).encode())
     return files

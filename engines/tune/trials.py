@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.closing import Closing
 from edaformer.errors import InputError
 from edaformer.isr import EDAFORMER, ISR, Places
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
 Counts = NDArray[np.int64]  # (3, classes): hits, true pixels, predicted pixels
@@ -49,7 +48,7 @@ class Latency:
 
 
 @dataclass
-class Trials:
+class Trials(Closing):
     """An open results file, and all of it in memory."""
 
     path: Path
@@ -127,15 +126,8 @@ class Trials:
     def __len__(self) -> int:
         return sum(map(len, self.counts.values()))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file; every row is on disk already."""
         with suppress(sqlite3.Error):
             self.connection.close()
 

@@ -12,10 +12,9 @@ from edaformer.export.rewrites.fuse_per_branch import FusePerBranch, per_branch_
 from edaformer.export.rewrites.group_queries import GroupedQueryAttention
 from edaformer.export.rewrites.project_values import project_values
 from edaformer.export.wrapper import Deployment, Geometry, Labels
-from edaformer.model.decoder import upsample
 from edaformer.segformer.network import EmbedAndFuse, ReducedAttention
 from edaformer.segformer.sizes import SegFormerSizes
-from tests.export.rewrites.test_rewrites import exact, images, relative_error
+from tests.export.rewrites.test_rewrites import assert_the_same, exact, relative_error
 from tests.tiny import SEGFORMER, shaken, tiny_segformer
 
 ODD = SegFormerSizes(
@@ -46,13 +45,7 @@ def test_the_whole_model_computes_the_same(
     rewritten, applied = apply_rewrites(plain, names)
     idle = {"pad-hidden"} if sizes is SEGFORMER else set()  # its widths are multiples of eight
     assert set(names) - set(applied) == idle & set(names)
-    labels, logits = rewritten(images())
-    expected_labels, expected = plain(images())
-    assert relative_error(logits[:, : expected.shape[1]], expected) < bound
-    best = upsample(expected, plain.geometry.padded)[:, :, :122, :113].topk(2, dim=1).values
-    decided = best[:, 0] - best[:, 1] > bound * expected.abs().max()
-    assert (labels == expected_labels)[decided].all()
-    assert decided.float().mean() > 0.99
+    assert_the_same(plain, rewritten, bound)
 
 
 @exact
