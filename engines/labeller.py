@@ -15,14 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.engines.geometry import (
-    Geometry,
-    Size,
-    labels_from_logits,
-    resize_frame,
-    resize_labels,
-)
+from edaformer.engines.geometry import Geometry, Size, resize_frame, resize_labels
 from edaformer.engines.plan import is_plan, refuse_provider
+from edaformer.engines.upsample_argmax import upsample_argmax
 from edaformer.errors import InputError, ISRError
 from edaformer.manifest import Manifest
 from edaformer.preprocess import format_size, network_input
@@ -126,8 +121,8 @@ def _labels(made: dict[str, NDArray[Any]], geometry: Geometry) -> Labels:
     """Of the first image, at its own size; of several outputs the one that the runtime takes."""
     source, valid = geometry.source, geometry.valid
     if "logits" in made:
-        return labels_from_logits(made["logits"][0], geometry)[0]
+        return upsample_argmax(made["logits"][0], geometry)
     if "labels" in made:
         labels = np.asarray(made["labels"][0, : valid[0], : valid[1]], np.uint8)
         return labels if source == valid else resize_labels(labels, source)
-    return labels_from_logits(made["probabilities"][0], Geometry(source, valid, valid))[0]
+    return upsample_argmax(made["probabilities"][0], Geometry(source, valid, valid))

@@ -11,6 +11,7 @@ import ast
 import contextlib
 import io
 import logging
+import math
 import re
 import warnings
 from collections import Counter
@@ -19,6 +20,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from onnxscript import opset18 as op
 
 from edaformer.export.wrapper import Deployment
 from edaformer.preprocess import ALIGN, MAX_SIDE
@@ -48,6 +50,7 @@ def trace(
             input_names=[module.input_name],
             output_names=list(module.outputs),
             dynamic_shapes=(shapes,) if shapes else None,
+            custom_translation_table={torch.ops.aten.gelu.default: _gelu} if opset < 20 else None,
             verbose=False,
         )
     assert program is not None
@@ -68,6 +71,19 @@ def _dynamic_dimensions(module: Deployment, *, dynamic_batch: bool) -> dict[int,
         dimensions[rows] = ALIGN * torch.export.Dim("height_32", min=1, max=MAX_SIDE // ALIGN)
         dimensions[columns] = ALIGN * torch.export.Dim("width_32", min=1, max=MAX_SIDE // ALIGN)
     return dimensions
+
+
+def _gelu(x: Any, approximate: str = "none") -> Any:
+    """GELU before opset 20, which has an op for it: the form that ONNX Runtime makes one kernel of.
+
+    The tracer's own form multiplies x by a half of the rest, which is the same to the bit and runs
+    as five kernels: a tenth of EDAFormer-T's time on a CPU. TensorRT fuses both.
+    """
+    if approximate != "none":
+        raise NotImplementedError(f"expected GELU by the error function, got {approximate}")
+    half = ir.tensor(0.5, dtype=x.dtype)
+    root, one = ir.tensor(math.sqrt(2), dtype=x.dtype), ir.tensor(1.0, dtype=x.dtype)
+    return op.Mul(op.Mul(x, half), op.Add(op.Erf(op.Div(x, root)), one))
 
 
 def scope(node: ir.Node) -> str:

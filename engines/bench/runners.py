@@ -19,11 +19,12 @@ from typing import Any, Literal, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.engines.geometry import Geometry
 from edaformer.engines.preflight import preflight
 from edaformer.engines.segmenters import Images, Labels
+from edaformer.engines.upsample_argmax import upsample_argmax
 from edaformer.errors import InputError, MissingError, require
 from edaformer.manifest import Manifest
-from edaformer.postprocess import labels_from_logits
 from edaformer.preprocess import network_input
 
 Kind = Literal["onnx", "plan", "torch", "torch-compile"]
@@ -94,7 +95,7 @@ def open_runner(contender: Contender, manifest: Manifest) -> Runner:
 
 
 class OnnxRunner:
-    """ONNX Runtime; labels from logits are made by edaformer.postprocess."""
+    """ONNX Runtime; labels from logits are made by upsample_argmax."""
 
     def __init__(self, contender: Contender, manifest: Manifest) -> None:
         from edaformer.export.runtime import OnnxSession
@@ -102,6 +103,7 @@ class OnnxRunner:
         on_gpu = contender.device == "cuda"
         self.session = OnnxSession(str(contender.artifact), cuda=on_gpu, threads=contender.threads)
         self.manifest = manifest
+        self.geometry = Geometry.of_input(manifest.input, manifest.size)
         names = self.session.output_names
         self.output = next(n for n in ("labels", "logits", "probabilities") if n in names)
         self.pipelines = True
@@ -110,7 +112,7 @@ class OnnxRunner:
         self.settings = {
             "provider": provider,
             "threads": contender.threads,
-            "spin": False,
+            "spin": "within a run",
             "transfers_in_wall": True,
             "cuda_graph": False,
             "pipeline": "two threads share the session",
@@ -130,8 +132,7 @@ class OnnxRunner:
         made = self.session.run({self.session.input_name: feed})[self.output]
         ran = time.perf_counter()
         if self.output == "logits":
-            padded = (spec.padded_height, spec.padded_width)
-            made = labels_from_logits(made, padded, self.manifest.size)
+            made = np.stack([upsample_argmax(one, self.geometry) for one in made])
         elif self.output == "probabilities":
             made = made.argmax(axis=1)
         end = time.perf_counter()
@@ -146,7 +147,7 @@ class OnnxRunner:
         return np.asarray(made, np.uint8), parts
 
     def stream(self, frames: Iterable[Images]) -> Iterator[Labels]:
-        """Two frames at a time: one's labels are made while the next one's network runs."""
+        """Two frames at a time, side by side where the session leaves cores free."""
         with ThreadPoolExecutor(2) as pool:
             waiting: deque[Future[Labels]] = deque()
             for images in frames:

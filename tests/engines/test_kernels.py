@@ -15,13 +15,12 @@ from torch.nn import functional
 from edaformer.engines import kernels
 from edaformer.engines.geometry import Geometry, labels_from_logits, resize_frame, resize_labels
 from edaformer.preprocess import MEAN, STD, normalise
+from tests.draws import LOGITS, Rng, random_geometry, random_logits
 from tests.standins.kernels import library, run
 
 FILL = (124, 116, 104)
 CASES = 200
 TIE = 1e-5  # of the top-2 margin, below which PyTorch's rounding may decide otherwise
-KINDS = ["smooth", "noise", "ties", "a rounding apart", "half", "not finite", "far apart"]
-Rng = np.random.Generator
 
 
 @pytest.fixture
@@ -94,23 +93,6 @@ def frames_to_tensor(
     return out
 
 
-def random_geometry(rng: Rng) -> tuple[Geometry, tuple[int, int]]:
-    """Some sizes, and the logits': scales up and down, odd sides, single pixels, with padding."""
-    logits = (int(rng.integers(1, 18)), int(rng.integers(1, 18)))
-    padded = (8 * logits[0], 8 * logits[1])
-    least = (max(1, padded[0] - 31), max(1, padded[1] - 31))
-    valid = tuple(int(rng.integers(a, b + 1)) for a, b in zip(least, padded, strict=True))
-    source = tuple(int(rng.integers(1, 2 * side + 2)) for side in padded)
-    kind = rng.integers(4)
-    if kind == 0:
-        source = valid
-    elif kind == 1:
-        source = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
-    # given as many outputs as inputs, PyTorch copies, whatever scale it is told
-    source = tuple(s + 1 if s == n else s for s, n in zip(source, logits, strict=True))
-    return Geometry(source, (valid[0], valid[1]), padded), logits  # type: ignore[arg-type]
-
-
 class TestArgmax:
     @pytest.mark.parametrize("rng", range(CASES), indirect=True)
     def test_as_pytorch(self, rng: Rng) -> None:
@@ -142,25 +124,12 @@ class TestArgmax:
         assert (margin[wrong] < TIE).all()
 
     @pytest.mark.parametrize("rng", range(40), indirect=True)
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kind", LOGITS)
     def test_bit_for_bit_the_definition(self, rng: Rng, kind: str) -> None:
         """What the kernel leaves out can never have won: labels and margins are those of all."""
         geometry, size = random_geometry(rng)
         classes = int(rng.choice([1, 2, 19, 32, 33, 65]))
-        logits = rng.standard_normal((2, classes, *size)).astype(np.float32)
-        if kind == "smooth":
-            logits = np.sort(logits, axis=-1) + 3 * rng.standard_normal((2, classes, 1, 1))
-        elif kind == "ties":
-            logits = np.round(logits)
-        elif kind == "a rounding apart":  # in most cells even the order of bounds would mislead
-            steps = rng.integers(0, 4, (2, classes, 1, 1)) * 2.0**-23
-            logits = np.broadcast_to(rng.uniform(1, 2) * (1 + steps), logits.shape)
-        elif kind == "far apart":
-            logits *= 10.0 ** rng.integers(-40, 38, logits.shape)
-        elif kind == "not finite":
-            for value in (np.inf, -np.inf, np.nan):
-                logits[rng.random(logits.shape) < 0.03] = value
-        logits = np.ascontiguousarray(logits, np.float16 if kind == "half" else np.float32)
+        logits = random_logits(rng, kind, (2, classes, *size))
         labels, _ = argmax(logits, geometry, shift=int(rng.integers(4)))
         again, margins = argmax(logits, geometry, margin=True, shift=int(rng.integers(4)))
         for index, one in enumerate(logits):

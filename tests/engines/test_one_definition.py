@@ -1,7 +1,7 @@
 """Logits become labels in four places; where no frame is resized they are one definition.
 
 The graph's own (PyTorch's), the runtime's (geometry.py, which the kernels are tested against), the
-benchmark's (postprocess.py) and the protocol's (decide.py).
+CPU's (upsample_argmax.py, which equals it to the bit) and the protocol's (decide.py).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torch
 
 from edaformer.decide import PassLogits, TileLogits, decide
 from edaformer.engines.geometry import Geometry, labels_from_logits
+from edaformer.engines.upsample_argmax import upsample_argmax
 from edaformer.export.wrapper import Geometry as Padding
 from edaformer.export.wrapper import Labels
-from edaformer.postprocess import labels_from_logits as fast_labels
 from edaformer.protocol import Pass, Tile
 
 TIE = 1e-5  # top-2 margin below which float32's order of addition decides
@@ -27,7 +27,8 @@ def test_all_four_agree(valid: tuple[int, int], classes: int) -> None:
     rng = np.random.default_rng(classes)
     logits = rng.standard_normal((classes, 8, 12)).astype(np.float32)
     graph = Labels(Padding(valid, padded))(torch.from_numpy(logits)[None], padded)[0].numpy()
-    runtime, margin = labels_from_logits(logits, Geometry(valid, valid, padded))
+    geometry = Geometry(valid, valid, padded)
+    runtime, margin = labels_from_logits(logits, geometry)
     tile = Tile(0, 0, *valid, valid)
     protocol = decide(
         (
@@ -37,7 +38,8 @@ def test_all_four_agree(valid: tuple[int, int], classes: int) -> None:
         ),
         valid,
     )
-    for labels in (runtime, fast_labels(logits[None], padded, valid)[0], protocol.labels):
+    assert (upsample_argmax(logits, geometry) == runtime).all()
+    for labels in (runtime, protocol.labels):
         assert labels.shape == valid
         assert (labels == graph)[margin > TIE].all()
     assert (margin > TIE).mean() > 0.99

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,6 +18,18 @@ def test_runs_by_name(traced: bytes, one_image: np.ndarray) -> None:
     frugal = OnnxSession(traced, frugal=True).run({"image": one_image})
     made = session.run({"image": one_image})
     assert (made["labels"] == frugal["labels"]).all()
+
+
+def test_runs_every_gelu_as_one_kernel_and_no_slow_ones(
+    traced: bytes, one_image: np.ndarray, tmp_path: Path
+) -> None:
+    """Ten MLPs, and the decoder's six attentions; what ONNX Runtime fuses is in its own profile."""
+    session = OnnxSession(traced, profile=str(tmp_path / "profile"))
+    session.run({"image": one_image})
+    events = json.loads(Path(session.end_profile()).read_text())
+    ran = Counter(event["args"].get("op_name") for event in events if event["cat"] == "Node")
+    assert ran["Gelu"] == 10 + 6
+    assert not {"Erf", "SkipLayerNormalization"} & set(ran)
 
 
 @pytest.mark.parametrize("model", [b"", b"text", "no/such/file.onnx"])
