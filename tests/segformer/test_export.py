@@ -53,7 +53,7 @@ def test_the_graph_at_base_computes_transformers_logits(
         outputs=("logits",),
     )  # fmt: skip
     result = export_model(checkpoint, options, tmp_path / "x.onnx")
-    assert {"fold-batchnorm", "fuse-per-branch", "project-values", "group-queries"} <= set(
+    assert {"fold-batchnorm", "fuse-per-branch", "project-values"} <= set(
         result.manifest.rewrites or ()
     )
     feed = normalise(natural_noise(1, size), checkpoint.normalisation)
