@@ -9,6 +9,7 @@ hand: no record, no figure.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from edaformer.variants import get_variant
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "records"
+KINDS = 9  # of layers that are told apart
 TARGET = ROOT / "docs" / "performance.md"
 HEAD = """# Performance
 
@@ -52,6 +54,7 @@ def bench_section(name: str, record: dict[str, Any]) -> str:
                "network ms", "resize+argmax ms", "load s", "host MB")  # fmt: skip
     lines = [title, _where(name, record), table(columns, rows)]
     lines += [f"- {_comparison(made)}" for made in record["comparisons"]]
+    lines += [f"- {_kinds(result)}" for result in results if result["layers"]]
     lines += [f"- Marked: {mark}." for mark in record["marks"]]
     return "\n".join(lines) + "\n"
 
@@ -133,6 +136,17 @@ def _comparison(made: dict[str, Any]) -> str:
     if made["worst_margin"]:
         text += f", largest top-2 margin where they differ {made['worst_margin']:.1e}"
     return f"{text}."
+
+
+def _kinds(result: dict[str, Any]) -> str:
+    """Where the network's time goes, by kind of layer, as the runtime's profile has it."""
+    seconds: Counter[str] = Counter()
+    for layer in result["layers"]:
+        seconds[layer["kind"]] += layer["seconds"]
+    most = dict(seconds.most_common(KINDS))
+    most["others"] = seconds.total() - sum(most.values())
+    told = ", ".join(f"{kind} {_ms(spent)}" for kind, spent in most.items())
+    return f"`{result['subject']['name']}` by kind of layer, in ms: {told}."
 
 
 def _kernels(found: dict[str, Any]) -> str:

@@ -25,6 +25,18 @@ def test_the_page_is_up_to_date() -> None:
     assert PAGE["render"](records) == (ROOT / "docs" / "performance.md").read_text()
 
 
+def test_layers_are_summed_by_kind() -> None:
+    record = json.loads((ROOT / "benchmarks/records/cpu_demo_360x480_threads1.json").read_text())
+    kinds = [f"K{number}" for number in range(12)]
+    record["results"][0]["layers"] = [
+        {"name": f"{kind}.{part}", "kind": kind, "seconds": (12 - number) / 2e3}
+        for number, kind in enumerate(kinds) for part in range(2)
+    ]  # fmt: skip
+    page = PAGE["render"]([("record.json", record)])
+    named = ", ".join(f"K{number} {12 - number}.00" for number in range(9))
+    assert f"by kind of layer, in ms: {named}, others 6.00." in page
+
+
 @pytest.fixture(scope="module")
 def dry(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What benchmarks/gpu.py writes on a CPU."""
