@@ -50,8 +50,8 @@ def normalise(images: NDArray[np.uint8], how: Normalisation = RELEASE) -> NDArra
 def network_input(
     images: NDArray[np.uint8],
     name: str,
+    how: Normalisation,
     size: tuple[int, int] | None = None,
-    how: Normalisation = RELEASE,
 ) -> NDArray[Any]:
     """uint8 RGB (N, h, w, 3) as the input called ``name`` takes it at ``size`` (H, W).
 

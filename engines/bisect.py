@@ -101,7 +101,7 @@ def bisect(
     batch = tile[None].repeat(inside.batch, axis=0)
     reference = TorchSegmenter(checkpoint.model(manifest.isr_value), spec.alignment)
     size = (tile.shape[0], tile.shape[1])
-    feed = network_input(batch, spec.name, spec.fed_at(size), spec.normalisation)
+    feed = network_input(batch, spec.name, spec.normalisation, spec.fed_at(size))
     return find_departure(
         ir.load(inside.onnx), feed, reference.model,
         lambda: reference.logits(batch[:1]), image=name, run=inside.run,

@@ -32,8 +32,11 @@ class Labeller(Protocol):
     manifest: Manifest
     description: str  # one line: what computes, in which precision
 
+    def __call__(self, frame: NDArray[np.uint8], /) -> Labels:
+        """Labels of one frame at its own size."""
+
     def stream(self, frames: Frames) -> Iterator[Labels]:
-        """Labels of every frame at its own size, in order."""
+        """Labels of every frame, in order."""
 
     def close(self) -> None:
         """Give back what it holds."""
@@ -55,19 +58,22 @@ class OnnxLabeller:
             f"{', computed in float32' if emulated else ''}"
         )
 
-    def stream(self, frames: Frames) -> Iterator[Labels]:
-        """Labels of every frame, one after the other."""
-        return map(self._label, frames)
-
-    def close(self) -> None:
-        """The session is freed with this object."""
-
-    def _label(self, frame: NDArray[np.uint8]) -> Labels:
+    def __call__(self, frame: NDArray[np.uint8], /) -> Labels:
+        """Labels of one frame at its own size."""
         spec, source = self.manifest.input, (frame.shape[0], frame.shape[1])
         geometry = Geometry.of_input(spec, source)
         image = frame if source == geometry.valid else resize_frame(frame, geometry.valid)
-        feed = network_input(image[None], spec.name, spec.fed_at(geometry.valid))
+        feed = network_input(
+            image[None], spec.name, spec.normalisation, spec.fed_at(geometry.valid)
+        )
         return _labels(self._run(np.repeat(feed, spec.batch or 1, axis=0), source), geometry)
+
+    def stream(self, frames: Frames) -> Iterator[Labels]:
+        """Labels of every frame, one after the other."""
+        return map(self, frames)
+
+    def close(self) -> None:
+        """The session is freed with this object."""
 
     def _run(self, feed: NDArray[Any], source: Size) -> dict[str, NDArray[Any]]:
         try:

@@ -29,16 +29,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edaformer.closing import Closing
 from edaformer.errors import InputError, ManifestError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Ladder", "Rule", "Rung", "Step"]
 
@@ -52,7 +49,7 @@ Labels = NDArray[np.uint8]
 class Segmenter(Protocol):
     """What a rung runs: edaformer.engines.runtime.Engine, or anything called alike."""
 
-    def __call__(self, image: Any) -> Any:
+    def __call__(self, image: Any, /) -> Any:
         """Labels of a frame."""
 
     def close(self) -> None:
@@ -293,29 +290,9 @@ def read_index(path: Path) -> Index:
 
 def open_artifact(path: Path) -> Segmenter:
     """An Engine for a plan, ONNX Runtime for an ONNX file."""
-    from edaformer.engines.plan import is_plan
+    from edaformer.engines.labeller import open_labeller
 
-    if is_plan(path):
-        from edaformer.engines.runtime import Engine
-
-        return Engine.load(path)
-    from edaformer.engines.segmenters import OnnxSegmenter
-
-    return _Onnx(OnnxSegmenter(path))
-
-
-@dataclass(frozen=True)
-class _Onnx:
-    """A segmenter of batches, called with one frame."""
-
-    segmenter: Any
-
-    def __call__(self, image: NDArray[np.uint8]) -> Labels:
-        labels: Labels = self.segmenter.segment(image[None])[0]
-        return labels
-
-    def close(self) -> None:
-        self.segmenter.close()
+    return open_labeller(path)
 
 
 def _time(engine: Segmenter, size: tuple[int, int]) -> float:

@@ -90,7 +90,7 @@ class TorchSegmenter:
         import torch
 
         size = self.ran_at((image.shape[0], image.shape[1]))
-        pixels = network_input(image[None], "tensor", size, self.model.normalisation)
+        pixels = network_input(image[None], "tensor", self.model.normalisation, size)
         with torch.inference_mode():
             made: Logits = self.model(torch.from_numpy(pixels)).numpy()
         return made
@@ -151,7 +151,7 @@ class ArtifactSegmenter:
         batch = spec.batch or len(images)
         for start in range(0, len(images), batch):
             part = _filled(images[start : start + batch], batch)
-            feed = network_input(part, spec.name, fed, spec.normalisation)
+            feed = network_input(part, spec.name, spec.normalisation, fed)
             yield self.infer(feed), min(batch, len(images) - start)
 
     def _labels(self, outputs: dict[str, NDArray[Any]], count: int, size: Size) -> Labels:

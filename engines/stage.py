@@ -112,7 +112,7 @@ class OpenStage:
     def _run(self, image: NDArray[np.uint8]) -> None:
         import torch
 
-        tensor = network_input(image[None], "tensor", self.padded, self._model.normalisation)
+        tensor = network_input(image[None], "tensor", self._model.normalisation, self.padded)
         try:
             with torch.inference_mode():
                 self._model(torch.from_numpy(tensor))

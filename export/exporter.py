@@ -210,7 +210,7 @@ def _verify_another_size(graph: ir.Model, reference: Deployment, options: Export
     """A dynamic size must hold where it was not traced: one step taller, two steps wider."""
     height, width = options.size
     size = (height + ALIGN, width + 2 * ALIGN)
-    noise = network_input(natural_noise(1, size), options.input, how=reference.model.normalisation)
+    noise = network_input(natural_noise(1, size), options.input, reference.model.normalisation)
     other = Images(noise, f"noise of {format_size(size)}")
     if options.batch is not None:
         other = Images(np.repeat(other.array, options.batch, axis=0), other.source)
@@ -232,7 +232,7 @@ def _input_images(
     if images is None:
         images = Images(natural_noise(VERIFY_IMAGES, options.size), "seeded 1/f noise")
     pixels = images.array.astype(np.uint8)
-    return Images(network_input(pixels, options.input, how=normalisation), images.source)
+    return Images(network_input(pixels, options.input, normalisation), images.source)
 
 
 def deployment(model: Network, options: ExportOptions) -> Deployment:

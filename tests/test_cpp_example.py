@@ -22,7 +22,7 @@ from edaformer.engines.geometry import Geometry, labels_from_logits, resize_fram
 from edaformer.engines.kernels import FOLDER, PTX
 from edaformer.export.verify import natural_noise
 from edaformer.manifest import network_name
-from edaformer.preprocess import MEAN, STD, network_input, normalise
+from edaformer.preprocess import MEAN, RELEASE, STD, network_input, normalise
 from tests.conftest import ROOT
 from tests.standins.kernels import find_compiler
 from tests.standins.network import CLASSES, Kind, make_manifest
@@ -101,7 +101,7 @@ def expected(kind: Kind, frame: Labels) -> Labels:
     """What the stand-in's network computes, between the Python definition's two ends."""
     source = (frame.shape[0], frame.shape[1])
     image = resize_frame(frame, kind.size)
-    fed = network_input(image[None], "planar")[0]
+    fed = network_input(image[None], "planar", RELEASE)[0]
     if kind.input == "tensor":
         fed = np.asarray(normalise(image[None])[0])
     padded = np.zeros((3, *kind.padded), np.float32)

@@ -63,7 +63,7 @@ def _profile_onnx(
         for number in range(FRAMES):
             image = images[number % len(images)]
             spec = manifest.input
-            feed = network_input(image, spec.name, how=spec.normalisation)
+            feed = network_input(image, spec.name, spec.normalisation)
             session.run({session.input_name: feed})
         return onnx_layers(json.loads(Path(session.end_profile()).read_text()))
 

@@ -127,7 +127,7 @@ class OnnxRunner:
     def split(self, images: Images) -> tuple[Labels, Split]:
         """One frame; with image input preprocessing is in the network's time."""
         spec, start = self.manifest.input, time.perf_counter()
-        feed = network_input(images, spec.name, how=spec.normalisation)
+        feed = network_input(images, spec.name, spec.normalisation)
         fed = time.perf_counter()
         made = self.session.run({self.session.input_name: feed})[self.output]
         ran = time.perf_counter()

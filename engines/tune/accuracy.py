@@ -99,7 +99,7 @@ class _Frame:
 
         def prefixes(fed: Image) -> Prefixes:
             size = aligned((fed.shape[0], fed.shape[1]), align)
-            return Prefixes(model, network_input(fed[None], "tensor", size, model.normalisation))
+            return Prefixes(model, network_input(fed[None], "tensor", model.normalisation, size))
 
         passes = tuple(
             (

@@ -28,13 +28,14 @@ from edaformer.export.exporter import ExportResult
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
 from edaformer.gpu import Gpu
-from edaformer.preprocess import aligned, network_input, normalise
+from edaformer.preprocess import Normalisation, aligned, network_input, normalise
 from tests.standins.cuda import Machine, install
 from tests.standins.kernels import library
 from tests.standins.network import Kind, make_model, write_small_plan
 from tests.standins.tensorrt import make_standin
 
 VALID = (60, 90)  # padded to 64x96
+COLOURS = Normalisation((127.5, 127.5, 90.0), (127.5, 127.5, 60.0))  # not ImageNet's
 KINDS: dict[str, Kind] = {
     "logits": Kind(),
     "half": Kind(half=True),
@@ -50,6 +51,8 @@ KINDS: dict[str, Kind] = {
     "any pooled": Kind(dynamic=True, align=None, isr="16,8,4,1-1,2,4"),
     "any labels": Kind(dynamic=True, align=None, outputs=("labels",)),
     "any planar": Kind(dynamic=True, align=None, input="planar"),
+    "own colours": Kind(size=(64, 96), input="tensor", colours=COLOURS),
+    "any own colours": Kind(dynamic=True, align=None, colours=COLOURS),
 }
 Frame = NDArray[np.uint8]
 GPU = Gpu("stand-in", "8.7", integrated=False, memory_bytes=8 << 30, cuda_version=(12, 6))
@@ -104,10 +107,10 @@ def expected() -> Callable[..., Any]:
         if kind.dynamic:
             valid, padded = source, aligned(source, 32)
         image = resize_frame(frame, valid)[None].repeat(kind.batch or 1, axis=0)
-        feed = network_input(image, kind.input, padded if kind.dynamic else None)
+        feed = network_input(image, kind.input, kind.colours, padded if kind.dynamic else None)
         if kind.input == "tensor":
             feed = np.zeros((1, 3, *padded), np.float32)
-            feed[:, :, : valid[0], : valid[1]] = normalise(image)
+            feed[:, :, : valid[0], : valid[1]] = normalise(image, kind.colours)
         made = session(name).run({kind.input: feed})
         if "probabilities" in made:
             return labels_from_logits(made["probabilities"][0], Geometry(source, valid, valid))

@@ -15,7 +15,7 @@ from edaformer.engines.segmenters import open_artifact
 from edaformer.export.exporter import ExportOptions, export_model
 from edaformer.export.wrapper import Deployment, Geometry, Probabilities
 from edaformer.isr import ISR
-from edaformer.preprocess import network_input
+from edaformer.preprocess import RELEASE, network_input
 from tests.tiny import tiny_model
 
 
@@ -30,7 +30,7 @@ def test_planar_is_image_bit_for_bit() -> None:
         for planar in (False, True)
     )  # fmt: skip
     image = np.random.default_rng(0).integers(0, 256, (2, 90, 117, 3), np.uint8)
-    planar = torch.from_numpy(network_input(image, "planar"))
+    planar = torch.from_numpy(network_input(image, "planar", RELEASE))
     assert (planar.shape, planar.dtype) == ((2, 3, 90, 117), torch.float32)
     for one, other in zip(of_image(torch.from_numpy(image)), of_planar(planar), strict=True):
         assert torch.equal(one, other)

@@ -25,7 +25,7 @@ from edaformer.manifest import (
     OutputSpec,
     network_name,
 )
-from edaformer.preprocess import MEAN, STD, aligned
+from edaformer.preprocess import RELEASE, Normalisation, aligned
 
 CLASSES = 5
 
@@ -42,6 +42,7 @@ class Kind:
     half: bool = False  # logits in float16
     dynamic: bool = False  # of any size: ``size`` is only the manifest's
     isr: str = "8,4,2,1-1,2,4"
+    colours: Normalisation = RELEASE
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -143,7 +144,8 @@ def make_manifest(kind: Kind) -> Manifest:
         input=InputSpec(
             name=kind.input, layout="NHWC" if is_image else "NCHW",
             dtype="uint8" if is_image else "float32", batch=kind.batch, height=height, width=width,
-            mean=MEAN, std=STD, align=None if kind.input == "tensor" else kind.align,
+            mean=kind.colours.mean, std=kind.colours.std,
+            align=None if kind.input == "tensor" else kind.align,
             dynamic_size=kind.dynamic, padded_height=rows, padded_width=columns,
         ),
         outputs=tuple(outputs[name] for name in kind.outputs),
