@@ -30,7 +30,10 @@ class Labeller(Protocol):
     """An artifact, ready to label."""
 
     manifest: Manifest
-    description: str  # one line: what computes, in which precision
+
+    @property
+    def description(self) -> str:
+        """One line: what computes, in which precision."""
 
     def __call__(self, frame: NDArray[np.uint8], /) -> Labels:
         """Labels of one frame at its own size."""

@@ -44,21 +44,18 @@ class Network:
         self._logger = backend.make_logger()
         self._reasons = backend.last_errors
         self._runtime: Any = backend.trt.Runtime(self._logger)
-        self._engine: Any = self._runtime.deserialize_cuda_engine(plan.path.read_bytes())
-        if self._engine is None:
-            raise InputError(
-                f"{plan.flavour} {chosen.version} refuses {plan.path} on this machine "
-                f"({self._reasons(self._logger)}); it was built by version {plan.version}: "
-                "build it again here with edaformer-build"
-            )
-        self.input: str = self.manifest.input.name
-        self.output = self._choose_output(plan.path)
-        self.half = self._dtype(self.output) == "HALF"
+        self._engine: Any = None
+        self._config: Any = None  # TensorRT-RTX's of the context, which lives no longer
         self.cache: RuntimeCache | None = None
-        self._context = self._make_context(plan, wanted=runtime_cache)
+        self._context: Any = None
         self._buffers: dict[str, Any] = {}  # by tensor
         self._sizes: dict[str, int] = {}
         self._shape: tuple[int, ...] = ()
+        try:
+            self._load(plan, runtime_cache=runtime_cache)
+        except BaseException:
+            self.close()  # now: the error's traceback would keep it beyond the GPU's context
+            raise
 
     @property
     def gives_logits(self) -> bool:
@@ -124,12 +121,28 @@ class Network:
 
     def close(self) -> None:
         """Free everything, in the order in which it depends on each other."""
-        if self.cache is not None:
-            self.cache.save()
-        for buffer in self._buffers.values():
-            buffer.free()
-        self._buffers = {}
-        self._context = self._engine = self._runtime = None
+        try:
+            if self.cache is not None and self._context is not None:
+                self.cache.save()
+            for buffer in self._buffers.values():
+                buffer.free()
+        finally:
+            self._buffers = {}
+            for part in ("_context", "cache", "_config", "_engine", "_runtime"):
+                setattr(self, part, None)
+
+    def _load(self, plan: Plan, *, runtime_cache: bool) -> None:
+        self._engine = self._runtime.deserialize_cuda_engine(plan.path.read_bytes())
+        if self._engine is None:
+            raise InputError(
+                f"{plan.flavour} {self.version} refuses {plan.path} on this machine "
+                f"({self._reasons(self._logger)}); it was built by version {plan.version}: "
+                "build it again here with edaformer-build"
+            )
+        self.input: str = self.manifest.input.name
+        self.output = self._choose_output(plan.path)
+        self.half = self._dtype(self.output) == "HALF"
+        self._context = self._make_context(plan, runtime_cache=runtime_cache)
 
     def _wanted(self, images: int, source: Size) -> tuple[tuple[int, ...], Size, Geometry]:
         """The input's shape, its (H, W) and the geometry, of a fixed or a dynamic size."""
@@ -179,17 +192,19 @@ class Network:
             )
         return known[0]
 
-    def _make_context(self, plan: Plan, *, wanted: bool) -> Any:
-        """An execution context, in TensorRT-RTX with its runtime cache."""
-        make = getattr(self._engine, "create_runtime_config", None)
-        config = make() if wanted and make is not None else None
-        if config is not None and hasattr(config, "create_runtime_cache"):
-            from edaformer.engines.runtime_cache import RuntimeCache, cache_path
+    def _make_context(self, plan: Plan, *, runtime_cache: bool) -> Any:
+        """An execution context; TensorRT-RTX compiles its kernels for this GPU now, or has them."""
+        from edaformer.engines import backend
 
-            gpu = self._gpu
-            path = cache_path(plan.path, plan.sha256, gpu.name, gpu.capability, self.version)
-            self.cache = RuntimeCache(path, config)
-            context = self._engine.create_execution_context(runtime_config=config)
+        if hasattr(backend.trt, "DynamicShapesKernelSpecializationStrategy"):  # TensorRT-RTX
+            self._config = self._engine.create_runtime_config()
+            # By default it compiles in the background and runs kernels for any shape meanwhile,
+            # which a CUDA graph would then keep
+            strategies: Any = backend.trt.DynamicShapesKernelSpecializationStrategy
+            self._config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+            if runtime_cache:
+                self.cache = self._open_cache(plan)
+            context = self._engine.create_execution_context(runtime_config=self._config)
         else:
             context = self._engine.create_execution_context()
         if context is None:
@@ -197,6 +212,13 @@ class Network:
         if self.cache is not None:
             self.cache.save()
         return context
+
+    def _open_cache(self, plan: Plan) -> RuntimeCache:
+        from edaformer.engines.runtime_cache import RuntimeCache, cache_path
+
+        gpu = self._gpu
+        path = cache_path(plan.path, plan.sha256, gpu.name, gpu.capability, self.version)
+        return RuntimeCache(path, self._config)
 
     def _failure(self, what: str) -> DeviceError:
         return DeviceError(

@@ -6,6 +6,7 @@ One thread at a time, with the GPU's context current; edaformer.engines.runtime 
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 from edaformer.engines.cuda.arrays import Borrowed, DeviceArray
 from edaformer.engines.cuda.calls import wait_for
 from edaformer.engines.cuda.gpu import Exchange, Gpu
-from edaformer.engines.cuda.graphs import Graphs
+from edaformer.engines.cuda.graphs import CaptureError, Graphs
 from edaformer.engines.frame_times import FrameTimes
 from edaformer.engines.network import Network, Shape
 from edaformer.engines.passes import Pass, Passes
 from edaformer.engines.plan import Plan
 from edaformer.errors import InputError
 
+_log = logging.getLogger(__name__)
 Frames = NDArray[np.uint8]  # (B, H, W, 3)
 Labels = NDArray[np.uint8]  # (B, H, W)
 Margin = NDArray[np.float32]  # (B, H, W)
@@ -93,6 +95,7 @@ class Runner:
         self._gpu = gpu
         self._margin = margin
         self._buffers: Buffers | None = None
+        self._slots: list[Slot] = []  # of streams under way
         self._set_to: tuple[int, tuple[int, int]] | None = None
         with ExitStack() as undo:
             self.network = Network(plan, gpu, runtime_cache=runtime_cache)
@@ -108,6 +111,8 @@ class Runner:
             self._graphs = Graphs()
             undo.callback(self._graphs.close)
             undo.callback(self._free_buffers)
+            undo.callback(self._free_all_slots)
+            undo.callback(self._synchronize)
             self._closing = undo.pop_all()
 
     @property
@@ -135,8 +140,8 @@ class Runner:
                 f"expected at most {self.network.most_images} images at once on the device, got "
                 f"{shape[0]}; give fewer"
             )
-        labels = DeviceArray(self._gpu, image.shape[:-1], np.uint8)
-        margin = DeviceArray(self._gpu, image.shape[:-1], np.float32) if self._margin else None
+        labels = DeviceArray(image.shape[:-1], np.uint8)
+        margin = DeviceArray(image.shape[:-1], np.float32) if self._margin else None
         if image.stream is not None:
             wait_for(image.stream, self._stream)
         run = Pass(
@@ -175,7 +180,9 @@ class Runner:
 
     def new_slot(self) -> Slot:
         """A slot for submit."""
-        return Slot(self._gpu)
+        slot = Slot(self._gpu)
+        self._slots.append(slot)
+        return slot
 
     def submit(self, slot: Slot, frames: Frames) -> None:
         """Start on frames; the slot is a new one, or was collected."""
@@ -206,13 +213,16 @@ class Runner:
         self._synchronize()
         self._graphs.close()
         for slot in slots:
+            self._slots.remove(slot)
             slot.free()
             del slot.uploaded, slot.computed, slot.done
 
     def close(self) -> None:
         """Free everything, while the context is still there to be freed from."""
-        self._closing.close()
-        del self._passes, self._stream, self._stream_in, self._stream_out
+        try:
+            self._closing.close()
+        finally:
+            del self._passes, self._stream, self._stream_in, self._stream_out
 
     def _whole(self, buffers: Buffers) -> None:
         """A frame from the host and its labels back, on one stream."""
@@ -228,8 +238,12 @@ class Runner:
 
     def _run(self, key: tuple[str, Pass], work: Any) -> None:
         if self.uses_graphs:
-            self._graphs.run(key, self._stream, work)
-        else:
+            try:
+                self._graphs.run(key, self._stream, work)
+            except CaptureError as error:
+                _log.warning("this plan runs without a CUDA graph: %s", error)
+                self.uses_graphs = False
+        if not self.uses_graphs:
             work()
 
     def _set(self, run: Pass) -> Shape:
@@ -258,6 +272,11 @@ class Runner:
             self._graphs.close()
             self._buffers.free()
             self._buffers = None
+
+    def _free_all_slots(self) -> None:
+        """Of streams that were left before their end."""
+        if self._slots:
+            self.free_slots(list(self._slots))
 
     def _synchronize(self) -> None:
         for stream in (self._stream_in, self._stream, self._stream_out):

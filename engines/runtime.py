@@ -9,6 +9,7 @@ cuda.bindings are imported when an engine is loaded. docs/runtime.md says how to
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -60,9 +61,8 @@ class Engine(Closing):
                 cuda_graph=cuda_graph, runtime_cache=runtime_cache,
             )  # fmt: skip
         network = self._runner.network
-        graph = "CUDA graph" if self._runner.uses_graphs else "no CUDA graph"
         self.manifest: Manifest = network.manifest
-        self.description = f"{plan.flavour} {network.version} {self.manifest.precision}, {graph}"
+        self._about = f"{plan.flavour} {network.version} {self.manifest.precision}"
 
     @classmethod
     def load(
@@ -93,6 +93,12 @@ class Engine(Closing):
             _preflight(Path(path)), colour=colour, margin=margin, cuda_graph=cuda_graph,
             runtime_cache=runtime_cache,
         )  # fmt: skip
+
+    @property
+    def description(self) -> str:
+        """What computes, in which precision, and whether passes are CUDA graphs."""
+        graphs = self._runner is not None and self._runner.uses_graphs
+        return f"{self._about}, {'CUDA graph' if graphs else 'no CUDA graph'}"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -204,6 +210,12 @@ class Engine(Closing):
         with self._locked():
             self._shut()
 
+    def __del__(self) -> None:
+        """An engine that was never closed gives the GPU's context back."""
+        if getattr(self, "_gpu", None) is not None and not sys.is_finalizing():
+            with suppress(Exception):
+                self._shut()
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         if not self._lock.acquire(blocking=False):
@@ -241,11 +253,13 @@ class Engine(Closing):
         self._gpu = self._runner = None
         if gpu is None:
             return
-        with suppress(gpu.cuda.Error, EdaformerError), gpu.current():
-            if runner is not None:
-                runner.close()
-        with suppress(gpu.cuda.Error, EdaformerError):
-            gpu.close()
+        try:
+            with suppress(gpu.cuda.Error, EdaformerError), gpu.current():
+                if runner is not None:
+                    runner.close()
+        finally:
+            with suppress(gpu.cuda.Error, EdaformerError):
+                gpu.close()
 
     def _label_on_device(self, runner: Runner, image: Any) -> tuple[Any, Any]:
         from edaformer.engines.cuda.arrays import borrow

@@ -32,8 +32,9 @@ class RuntimeCache:
     def save(self) -> None:
         """Write it, if it holds more than was read; what cannot be written is a warning."""
         filelock: Any = require("filelock", "cuda")
-        data = bytes(memoryview(self.cache.serialize()))
-        if data == self._kept:
+        made = self.cache.serialize()  # None: TensorRT has nothing to keep
+        data = bytes(memoryview(made)) if made is not None else b""
+        if data in {b"", self._kept}:
             return
         try:
             with filelock.FileLock(f"{self.path}.lock", timeout=10):

@@ -6,13 +6,19 @@ Out: a DeviceArray, which has both.
 
 from __future__ import annotations
 
+import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from edaformer.engines.cuda import dlpack
-from edaformer.errors import InputError
+from edaformer.engines.cuda.calls import call, device_of
+from edaformer.errors import DeviceError, InputError
+
+_NAMES_STREAMS = 3  # the array interface's version from which on it names its stream
+_DEFAULT_STREAM = 1  # the legacy one, by its handle
 
 
 @dataclass(frozen=True)
@@ -26,20 +32,16 @@ class Borrowed:
 
 
 class DeviceArray:
-    """An array that an engine made on the device; its memory is freed with it.
+    """An array that an engine made on the device; its memory is freed with it, in any thread.
 
-    The values are there when the caller gets it. It must not outlive its engine.
+    The values are there when the caller gets it. It holds the GPU's primary context, and so may
+    outlive its engine.
     """
 
-    def __init__(self, gpu: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
         self.shape = shape
         self.dtype = np.dtype(dtype)
-        self._memory = gpu.allocate(int(np.prod(shape)) * self.dtype.itemsize)
-
-    @property
-    def address(self) -> int:
-        """Of the first element."""
-        return int(self._memory)
+        self.address = _allocate(self, int(np.prod(shape)) * self.dtype.itemsize)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -71,29 +73,70 @@ def is_on_device(image: object) -> bool:
 def borrow(image: Any, stream: int) -> Borrowed:
     """What ``image`` shows of itself; ``stream`` is the handle of the one that will read it.
 
+    DLPack comes first, for with it the producer makes ``stream`` wait. PyTorch's array interface is
+    of version 2 and names no stream.
+
     Raises:
-        InputError: if it is no contiguous uint8 array.
+        InputError: if it is no contiguous uint8 array on the first visible GPU.
     """
-    if hasattr(image, "__cuda_array_interface__"):
-        shown = image.__cuda_array_interface__
-        shape = tuple(int(side) for side in shown["shape"])
-        _check(shown["typestr"].lstrip("|<=>"), shape, shown.get("strides"), itemsize=1)
-        return Borrowed(int(shown["data"][0]), shape, image, shown.get("stream"))
-    tensor = dlpack.Import(image.__dlpack__(stream=stream))
-    _check(tensor.typestr, tensor.shape, tensor.strides, itemsize=1)
-    return Borrowed(tensor.address, tensor.shape, tensor, None)
+    if hasattr(image, "__dlpack__"):
+        if hasattr(image, "__dlpack_device__"):
+            _check_device(int(image.__dlpack_device__()[1]))
+        tensor = dlpack.Import(image.__dlpack__(stream=stream))
+        _check(tensor.typestr, tensor.shape, tensor.strides)
+        return Borrowed(tensor.address, tensor.shape, tensor, None)
+    shown = image.__cuda_array_interface__
+    shape, address = tuple(int(side) for side in shown["shape"]), int(shown["data"][0])
+    _check(shown["typestr"].lstrip("|<=>"), shape, shown.get("strides"))
+    _check_device(device_of(address))
+    ready = shown.get("stream") if shown["version"] >= _NAMES_STREAMS else _DEFAULT_STREAM
+    return Borrowed(address, shape, image, ready)
 
 
-def _check(
-    typestr: str, shape: tuple[int, ...], strides: tuple[int, ...] | None, *, itemsize: int
-) -> None:
+def _check(typestr: str, shape: tuple[int, ...], strides: tuple[int, ...] | None) -> None:
     if typestr != "u1":
         raise InputError(f"expected a uint8 image, got an array of type {typestr}; convert it")
-    expected, step = [], itemsize
+    expected, step = [], 1
     for side in reversed(shape):
         expected.append(step)
         step *= side
-    if strides is not None and tuple(strides) != tuple(reversed(expected)):
+    for side, stride, wanted in zip(shape, strides or (), reversed(expected), strict=False):
+        if side != 1 and stride != wanted:  # a single step is never taken
+            raise InputError(
+                f"expected a contiguous image, got strides {strides}; make a contiguous copy"
+            )
+
+
+def _check_device(number: int) -> None:
+    if number != 0:
         raise InputError(
-            f"expected a contiguous image, got strides {tuple(strides)}; make a contiguous copy"
+            f"expected an image on the first visible GPU, got one on number {number}; choose the "
+            "GPU with CUDA_VISIBLE_DEVICES, or copy the image"
         )
+
+
+def _allocate(owner: object, size: int) -> int:
+    """Device memory that goes with ``owner``, whichever thread drops it.
+
+    PyCUDA frees memory only where its context is current or was retained; the driver is asked
+    directly. The memory holds the primary context, so that freeing it is right at any time.
+    """
+    context = call("cuDevicePrimaryCtxRetain", 0)
+    try:
+        address = int(call("cuMemAlloc", max(size, 1)))
+    except BaseException:
+        call("cuDevicePrimaryCtxRelease", 0)
+        raise
+    weakref.finalize(owner, _free, context, address).atexit = False  # the driver cleans up then
+    return address
+
+
+def _free(context: Any, address: int) -> None:
+    with suppress(DeviceError):  # a broken context has nothing to free
+        call("cuCtxPushCurrent", context)
+        try:
+            call("cuMemFree", address)
+        finally:
+            call("cuCtxPopCurrent")
+    with suppress(DeviceError):
+        call("cuDevicePrimaryCtxRelease", 0)

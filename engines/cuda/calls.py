@@ -28,6 +28,12 @@ def call(function: str, *arguments: Any) -> Any:
     return made[0] if made else None
 
 
+def device_of(address: int) -> int:
+    """The number of the device on which an address lies."""
+    ordinal = driver().CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    return int(call("cuPointerGetAttribute", ordinal, address))
+
+
 def wait_for(other: int, stream: Any) -> None:
     """Let ``stream`` (PyCUDA's) wait for all that stream ``other`` (a handle) was given."""
     event = call("cuEventCreate", 0)

@@ -13,6 +13,10 @@ from edaformer.errors import DeviceError
 _MOST = 16  # graphs kept; the longest unused goes first
 
 
+class CaptureError(DeviceError):
+    """Something in the work cannot be captured; without a graph it may well run."""
+
+
 class Graph:
     """Work that was captured once and is launched as often as wanted."""
 
@@ -56,7 +60,11 @@ class Graphs:
         self._graphs: OrderedDict[Hashable, Graph | None] = OrderedDict()
 
     def run(self, key: Hashable, stream: Any, work: Callable[[], None]) -> None:
-        """Put ``work`` on ``stream``; equal keys promise equal work, addresses included."""
+        """Put ``work`` on ``stream``; equal keys promise equal work, addresses included.
+
+        Raises:
+            CaptureError: if the work cannot be captured; it has not run then.
+        """
         if key not in self._graphs:
             work()
             self._graphs[key] = None
@@ -64,7 +72,10 @@ class Graphs:
             return
         graph = self._graphs[key]
         if graph is None:
-            graph = self._graphs[key] = Graph(stream, work)
+            try:
+                graph = self._graphs[key] = Graph(stream, work)
+            except Exception as error:
+                raise CaptureError(str(error)) from error
         self._graphs.move_to_end(key)
         graph.launch()
 

@@ -36,12 +36,10 @@ class FrameJob(ctypes.Structure):
     ]  # fmt: skip
 
 
-class TensorJob(ctypes.Structure):
-    """frame_tensor's two arguments."""
+class Colours(ctypes.Structure):
+    """frame.cuh's Normalisation."""
 
-    _fields_ = [
-        ("job", FrameJob), ("mean", _FLOAT * 3), ("std", _FLOAT * 3), ("fill", _FLOAT * 3),
-    ]  # fmt: skip
+    _fields_ = [("mean", _FLOAT * 3), ("std", _FLOAT * 3), ("fill", _FLOAT * 3)]
 
 
 class ArgmaxJob(ctypes.Structure):
@@ -72,12 +70,14 @@ class Launch:
     kernel: str  # its entry point in kernels.cu
     grid: tuple[int, int, int]
     threads: int  # a block
-    job: ctypes.Structure
+    parameters: tuple[
+        ctypes.Structure, ...
+    ]  # each one's size is a multiple of the next's alignment
 
     @property
     def arguments(self) -> bytes:
-        """As the kernel takes them."""
-        return bytes(self.job)
+        """As the kernel takes them, one behind the other: drivers refuse a byte more."""
+        return b"".join(map(bytes, self.parameters))
 
 
 def frame_to_image(
@@ -103,7 +103,7 @@ def frame_to_image(
     """
     job = _frame_job(frame, out, geometry, size, reversed_colours=reversed_colours)
     job.fill = fill[0] | fill[1] << 8 | fill[2] << 16
-    return Launch("frame_image", _grid(size, batch, FRAME_THREADS), FRAME_THREADS, job)
+    return Launch("frame_image", _grid(size, batch, FRAME_THREADS), FRAME_THREADS, (job,))
 
 
 def frame_to_tensor(
@@ -123,8 +123,8 @@ def frame_to_tensor(
     valid area, as it is; the rest is as in frame_to_image.
     """
     base = _frame_job(frame, out, geometry, geometry.padded, reversed_colours=reversed_colours)
-    job = TensorJob(base, mean, std, fill)
-    return Launch("frame_tensor", _grid(geometry.padded, batch, FRAME_THREADS), FRAME_THREADS, job)
+    grid = _grid(geometry.padded, batch, FRAME_THREADS)
+    return Launch("frame_tensor", grid, FRAME_THREADS, (base, Colours(mean, std, fill)))
 
 
 def argmax(
@@ -153,14 +153,14 @@ def argmax(
         logits, labels, margin, classes, height, width, *geometry.source, scale_y, scale_x, splits
     )
     name = f"{'argmax' if margin is None else 'margin'}_{'half' if half else 'float'}"
-    return Launch(name, (-(-width // CELLS), height, batch * splits), ARGMAX_THREADS, job)
+    return Launch(name, (-(-width // CELLS), height, batch * splits), ARGMAX_THREADS, (job,))
 
 
 def labels_nearest(labels: int, out: int, batch: int, geometry: Geometry, held: Size) -> Launch:
     """uint8 labels (batch, held), which the valid area opens -> (batch, source), the nearest."""
     job = LabelsJob(labels, out, *held, *geometry.valid, *geometry.source, *geometry.labels_scale())
     grid = _grid(geometry.source, batch, LABELS_THREADS)
-    return Launch("labels_nearest", grid, LABELS_THREADS, job)
+    return Launch("labels_nearest", grid, LABELS_THREADS, (job,))
 
 
 def _frame_job(

@@ -66,6 +66,10 @@ class TestBorrow:
         assert (seen.address, seen.shape) == (tensor.data_ptr(), (1, 4, 3))
         assert seen.stream is None
 
+    def test_a_side_of_one_may_have_any_stride(self) -> None:
+        tensor = torch.arange(24, dtype=torch.uint8).reshape(2, 4, 3)[::2][:1]
+        assert borrow(_Asked(tensor.as_strided((1, 4, 3), (24, 3, 1))), stream=5).shape == (1, 4, 3)
+
     def test_asks_for_the_stream(self) -> None:
         asked = _Asked(torch.zeros(2, 2, 3, dtype=torch.uint8))
         borrow(asked, stream=77)

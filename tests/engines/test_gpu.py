@@ -14,9 +14,11 @@ import pytest
 from edaformer.engines import kernels
 from edaformer.engines.cuda.gpu import Exchange, Gpu, launch
 from edaformer.engines.cuda.graphs import Graphs
-from edaformer.engines.geometry import Geometry, labels_from_logits, resize_frame
+from edaformer.engines.geometry import Geometry, labels_from_logits, resize_frame, resize_labels
 from edaformer.errors import EdaformerError
 from edaformer.gpu import gpu_visible
+from edaformer.preprocess import MEAN, STD
+from tests.standins.kernels import run
 
 pytestmark = pytest.mark.gpu
 
@@ -89,6 +91,40 @@ def test_frames_bit_for_bit(gpu: Gpu, loaded: Any, stream: Any, source: tuple[in
     out.download(stream)
     stream.synchronize()
     np.testing.assert_array_equal(out.host[0], resize_frame(np.array(frames.host[0]), (256, 513)))
+
+
+def test_tensors_bit_for_bit(gpu: Gpu, loaded: Any, stream: Any) -> None:
+    """As the kernel compiled for the host has them, outside the valid area too."""
+    geometry = Geometry((97, 203), (120, 250), (128, 256))
+    frames = Exchange(gpu, (2, 97, 203, 3), np.uint8)
+    out = Exchange(gpu, (2, 3, 128, 256), np.float32)
+    frames.host[:] = np.random.default_rng(0).integers(0, 256, frames.host.shape)
+    frames.upload(stream)
+    colours = {"reversed_colours": True, "mean": MEAN, "std": STD, "fill": (1.0, 2.0, 3.0)}
+    launch(
+        loaded, kernels.frame_to_tensor(frames.address, out.address, 2, geometry, **colours), stream
+    )
+    out.download(stream)
+    stream.synchronize()
+    expected = np.empty(out.host.shape, np.float32)
+    given = np.ascontiguousarray(frames.host)
+    run(kernels.frame_to_tensor(given.ctypes.data, expected.ctypes.data, 2, geometry, **colours))
+    np.testing.assert_array_equal(out.host, expected)
+
+
+@pytest.mark.parametrize("source", [(128, 256), (97, 203), (540, 960)])
+def test_nearest_labels(gpu: Gpu, loaded: Any, stream: Any, source: tuple[int, int]) -> None:
+    geometry = Geometry(source, (120, 250), (120, 250))
+    held, labels = Exchange(gpu, (2, 128, 256), np.uint8), Exchange(gpu, (2, *source), np.uint8)
+    held.host[:] = np.random.default_rng(0).integers(0, 256, held.host.shape)
+    held.upload(stream)
+    work = kernels.labels_nearest(held.address, labels.address, 2, geometry, (128, 256))
+    launch(loaded, work, stream)
+    labels.download(stream)
+    stream.synchronize()
+    for index in range(2):
+        expected = resize_labels(np.array(held.host[index, :120, :250]), source)
+        np.testing.assert_array_equal(labels.host[index], expected)
 
 
 def test_graphs_on_pycuda_s_stream(gpu: Gpu, loaded: Any, stream: Any) -> None:

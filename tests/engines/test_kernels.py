@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from edaformer.engines import kernels
 from edaformer.engines.geometry import Geometry, labels_from_logits, resize_frame, resize_labels
+from edaformer.engines.kernels import PTX
 from edaformer.preprocess import MEAN, STD, normalise
 from tests.draws import LOGITS, Rng, random_geometry, random_logits
 from tests.standins.kernels import library, run
@@ -251,12 +253,29 @@ def test_python_knows_the_layout() -> None:
     known = (ctypes.c_int * 7)()
     library().layout(known)
     assert list(known) == [
-        *map(ctypes.sizeof, (kernels.FrameJob, kernels.TensorJob)),
+        *map(ctypes.sizeof, (kernels.FrameJob, kernels.Colours)),
         *map(ctypes.sizeof, (kernels.ArgmaxJob, kernels.LabelsJob)),
         kernels.FRAME_THREADS,
         kernels.ARGMAX_THREADS,
         kernels.LABELS_THREADS,
     ]
+
+
+def test_arguments_are_as_long_as_the_ptx_takes() -> None:
+    """A driver refuses a launch with a byte too many, such as a structure's padding."""
+    taken: dict[str, int] = {}
+    for name, size in re.findall(r"\.param .*\.b8 (\w+)_param_\d+\[(\d+)\]", PTX.read_text()):
+        taken[name] = taken.get(name, 0) + int(size)
+    geometry, logits = Geometry((8, 8), (8, 8), (8, 8)), (1, 2, 1, 1)
+    colours = {"reversed_colours": False, "mean": MEAN, "std": STD}
+    launches = [
+        kernels.frame_to_image(0, 0, 1, geometry, size=(8, 8), fill=FILL, reversed_colours=False),
+        kernels.frame_to_tensor(0, 0, 1, geometry, **colours),
+        kernels.labels_nearest(0, 0, 1, geometry, (8, 8)),
+        *(kernels.argmax(0, logits, 0, geometry, half=half, margin=margin)
+          for half in (False, True) for margin in (None, 0)),
+    ]  # fmt: skip
+    assert {launch.kernel: len(launch.arguments) for launch in launches} == taken
 
 
 def test_every_half() -> None:

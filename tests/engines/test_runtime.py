@@ -7,10 +7,12 @@ network. What is not: time, and the GPU's memory system.
 from __future__ import annotations
 
 import functools
+import gc
 import itertools
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edaformer.engines import backend, preflight
+from edaformer.engines.cuda import dlpack
 from edaformer.engines.geometry import Geometry, labels_from_logits, resize_frame, resize_labels
 from edaformer.engines.plan import sidecar_path
 from edaformer.engines.runtime import Engine
@@ -421,6 +424,83 @@ class TestOnDevice:
             np.testing.assert_array_equal(labels, expected("logits", second)[0])
             image.close()
 
+    @pytest.mark.parametrize("machine", range(4), indirect=True)
+    def test_an_interface_that_names_no_stream(
+        self, machine: Machine, plan: Any, expected: Any
+    ) -> None:
+        """Version 2, as PyTorch's: what the default stream was given comes first."""
+        first, second = pictures(2, VALID)
+        with Engine.load(plan("logits")) as engine:
+            image = OnDevice(machine, first)
+            shown = image.__cuda_array_interface__ | {"version": 2}
+            del shown["stream"]
+
+            class Unnamed:
+                __cuda_array_interface__ = shown
+
+            engine(image)
+            machine.add_stream(1).put(lambda: image.write(second))
+            labels = read_back(engine(Unnamed()))
+            np.testing.assert_array_equal(labels, expected("logits", second)[0])
+            image.close()
+
+    @pytest.mark.parametrize("machine", range(4), indirect=True)
+    def test_dlpack_comes_first(self, machine: Machine, plan: Any, expected: Any) -> None:
+        """Its producer makes our stream wait."""
+        first, second = pictures(2, VALID)
+        with Engine.load(plan("logits")) as engine:
+            image = OnDevice(machine, first)
+
+            class Both:
+                __cuda_array_interface__ = None
+
+                def __dlpack_device__(self) -> tuple[int, int]:
+                    return dlpack.CUDA, 0
+
+                def __dlpack__(self, *, stream: int) -> object:
+                    machine.streams[stream].put(lambda: image.write(second))
+                    address = image.__cuda_array_interface__["data"][0]
+                    return dlpack.export(
+                        image, address, second.shape, second.dtype, self.__dlpack_device__()
+                    )
+
+            labels = read_back(engine(Both()))
+            np.testing.assert_array_equal(labels, expected("logits", second)[0])
+            image.close()
+
+    def test_another_gpu_s_image_is_refused(self, machine: Machine, plan: Any) -> None:
+        image = OnDevice(machine, pictures(1, VALID)[0])
+        machine.ordinals[int(image.memory)] = 1
+
+        class Elsewhere:
+            def __dlpack_device__(self) -> tuple[int, int]:
+                return dlpack.CUDA, 1
+
+            def __dlpack__(self, *, stream: int) -> object:
+                raise AssertionError("is not asked")
+
+        with Engine.load(plan("logits")) as engine:
+            for other in (image, Elsewhere()):
+                with pytest.raises(InputError, match="first visible GPU, got one on number 1"):
+                    engine(other)
+            image.close()
+
+    def test_results_outlive_the_engine_and_go_in_any_thread(
+        self, machine: Machine, plan: Any, expected: Any
+    ) -> None:
+        (frame,) = pictures(1, VALID)
+        image, made = OnDevice(machine, frame), []
+        with Engine.load(plan("logits")) as engine:
+            made.append(engine(image))
+            image.close()
+        assert machine.contexts == 1
+        np.testing.assert_array_equal(read_back(made[0]), expected("logits", frame)[0])
+        thread = threading.Thread(target=made.clear)
+        thread.start()
+        thread.join()
+        gc.collect()
+        assert (machine.contexts, machine.blocks, machine.driver_stack) == (0, {}, [])
+
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
@@ -461,6 +541,55 @@ class TestTimed:
     def test_one_batch_at_most(self, plan: Any) -> None:
         with Engine.load(plan("dynamic")) as engine, pytest.raises(InputError, match="at most 3"):
             engine.timed(pictures(4, VALID))
+
+
+class RuntimeConfig:
+    """TensorRT-RTX's IRuntimeConfig."""
+
+    def __init__(self) -> None:
+        self.dynamic_shapes_kernel_specialization_strategy = "lazy"
+
+    def create_runtime_cache(self) -> Any:
+        return RuntimeCache()
+
+    def set_runtime_cache(self, cache: Any) -> bool:
+        return True
+
+
+class RuntimeCache:
+    def serialize(self) -> bytes:
+        return b"compiled"
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_rtx_s_configuration_lives_as_long_as_its_context(
+    trt: Any, plan: Any, monkeypatch: pytest.MonkeyPatch, *, cached: bool
+) -> None:
+    """And kernels are compiled for a shape before they are captured, not behind its back."""
+    path, made = plan("logits"), []
+    with Engine.load(path) as engine:
+        kind = type(engine._runner.network._engine)  # type: ignore[union-attr]
+    plain = kind.create_execution_context
+
+    def create(self: Any, runtime_config: RuntimeConfig) -> Any:
+        assert runtime_config.dynamic_shapes_kernel_specialization_strategy == "eager"
+        return plain(self)
+
+    def configure(self: Any) -> RuntimeConfig:
+        config = RuntimeConfig()
+        made.append(weakref.ref(config))
+        return config
+
+    strategies = type("Strategies", (), {"EAGER": "eager"})
+    monkeypatch.setattr(trt, "DynamicShapesKernelSpecializationStrategy", strategies, raising=False)
+    monkeypatch.setattr(kind, "create_runtime_config", configure, raising=False)
+    monkeypatch.setattr(kind, "create_execution_context", create)
+    engine = Engine.load(path, runtime_cache=cached)
+    gc.collect()
+    assert made[0]() is not None
+    engine.close()
+    assert made[0]() is None
+    assert len(list(path.parent.glob("*.cache"))) == cached
 
 
 class TestFailures:
@@ -507,6 +636,48 @@ class TestFailures:
         monkeypatch.setattr(kind, "execute_async_v3", lambda self, stream_handle: False)
         with pytest.raises(DeviceError, match="cannot execute the plan"):
             engine(pictures(1, VALID)[0])
+        assert machine.contexts == 0
+
+    def test_what_cannot_be_captured_runs_without_a_graph(
+        self, machine: Machine, plan: Any, expected: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        machine.refused = {"cuGraphInstantiate"}
+        frames = pictures(3, VALID)
+        with Engine.load(plan("logits")) as engine:
+            assert engine.description.endswith(", CUDA graph")
+            for frame in frames:
+                np.testing.assert_array_equal(engine(frame), expected("logits", frame)[0])
+            assert engine.description.endswith("no CUDA graph")
+        assert caplog.text.count("runs without a CUDA graph") == 1
+
+    def test_an_engine_that_is_dropped_gives_everything_back(
+        self, machine: Machine, plan: Any
+    ) -> None:
+        engine = Engine.load(plan("logits"))
+        engine(pictures(1, VALID)[0])
+        del engine
+        gc.collect()
+        assert (machine.contexts, machine.pinned, machine.driver_stack) == (0, 0, [])
+
+    def test_closing_in_the_midst_of_a_stream(self, machine: Machine, plan: Any) -> None:
+        engine = Engine.load(plan("logits"))
+        results = engine.stream(pictures(8, VALID))
+        next(results)
+        engine.close()
+        assert (machine.contexts, machine.pinned, machine.graphs) == (0, 0, set())
+        with pytest.raises(InputError, match="closed"):
+            next(results)
+
+    def test_a_cache_that_fails_leaves_nothing_behind(self, machine: Machine, plan: Any) -> None:
+        class Failing:
+            def save(self) -> None:
+                raise ValueError("not of the GPU")
+
+        engine = Engine.load(plan("logits"))
+        engine(pictures(1, VALID)[0])
+        engine._runner.network.cache = Failing()  # type: ignore[union-attr, assignment]
+        with pytest.raises(ValueError, match="not of the GPU"):
+            engine.close()
         assert machine.contexts == 0
 
     def test_closing(self, machine: Machine, plan: Any) -> None:

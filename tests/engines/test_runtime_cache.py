@@ -62,6 +62,13 @@ def test_what_does_not_fit_is_made_anew(tmp_path: Path) -> None:
     assert path.read_bytes() == b"fresh"
 
 
+def test_nothing_to_keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = RuntimeCache(tmp_path / "a.cache", Config())
+    monkeypatch.setattr(Cache, "serialize", lambda _: None)
+    cache.save()
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.cache").mkdir()
     RuntimeCache(tmp_path / "a.cache", Config()).save()

@@ -44,6 +44,7 @@ class Machine:
     integrated: bool = False
     seed: int = 0
     fail: str | None = None  # the next call of this name fails, and all after it
+    refused: set[str] = field(default_factory=set)  # calls that fail and break nothing
     broken: bool = False  # until the context is made anew
     contexts: int = 0  # retained
     blocks: dict[int, Any] = field(default_factory=dict)  # device memory by address
@@ -54,6 +55,7 @@ class Machine:
     streams: dict[int, _Stream] = field(default_factory=dict)
     graphs: set[int] = field(default_factory=set)  # instantiated and not destroyed
     events: dict[int, Any] = field(default_factory=dict)
+    ordinals: dict[int, int] = field(default_factory=dict)  # of addresses on other GPUs
     driver_stack: list[int] = field(default_factory=list)
     local: threading.local = field(default_factory=threading.local)
 
@@ -63,6 +65,8 @@ class Machine:
     def call(self, name: str) -> bool:
         """Note a call; False where it has to fail."""
         self.calls.append(name)
+        if name in self.refused:
+            return False
         if self.fail == name:
             self.broken, self.fail = self.contexts > 0, None
             return False
@@ -77,6 +81,20 @@ class Machine:
     def holds(self, address: int, size: int) -> bool:
         return any(start <= address and address + size <= start + len(block)
                    for start, block in self.blocks.items())  # fmt: skip
+
+    def add_stream(self, handle: int) -> _Stream:
+        self.streams[handle] = _Stream(handle)
+        return self.streams[handle]
+
+    def allocate(self, size: int) -> int:
+        block = (ctypes.c_char * (size + 512))()
+        address = -(-ctypes.addressof(block) // 256) * 256
+        self.blocks[address] = (ctypes.c_char * size).from_address(address)
+        self.memory.append(block)
+        return address
+
+    def free(self, address: int) -> None:
+        ctypes.memset(address, 0xEE, len(self.blocks.pop(address)))
 
     def work_off(self, done: Callable[[], bool]) -> None:
         """Let streams proceed, in any order that their waits allow, until ``done``."""
@@ -187,17 +205,14 @@ def _pycuda(machine: Machine) -> dict[str, Any]:  # noqa: C901  # a module's cla
 
     class DeviceAllocation:
         def __init__(self, size: int) -> None:
-            block = (ctypes.c_char * (size + 512))()
-            self._address = -(-ctypes.addressof(block) // 256) * 256
-            machine.blocks[self._address] = (ctypes.c_char * size).from_address(self._address)
-            machine.memory.append(block)
+            self._address = machine.allocate(size)
 
         def __int__(self) -> int:
             return self._address
 
         def free(self) -> None:
             check("free")
-            ctypes.memset(self._address, 0xEE, len(machine.blocks.pop(self._address)))
+            machine.free(self._address)
 
         def __del__(self) -> None:
             machine.blocks.pop(self._address, None)
@@ -372,6 +387,10 @@ class CUstreamCaptureMode(IntEnum):
     CU_STREAM_CAPTURE_MODE_RELAXED = 2
 
 
+class CUpointer_attribute(IntEnum):  # noqa: N801
+    CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL = 9
+
+
 class CUstream(int):
     pass
 
@@ -439,6 +458,33 @@ def _bindings(machine: Machine) -> dict[str, Any]:  # noqa: C901  # a module's f
         return (1,)
 
     @function
+    def cuCtxPushCurrent(ctx: int) -> tuple[Any, ...]:  # noqa: N802
+        assert machine.contexts, "the context is gone"
+        machine.driver_stack.append(ctx)
+        return ()
+
+    @function
+    def cuDevicePrimaryCtxRetain(dev: int) -> tuple[Any, ...]:  # noqa: N802
+        machine.contexts += 1
+        return (1,)
+
+    @function
+    def cuMemAlloc(bytesize: int) -> tuple[Any, ...]:  # noqa: N802
+        assert machine.stack(), "no context is current"
+        return (machine.allocate(bytesize),)
+
+    @function
+    def cuMemFree(dptr: int) -> tuple[Any, ...]:  # noqa: N802
+        assert machine.driver_stack, "no context is current"
+        machine.free(dptr)
+        return ()
+
+    @function
+    def cuPointerGetAttribute(attribute: CUpointer_attribute, ptr: int) -> tuple[Any, ...]:  # noqa: N802
+        assert attribute is CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+        return (machine.ordinals.get(ptr, 0),)
+
+    @function
     def cuDevicePrimaryCtxRelease(dev: int) -> tuple[Any, ...]:  # noqa: N802
         _release(machine)
         return ()
@@ -466,5 +512,5 @@ def _bindings(machine: Machine) -> dict[str, Any]:  # noqa: C901  # a module's f
     def cuEventDestroy(hEvent: int) -> tuple[Any, ...]:  # noqa: N802, N803
         return ()
 
-    kinds = (CUresult, CUstream, CUstreamCaptureMode)
+    kinds = (CUresult, CUstream, CUstreamCaptureMode, CUpointer_attribute)
     return made | {kind.__name__: kind for kind in kinds}

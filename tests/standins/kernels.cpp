@@ -31,11 +31,6 @@ static void argmax(const void* arguments, const int grid[3], int threads) {
     });
 }
 
-struct TensorArguments {
-    FrameJob job;
-    Normalisation norm;
-};
-
 extern "C" {
 void frame_image(const void* arguments, const int grid[3], int threads) {
     const FrameJob& job = *static_cast<const FrameJob*>(arguments);
@@ -45,9 +40,10 @@ void frame_image(const void* arguments, const int grid[3], int threads) {
 }
 
 void frame_tensor(const void* arguments, const int grid[3], int threads) {
-    const TensorArguments& given = *static_cast<const TensorArguments*>(arguments);
+    const FrameJob& job = *static_cast<const FrameJob*>(arguments);
+    const Normalisation& norm = *reinterpret_cast<const Normalisation*>(&job + 1);
     walk(grid, threads, [&](Place block, int count) {
-        all_threads(block, count, [&](Place p) { frame_to_tensor(given.job, given.norm, p); });
+        all_threads(block, count, [&](Place p) { frame_to_tensor(job, norm, p); });
     });
 }
 
@@ -69,8 +65,8 @@ void half_to_float(const u16* from, float* to, int count) {
 
 // What Python has to know alike: sizes of the arguments and threads of a block.
 void layout(int out[7]) {
-    const int known[7] = {sizeof(FrameJob),  sizeof(TensorArguments), sizeof(ArgmaxJob),
-                          sizeof(LabelsJob), FRAME_THREADS,           ARGMAX_THREADS,
+    const int known[7] = {sizeof(FrameJob),  sizeof(Normalisation), sizeof(ArgmaxJob),
+                          sizeof(LabelsJob), FRAME_THREADS,         ARGMAX_THREADS,
                           LABELS_THREADS};
     for (int k = 0; k < 7; ++k) out[k] = known[k];
 }
