@@ -292,6 +292,30 @@ def test_our_kernels_find_the_tensors(
         assert addresses == [inputs.data_ptr(), output.data_ptr()]
 
 
+BARE = """
+import runpy, sys, time
+for name in {missing}:
+    sys.modules[name] = None
+script = runpy.run_path({script!r})
+run = script["Run"](True, None, time.monotonic() + 500, "cpu")
+for name in ("machine", "bandwidth", "kernels", "soak", "torch_frames"):
+    made = script["run_section"](script[name], run)
+    assert made["status"] == "ok", made
+import edaformer.engines.cuda.graphs, edaformer.engines.cuda.gpu  # what _OwnKernels imports
+"""
+
+
+@pytest.mark.slow
+def test_half_of_the_sections_run_on_a_bare_machine() -> None:
+    pytest.importorskip("torch")
+    missing = ("pydantic", "polygraphy", "pycuda", "filelock", "onnxscript", "onnx_ir", "pynvml",
+               "safetensors", "tensorrt_rtx", "typer", "rich")  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-c", BARE.format(missing=missing, script=str(SCRIPT))], cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True,
+    )  # fmt: skip
+
+
 class Cuda:
     """torch.cuda of a GPU that has its events while it spins for less than the host takes."""
 
