@@ -7,26 +7,38 @@
 With --checkpoint and --data, given to both, a trained network's labels are held against PyTorch's.
 
 Sections stand alone: one that fails, or finds something missing, is recorded as such with its
-reason, and the others run. The JSON is written again after each, so that a run cut short keeps what
-it had. benchmarks/performance.py makes docs/performance.md from it. Runs from the checkout with
+reason, and the others run; so do the cases of a section. Each section has a share of the time left,
+and what it does not use goes to the later ones. The JSON is written again after every case, so that
+a run cut short keeps what it had. TensorRT runs in processes of its own, whose death is recorded.
+benchmarks/performance.py makes docs/performance.md of the JSON. Runs from the checkout with
 PYTHONPATH=. and imports what a section needs only there.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import gc
 import json
+import os
+import signal
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from types import SimpleNamespace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 SCHEMA = 1
 CASES = (  # variant, classes, size, ISR
@@ -45,12 +57,21 @@ KERNEL_SHAPES = (  # source (H, W), network (H, W), classes
 )
 DRY_KERNEL_SHAPES = (((48, 64), (48, 64), 5), ((33, 47), (64, 96), 5))
 SOAK_FRAMES = 100_000
+PROBED = ("default", "CURRENT")  # targets of TensorRT-RTX
+KERNELS_MODE = "max-autotune-no-cudagraphs"  # a CUDA graph would copy the inputs first
+_SPIN = 1 << 22  # cycles that the GPU waits for the host: 2 ms at 2 GHz
+_MOST_SPIN = 1 << 28
+_LINES = 8  # of a dead process's last words
 TRAINED = "trained"  # the stem of the plan made from --checkpoint
 TRAINED_SIZE, TRAINED_ISR = (360, 480), "16,8,4,1"
 
 
 class Skipped(Exception):  # noqa: N818 - it is no error
-    """A section that cannot run here; its message says why."""
+    """A section or a case that cannot run here; its message says why."""
+
+
+class ChildError(Exception):
+    """A process of its own failed or died."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +84,7 @@ class Run:
     device: str  # cuda, or cpu in a dry run
     checkpoint: Path | None = None  # of TRAINED's plan
     data: str | None = None
+    keep: Callable[[dict[str, Any]], None] = lambda _: None  # what a section has so far
 
     def left(self) -> float:
         """Seconds left."""
@@ -84,28 +106,94 @@ class Kernels(Protocol):
     def capture(self, frame: Any, logits: Any, network: tuple[int, int]) -> Callable[[], None]:
         """Both kernels on these buffers as a CUDA graph; the result replays it and waits."""
 
+    @property
+    def stream(self) -> str:
+        """Whose stream they are on."""
 
-def load_kernels(run: Run) -> Kernels:
-    """edaformer.engines.kernels on torch tensors; in a dry run PyTorch itself stands in."""
+
+@contextlib.contextmanager
+def own_kernels(run: Run, *, pycuda: bool = False) -> Iterator[Kernels]:
+    """edaformer.engines.kernels, on a stream that is torch's current one inside.
+
+    With ``pycuda`` the stream is PyCUDA's, as an engine's is, where PyCUDA imports. In a dry run
+    PyTorch itself stands in.
+    """
     if run.dry:
-        return _TorchKernels()
-    return _OwnKernels()
+        yield _TorchKernels()
+        return
+    import torch
+
+    with _pycuda_stream() if pycuda else _torch_stream() as (stream, whose):
+        torch.cuda.synchronize()  # the context is there, and nothing is under way
+        with torch.cuda.stream(stream), contextlib.closing(_OwnKernels(stream, whose)) as own:
+            try:
+                yield own
+            finally:
+                torch.cuda.synchronize()
+
+
+@contextlib.contextmanager
+def _torch_stream() -> Iterator[tuple[Any, str]]:
+    import torch
+
+    yield torch.cuda.Stream(), "PyTorch's"
+
+
+@contextlib.contextmanager
+def _pycuda_stream() -> Iterator[tuple[Any, str]]:
+    """PyCUDA's, which lives as long as the context; torch's, with the reason, without PyCUDA."""
+    import torch
+
+    from edaformer.engines.cuda.gpu import Gpu
+    from edaformer.errors import MissingError, require
+
+    try:
+        require("pycuda.driver", "cuda")
+    except MissingError as error:
+        yield torch.cuda.Stream(), f"PyTorch's: {error}"
+        return
+    torch.cuda.synchronize()  # torch's context is the thread's before PyCUDA's stack begins
+    gpu = Gpu()
+    with gpu.current():
+        stream = gpu.stream()
+    try:
+        yield torch.cuda.ExternalStream(stream.handle), "PyCUDA's"
+    finally:
+        with gpu.current():
+            del stream
+        gpu.close()
+
+
+def launch(function: Any, work: Any, stream: int) -> None:
+    """Put a kernel on a stream, its parameters as one buffer (cuda.h: CU_LAUNCH_PARAM_*)."""
+    from edaformer.engines.cuda.calls import call, driver
+
+    arguments = work.arguments
+    buffer = ctypes.create_string_buffer(arguments, len(arguments))
+    size = ctypes.c_size_t(len(arguments))
+    pointer_key, size_key, end = 1, 2, 0
+    extra = (ctypes.c_void_p * 5)(
+        pointer_key, ctypes.addressof(buffer), size_key, ctypes.addressof(size), end
+    )
+    call(
+        "cuLaunchKernel", function, *work.grid, work.threads, 1, 1, 0,
+        driver().CUstream(stream), None, ctypes.addressof(extra),
+    )  # fmt: skip
 
 
 class _OwnKernels:
-    """The shipped PTX through PyCUDA, in PyTorch's context and on one stream with it."""
+    """The shipped PTX through cuda-bindings, in PyTorch's context, on the stream given."""
 
-    def __init__(self) -> None:
-        import torch
+    def __init__(self, stream: Any, whose: str) -> None:
+        from edaformer.engines.cuda.calls import call
+        from edaformer.engines.kernels import PTX
 
-        from edaformer.engines.cuda.gpu import Gpu
-
-        self.gpu = Gpu()
-        with self.gpu.current():
-            self.stream = self.gpu.stream()
-            self.loaded = self.gpu.load_kernels()
-        torch.cuda.set_stream(torch.cuda.ExternalStream(self.stream.handle))
+        self.torch_stream = stream
+        self.stream = whose
+        self.module = call("cuModuleLoadData", PTX.read_bytes() + b"\0")
+        self.functions: dict[str, Any] = {}
         self.buffers: dict[Any, Any] = {}
+        self.graphs: list[Any] = []
 
     def preprocess(self, frame: Any, network: tuple[int, int]) -> Any:
         import torch
@@ -143,16 +231,23 @@ class _OwnKernels:
             self.labels(logits, network, (frame.shape[0], frame.shape[1]))
 
         work()
-        with self.gpu.current():
-            self.stream.synchronize()
-            graph = Graph(self.stream, work)
+        self.torch_stream.synchronize()
+        graph = Graph(SimpleNamespace(handle=self.torch_stream.cuda_stream), work)
+        self.graphs.append(graph)
 
         def replay() -> None:
-            with self.gpu.current():
-                graph.launch()
-                self.stream.synchronize()
+            graph.launch()
+            self.torch_stream.synchronize()
 
         return replay
+
+    def close(self) -> None:
+        """Give graphs and module back."""
+        from edaformer.engines.cuda.calls import call
+
+        for graph in self.graphs:
+            graph.close()
+        call("cuModuleUnload", self.module)
 
     def _buffer(self, shape: tuple[int, ...], dtype: Any) -> Any:
         import torch
@@ -162,17 +257,21 @@ class _OwnKernels:
         return self.buffers[shape, dtype]
 
     def _launch(self, work: Any) -> None:
-        from edaformer.engines.cuda.gpu import launch
+        from edaformer.engines.cuda.calls import call
 
-        with self.gpu.current():
-            launch(self.loaded, work, self.stream)
+        if work.kernel not in self.functions:
+            name = work.kernel.encode()
+            self.functions[work.kernel] = call("cuModuleGetFunction", self.module, name)
+        launch(self.functions[work.kernel], work, self.torch_stream.cuda_stream)
 
 
 class _TorchKernels:
     """PyTorch against itself: shows that the comparison runs, and nothing else."""
 
+    stream = "none, a dry run"
+
     def preprocess(self, frame: Any, network: tuple[int, int]) -> Any:
-        return torch_preprocess(frame, network)
+        return torch_preprocess(frame, network, *torch_constants(frame.device))
 
     def labels(self, logits: Any, network: tuple[int, int], source: tuple[int, int]) -> Any:
         return torch_labels(logits, network, source)
@@ -207,20 +306,32 @@ def bandwidth(run: Run) -> dict[str, Any]:
     target = torch.empty_like(source)
     seconds = timed(run, lambda: target.copy_(source))
     return {"bytes": 2 * source.numel(), "seconds": seconds,
-            "bytes_per_second": 2 * source.numel() / seconds}  # fmt: skip
+            "bytes_per_second": 2 * source.numel() / seconds,
+            "l2_flushed_by_bytes": flush_bytes(run)}  # fmt: skip
 
 
 def rtx_probe(run: Run) -> dict[str, Any]:
     """Whether TensorRT-RTX takes this GPU: validity, then deserialisation, for both targets."""
+    found: dict[str, Any] = {}
+    for target in PROBED:
+        try:
+            found[target] = in_child(run, "rtx_probe", target)
+        except ChildError as error:
+            found[target] = {"failed": str(error)}
+        run.keep(found)
+    failed = [f"{name}: {made['failed']}" for name, made in found.items() if "failed" in made]
+    if failed:
+        raise ChildError("; ".join(failed))
+    return found
+
+
+def _probe(run: Run, target: str) -> dict[str, Any]:
     del run
     try:
         import tensorrt_rtx as trt
     except (ImportError, OSError) as error:
         raise Skipped(f"tensorrt_rtx does not import: {error}") from error
-    return {
-        "version": trt.__version__,
-        **{name: _probe_target(trt, name) for name in ("default", "CURRENT")},
-    }
+    return {"version": trt.__version__, **_probe_target(trt, target)}
 
 
 def _probe_target(trt: Any, target: str) -> dict[str, Any]:
@@ -258,34 +369,48 @@ def _probe_target(trt: Any, target: str) -> dict[str, Any]:
 
 def kernels(run: Run) -> dict[str, Any]:
     """Our kernels against the same steps in PyTorch: equality, speed, share of the bandwidth."""
-    import torch
+    found = {
+        "bandwidth": bandwidth(run)["bytes_per_second"],
+        "l2_flushed_by_bytes": flush_bytes(run),
+        "torch_compile": {"mode": KERNELS_MODE, "dynamic": False},
+    }
+    cases = {
+        f"{name}_{source[0]}x{source[1]}_{network[0]}x{network[1]}_{classes}":
+            (name, source, network, classes)
+        for source, network, classes in (DRY_KERNEL_SHAPES if run.dry else KERNEL_SHAPES)
+        for name in ("preprocess", "labels")
+    }  # fmt: skip
+    with own_kernels(run) as own:
 
-    own = load_kernels(run)
-    copied = bandwidth(run)["bytes_per_second"]
-    made = []
-    for source, network, classes in DRY_KERNEL_SHAPES if run.dry else KERNEL_SHAPES:
-        frame, logits = _kernel_inputs(run, source, network, classes)
-        moved = {
-            "preprocess": frame.numel() + 4 * 3 * network[0] * network[1],
-            "labels": 2 * logits.numel() + source[0] * source[1],
-        }
-        steps = {
-            "preprocess": (own.preprocess, torch_preprocess, (frame, network)),
-            "labels": (own.labels, torch_labels, (logits, network, source)),
-        }
-        for name, (ours, theirs, inputs) in steps.items():
-            compiled = theirs if run.dry else torch.compile(theirs, mode="max-autotune")
-            seconds = timed(run, lambda f=ours, i=inputs: f(*i))
-            eager = timed(run, lambda f=theirs, i=inputs: f(*i))
-            fused = timed(run, lambda f=compiled, i=inputs: f(*i))
-            made.append({
-                "kernel": name, "source": source, "network": network, "classes": classes,
-                "seconds": seconds, "torch_eager": eager, "torch_compile": fused,
-                "times_as_fast_as_compile": fused / seconds,
-                "share_of_bandwidth": moved[name] / seconds / copied,
-                "difference": _difference(ours(*inputs), theirs(*inputs)),
-            })  # fmt: skip
-    return {"bandwidth": copied, "kernels": made}
+        def work(case: Any, made: dict[str, Any]) -> None:
+            _kernel_case(run, own, found["bandwidth"], case, made)
+
+        each(run, found, "kernels", cases, work, reserve=15)
+    return found
+
+
+def _kernel_case(run: Run, own: Kernels, copied: float, case: Any, made: dict[str, Any]) -> None:
+    name, source, network, classes = case
+    made.update(kernel=name, source=source, network=network, classes=classes)
+    frame, logits = _kernel_inputs(run, source, network, classes)
+    ours: Callable[[], Any]
+    theirs: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    if name == "preprocess":
+        moved = frame.numel() + 4 * 3 * network[0] * network[1]
+        ours = partial(own.preprocess, frame, network)
+        theirs, inputs = torch_preprocess, (frame, network, *torch_constants(frame.device))
+    else:
+        moved = 2 * logits.numel() + source[0] * source[1]
+        ours = partial(own.labels, logits, network, source)
+        theirs, inputs = torch_labels, (logits, network, source)
+    made["difference"] = _difference(ours(), theirs(*inputs))
+    seconds = made["seconds"] = timed(run, ours)
+    made["share_of_bandwidth"] = moved / seconds / copied
+    made["torch_eager"] = timed(run, partial(theirs, *inputs))
+    fused = compiled(run, theirs, KERNELS_MODE)
+    made["torch_compile"] = timed(run, partial(fused, *inputs))
+    made["times_as_fast_as_compile"] = made["torch_compile"] / seconds
 
 
 def _kernel_inputs(run: Run, source: Any, network: Any, classes: int) -> tuple[Any, Any]:
@@ -307,24 +432,21 @@ def _difference(ours: Any, theirs: Any) -> dict[str, float]:
 
 def soak(run: Run) -> dict[str, Any]:
     """A captured graph of both kernels, replayed 1e5 times: memory before, after."""
-    import torch
-
     source, network, classes = (DRY_KERNEL_SHAPES if run.dry else KERNEL_SHAPES)[0]
     frame, logits = _kernel_inputs(run, source, network, classes)
-    replay = load_kernels(run).capture(frame, logits, network)
-    for _ in range(100):
-        replay()
-    before, frames, start = _memory(run), 0, time.perf_counter()
     wanted = 200 if run.dry else SOAK_FRAMES
-    while frames < wanted and run.left() > 10:
-        replay()
-        frames += 1
-    seconds = time.perf_counter() - start
-    if not run.dry:
-        torch.cuda.synchronize()
-    after = _memory(run)
+    with own_kernels(run, pycuda=True) as own:
+        replay = own.capture(frame, logits, network)
+        for _ in range(100):
+            replay()
+        before, frames, start = _memory(run), 0, time.perf_counter()
+        while frames < wanted and run.left() > 0:
+            replay()
+            frames += 1
+        seconds = time.perf_counter() - start
+        after = _memory(run)
     return {"frames": frames, "wanted": wanted, "seconds": seconds, "before": before,
-            "after": after}  # fmt: skip
+            "after": after, "stream": own.stream}  # fmt: skip
 
 
 def _memory(run: Run) -> dict[str, int]:
@@ -343,19 +465,25 @@ def torch_frames(run: Run) -> dict[str, Any]:
     """PyTorch, whole frame: eager and torch.compile max-autotune, FP16, copies included."""
     import torch
 
-    made = []
-    for variant, classes, size, isr in DRY_CASES if run.dry else CASES:
-        if run.left() < (0 if run.dry else 60):
-            made.append({"case": case_name(variant, classes, size, isr), "skipped": "out of time"})
-            continue
-        model = _torch_frame(run, variant, classes, size, isr)
-        image = torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8)
-        image = image if run.dry else image.pin_memory()
-        mode = "default" if run.dry else "max-autotune"
-        runners = {"eager": model, "compile": model if run.dry else torch.compile(model, mode=mode)}
-        wall = {name: _wall(run, model_, image) for name, model_ in runners.items()}
-        made.append({"case": case_name(variant, classes, size, isr), "mode": mode, **wall})
-    return {"torch": torch.__version__, "frames": made}
+    found = {"torch": torch.__version__, "dynamic": False}
+    cases = {case_name(*case): case for case in (DRY_CASES if run.dry else CASES)}
+
+    def work(case: Any, made: dict[str, Any]) -> None:
+        _torch_case(run, case, made)
+
+    each(run, found, "frames", cases, work, reserve=60)
+    return found
+
+
+def _torch_case(run: Run, case: Any, made: dict[str, Any]) -> None:
+    import torch
+
+    model = _torch_frame(run, *case)
+    image = torch.randint(0, 256, (1, *case[2], 3), dtype=torch.uint8)
+    image = image if run.dry else image.pin_memory()
+    made["mode"] = "default" if run.dry else "max-autotune"
+    made["eager"] = _wall(run, model, image)
+    made["compile"] = _wall(run, compiled(run, model, made["mode"]), image)
 
 
 def _torch_frame(run: Run, variant: str, classes: int, size: tuple[int, int], isr: str) -> Any:
@@ -388,24 +516,36 @@ def _wall(run: Run, model: Any, image: Any) -> dict[str, float]:
 
 def engines(run: Run) -> dict[str, Any]:
     """Every prepared plan through Engine, beside the plain export of the same network."""
-    if run.plans is None:
-        raise Skipped("no --plans were given; make them with --prepare")
+    return _each_plan(run, "engines", "engines", reserve=45)
+
+
+def _bench_plan(run: Run, plan: str) -> dict[str, Any]:
+    del run
     from edaformer.engines.bench.benchmark import benchmark
     from edaformer.engines.bench.contenders import BenchOptions
     from edaformer.errors import EdaformerError
 
-    made: list[dict[str, Any]] = []
-    for plan in _random_plans(run.plans):
-        plain = plan.with_suffix(".plain.plan")
-        pair = [path for path in (plan, plain) if path.is_file()]
-        try:
-            options = BenchOptions(duration=3, rounds=10)
-            made.append({"case": plan.stem, "record": benchmark(pair, options).to_json()})
-        except EdaformerError as error:  # the refusal's own words are what is wanted
-            made.append({"case": plan.stem, "refused": str(error)})
-    if not made:
+    pair = [path for path in (Path(plan), Path(plan).with_suffix(".plain.plan")) if path.is_file()]
+    try:
+        return {"record": benchmark(pair, BenchOptions(duration=3, rounds=10)).to_json()}
+    except EdaformerError as error:  # the refusal's own words are what is wanted
+        return {"refused": str(error)}
+
+
+def _each_plan(run: Run, section: str, key: str, *, reserve: float) -> dict[str, Any]:
+    """Every plan of a random network, each in a process of its own."""
+    if run.plans is None:
+        raise Skipped("no --plans were given; make them with --prepare")
+    plans = {plan.stem: str(plan) for plan in _random_plans(run.plans)}
+    if not plans:
         raise Skipped(f"no *.plan in {run.plans}")
-    return {"engines": made}
+    found: dict[str, Any] = {}
+
+    def work(plan: str, made: dict[str, Any]) -> None:
+        made.update(in_child(run, section, plan))
+
+    each(run, found, key, plans, work, reserve=reserve)
+    return found
 
 
 def _random_plans(folder: Path) -> list[Path]:
@@ -420,19 +560,19 @@ def overhead(run: Run) -> dict[str, Any]:
     The GPU's time is that of a pass without a CUDA graph, by events; the wall's that of a call as
     users make it, with one. A graph makes the GPU faster, so the difference can be below zero.
     """
-    if run.plans is None:
-        raise Skipped("no --plans were given; make them with --prepare")
+    return _each_plan(run, "overhead", "frames", reserve=20)
+
+
+def _time_plan(run: Run, plan: str) -> dict[str, Any]:
+    del run
     from edaformer.engines.runtime import Engine
     from edaformer.errors import EdaformerError
 
-    def times(plan: Path) -> dict[str, Any]:
-        try:
-            with Engine.load(plan) as engine:
-                return {"case": plan.stem, **_frame_times(engine)}
-        except EdaformerError as error:
-            return {"case": plan.stem, "refused": str(error)}
-
-    return {"frames": [times(plan) for plan in _random_plans(run.plans)]}
+    try:
+        with Engine.load(Path(plan)) as engine:
+            return _frame_times(engine)
+    except EdaformerError as error:
+        return {"refused": str(error)}
 
 
 def _frame_times(engine: Any) -> dict[str, Any]:
@@ -458,34 +598,152 @@ def agreement(run: Run) -> dict[str, Any]:
         raise Skipped("no --checkpoint and --data were given")
     if run.plans is None:
         raise Skipped("no --plans were given; make them with --prepare")
+    return {"validation": in_child(run, "agreement", str(run.plans / f"{TRAINED}.plan"))}
+
+
+def _validate(run: Run, plan: str) -> dict[str, Any]:
     from edaformer.checkpoint import load_checkpoint
     from edaformer.data import open_dataset
     from edaformer.engines.validate import validate
 
+    assert run.checkpoint is not None
+    assert run.data is not None
     data = open_dataset(run.data, TRAINED_SIZE)
-    made = validate(run.plans / f"{TRAINED}.plan", load_checkpoint(run.checkpoint), data)
-    return {"validation": made.to_json()}
+    return validate(Path(plan), load_checkpoint(run.checkpoint), data).to_json()
 
 
-SECTIONS: tuple[Callable[[Run], dict[str, Any]], ...] = (
-    machine, rtx_probe, bandwidth, kernels, soak, engines, overhead, agreement, torch_frames,
+SECTIONS: tuple[tuple[Callable[[Run], dict[str, Any]], int], ...] = (  # each with its share
+    (machine, 1), (rtx_probe, 3), (bandwidth, 1), (kernels, 8), (soak, 3), (engines, 15),
+    (overhead, 6), (torch_frames, 15), (agreement, 4),
 )  # fmt: skip
+CHILDREN: dict[str, Callable[[Run, str], dict[str, Any]]] = {
+    "rtx_probe": _probe, "engines": _bench_plan, "overhead": _time_plan, "agreement": _validate,
+}  # fmt: skip
 
 
 # --- what the sections share --------------------------------------------------------------------
 
 
-def torch_preprocess(frame: Any, network: tuple[int, int]) -> Any:
-    """The reference: resize (half-pixel bilinear), round to a byte as the kernel, normalise."""
+def each(
+    run: Run,
+    found: dict[str, Any],
+    key: str,
+    cases: Mapping[str, T],
+    work: Callable[[T, dict[str, Any]], None],
+    *,
+    reserve: float,
+) -> None:
+    """Work a section's cases off, keeping what is known after each.
+
+    ``work`` fills a case's entry of ``found[key]``. A case that fails, or for which too little time
+    is left (``reserve`` seconds, or what the longest so far took), goes to ``found["missing"]``,
+    with its reason and what it had.
+
+    Raises:
+        Skipped, RuntimeError: if no case was done.
+    """
+    made, missing = found.setdefault(key, []), found.setdefault("missing", [])
+    longest = 0 if run.dry else reserve
+    for name, case in cases.items():
+        entry: dict[str, Any] = {"case": name}
+        start, left = time.monotonic(), run.left()
+        try:
+            if left < longest:
+                raise Skipped(f"{left:.0f} s were left, and it may take {longest:.0f} s")  # noqa: TRY301
+            work(case, entry)
+            made.append(entry)
+        except Skipped as reason:
+            missing.append({**entry, "skipped": str(reason)})
+        except Exception as error:  # noqa: BLE001 - one case must not cost the others
+            traceback.print_exc()
+            missing.append({**entry, "failed": f"{type(error).__name__}: {error}"})
+        longest = max(longest, time.monotonic() - start)
+        run.keep(found)
+    if not made:
+        failed = [entry for entry in missing if "failed" in entry]
+        if failed:
+            raise RuntimeError(f"no case was done; {failed[0]['case']}: {failed[0]['failed']}")
+        raise Skipped(missing[0]["skipped"])
+
+
+def in_child(run: Run, name: str, case: str) -> dict[str, Any]:
+    """What ``CHILDREN[name]`` makes of a case in a process of its own.
+
+    Raises:
+        Skipped: if it was.
+        ChildError: if it failed, died, or took longer than the time left.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        output, log = Path(folder) / "made.json", Path(folder) / "log"
+        given = {"--plans": run.plans, "--checkpoint": run.checkpoint, "--data": run.data}
+        options = [str(x) for pair in given.items() if pair[1] is not None for x in pair]
+        code = _wait_for(
+            [sys.executable, str(Path(__file__).resolve()), "--child", name, case,
+             "-o", str(output), "--budget", str(run.left()), *options],
+            log, run.left(),
+        )  # fmt: skip
+        if code != 0:
+            said = " | ".join(log.read_text(errors="replace").strip().splitlines()[-_LINES:])
+            raise ChildError(f"its process {_ending(code)}; it said last: {said or 'nothing'}")
+        made: dict[str, Any] = json.loads(output.read_text())
+    if made["status"] == "skipped":
+        raise Skipped(made["reason"])
+    if made["status"] != "ok":
+        raise ChildError(made["reason"])
+    result: dict[str, Any] = made["result"]
+    return result
+
+
+def _wait_for(command: list[str], log: Path, seconds: float) -> int | None:
+    """The exit code; None if time was up, and the process and all that it started were killed."""
+    with log.open("wb") as said:
+        child = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
+        try:
+            return child.wait(timeout=max(seconds, 0))
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+
+
+def _ending(code: int | None) -> str:
+    if code is None:
+        return "took longer than the time left and was killed"
+    return f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+
+
+def compiled(run: Run, step: Any, mode: str) -> Any:
+    """torch.compile for the one shape that comes; in a dry run the step itself.
+
+    Dynamo would make a second shape of the same code dynamic, hence the reset.
+    """
+    if run.dry:
+        return step
+    import torch
+
+    torch.compiler.reset()
+    return torch.compile(step, mode=mode, dynamic=False)
+
+
+def torch_constants(device: Any) -> tuple[Any, Any]:
+    """Mean and standard deviation as torch_preprocess takes them."""
     import torch
 
     from edaformer.preprocess import MEAN, STD
 
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return mean, std
+
+
+def torch_preprocess(frame: Any, network: tuple[int, int], mean: Any, std: Any) -> Any:
+    """The reference: resize (half-pixel bilinear), round to a byte as the kernel, normalise."""
+    import torch
+
     pixels = frame.permute(2, 0, 1)[None].float()
     if tuple(frame.shape[:2]) != tuple(network):
         pixels = torch.nn.functional.interpolate(pixels, network, mode="bilinear").round()
-    mean = torch.tensor(MEAN, device=frame.device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=frame.device).view(1, 3, 1, 1)
     return (pixels - mean) / std
 
 
@@ -502,25 +760,57 @@ def torch_labels(logits: Any, network: tuple[int, int], source: tuple[int, int])
 
 
 def timed(run: Run, step: Callable[[], object], repeats: int = 50) -> float:
-    """Median seconds of a step: CUDA events on a GPU, the clock on a CPU."""
-    import torch
-
-    times = []
+    """Median seconds of a step: the GPU's own by CUDA events; on a CPU the clock's."""
     for _ in range(3 if run.dry else 10):
         step()
-    for _ in range(3 if run.dry else repeats):
-        if run.device == "cpu":
-            before = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - before)
-            continue
+    if run.device == "cpu":
+        return statistics.median(_clock(step) for _ in range(3))
+    return _gpu_seconds(step, repeats, flush_bytes(run))
+
+
+def _clock(step: Callable[[], object]) -> float:
+    before = time.perf_counter()
+    step()
+    return time.perf_counter() - before
+
+
+def _gpu_seconds(step: Callable[[], object], repeats: int, scratch_bytes: int) -> float:
+    """Median seconds from a cold L2, without the host's part.
+
+    Before each round the GPU overwrites more than its L2 holds, and then spins until the host has
+    put the whole step on the stream. A round in which the host was late does not count, and the
+    next one spins twice as long.
+    """
+    import torch
+
+    scratch = torch.empty(scratch_bytes, dtype=torch.uint8, device="cuda")
+    times: list[float] = []
+    spin = _SPIN
+    while len(times) < repeats:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        scratch.zero_()
+        torch.cuda._sleep(spin)  # noqa: SLF001 - torch has no public one
         start.record()
         step()
         end.record()
+        late = start.query()
         end.synchronize()
-        times.append(start.elapsed_time(end) / 1e3)
+        if not late:
+            times.append(start.elapsed_time(end) / 1e3)
+        elif spin < _MOST_SPIN:
+            spin *= 2
+        else:
+            raise RuntimeError("the step waits for the GPU, so its own time cannot be told")
     return statistics.median(times)
+
+
+def flush_bytes(run: Run) -> int:
+    """What is overwritten before each timed step: twice the GPU's L2; nothing on a CPU."""
+    if run.device == "cpu":
+        return 0
+    import torch
+
+    return 2 * int(torch.cuda.get_device_properties(0).L2_cache_size)
 
 
 def case_name(variant: str, classes: int, size: tuple[int, int], isr: str) -> str:
@@ -573,23 +863,69 @@ def prepare(
         build_engine(made.path, folder / f"{TRAINED}.plan", build)
 
 
-def run_section(section: Callable[[Run], dict[str, Any]], run: Run) -> dict[str, Any]:
-    """What a section found, or why it did not."""
+def run_section(
+    section: Callable[[Run], dict[str, Any]],
+    run: Run,
+    write: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> dict[str, Any]:
+    """What a section found, or why it did not; ``write`` gets what is known so far."""
     start = time.perf_counter()
+    found: dict[str, Any] = {}
+
+    def made(status: str, reason: str | None = None) -> dict[str, Any]:
+        told = {"status": status, "reason": reason, "result": found}
+        return {**{key: value for key, value in told.items() if value},
+                "seconds": time.perf_counter() - start}  # fmt: skip
+
+    def keep(result: dict[str, Any]) -> None:
+        found.update(result)
+        write(made("unfinished", "the run ended in this section"))
+
     if run.left() <= 0:
-        return {"status": "skipped", "reason": "out of time"}
+        return made("skipped", "out of time")
     try:
-        result = {"status": "ok", "result": section(run)}
+        keep({})
+        found.update(section(replace(run, keep=keep)))
     except Skipped as reason:
-        result = {"status": "skipped", "reason": str(reason)}
+        return made("skipped", str(reason))
     except Exception as error:  # noqa: BLE001 - one section must not cost the others
         traceback.print_exc()
-        result = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-    return {**result, "seconds": time.perf_counter() - start}
+        return made("failed", f"{type(error).__name__}: {error}")
+    return made("ok")
+
+
+def run_sections(run: Run, output: Path) -> dict[str, Any]:
+    """Every section in its share of the time left; ``output`` always has what is known."""
+    record: dict[str, Any] = {"schema_version": SCHEMA, "kind": "gpu", "dry_run": run.dry,
+                              "sections": {}}  # fmt: skip
+    for number, (section, share) in enumerate(SECTIONS):
+        print(f"... {section.__name__}", file=sys.stderr, flush=True)
+        seconds = run.left() * share / sum(share for _, share in SECTIONS[number:])
+        own = replace(run, deadline=time.monotonic() + seconds)
+
+        def write(made: dict[str, Any], name: str = section.__name__) -> None:
+            record["sections"][name] = made
+            write_whole(output, record)
+
+        write(run_section(section, own, write))
+    return record
+
+
+def write_whole(path: Path, record: dict[str, Any]) -> None:
+    """The whole JSON or, if the process ends in it, the one that was there."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(record, indent=1))
+    part.replace(path)
+
+
+def _terminate(number: int, frame: object) -> None:
+    """Ends the run by an exception, so that a process that it waits for ends with it."""
+    del frame
+    raise SystemExit(128 + number)
 
 
 def main() -> None:
-    """Run the sections, writing what is known after each."""
+    """Run the sections, writing what is known after each case."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("gpu.json"))
     parser.add_argument("--plans", type=Path)
@@ -599,6 +935,7 @@ def main() -> None:
     parser.add_argument("--compute-capability", default="", help="targets to prepare for")
     parser.add_argument("--checkpoint", type=Path, help="a trained one, for the labels")
     parser.add_argument("--data", help="what it was trained for, such as camvid:DIR")
+    parser.add_argument("--child", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.prepare is not None:
         targets = tuple(filter(None, given.compute_capability.split(",")))
@@ -608,12 +945,12 @@ def main() -> None:
     deadline = time.monotonic() + given.budget
     device = "cpu" if given.dry_run else "cuda"
     run = Run(given.dry_run, given.plans, deadline, device, given.checkpoint, given.data)
-    record: dict[str, Any] = {"schema_version": SCHEMA, "kind": "gpu", "dry_run": run.dry,
-                              "sections": {}}  # fmt: skip
-    for section in SECTIONS:
-        print(f"... {section.__name__}", file=sys.stderr, flush=True)
-        record["sections"][section.__name__] = run_section(section, run)
-        given.output.write_text(json.dumps(record, indent=1))
+    if given.child is not None:
+        name, case = given.child
+        write_whole(given.output, run_section(lambda own: CHILDREN[name](own, case), run))
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    record = run_sections(run, given.output)
     for name, made in record["sections"].items():
         print(f"{name}: {made['status']} {made.get('reason', '')}")
 

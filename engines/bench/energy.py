@@ -30,7 +30,9 @@ class EnergyMeter:
     def __enter__(self) -> Self:
         self._before = self.machine.joules()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread = threading.Thread(
+            target=self._sample, args=(time.perf_counter(),), daemon=True
+        )
         if self.samples:
             self._thread.start()
         return self
@@ -48,9 +50,11 @@ class EnergyMeter:
         if self.joules is not None and after is not None and self._before is not None:
             self.joules += max(0.0, after - self._before)  # RAPL's counter wraps
 
-    def _sample(self) -> None:
-        last = time.perf_counter()
-        while not self._stop.wait(_EVERY):
+    def _sample(self, last: float) -> None:
+        """Add each interval since ``last``; the one that the end cuts short too."""
+        stopped = False
+        while not stopped:
+            stopped = self._stop.wait(_EVERY)
             now, power = time.perf_counter(), self.machine.rail_power()
             if self.joules is not None and power is not None:
                 self.joules += power * (now - last)

@@ -2,7 +2,8 @@
 
 CPU      /proc and sysfs; energy from RAPL where it may be read
 GPU      NVML (package nvidia-ml-py, extra ``cuda``), whose counter gives energy
-Jetson   sysfs: devfreq clocks, thermal zones, INA3221 rails; nvpmodel's mode
+Jetson   sysfs: devfreq clocks, thermal zones, INA3221 rails; nvpmodel's mode. NVML opens there too,
+         and answers little: what it does not answer comes from sysfs
 
 Whatever cannot be read is None.
 """
@@ -96,17 +97,16 @@ class Machine:
             gpu_mhz=self.gpu_mhz(),
             gpu_mhz_limits=self._gpu_limits(),
             memory_mhz=self.nvml.memory_mhz() if self.nvml else None,
-            temperature=self.nvml.temperature() if self.nvml else self._hottest(),
-            power=self.nvml.power() if self.nvml else self.rail_power(),
+            temperature=self._temperature(),
+            power=self._power(),
             power_mode=_nvpmodel(),
             throttling=self.nvml.throttling() if self.nvml else None,
         )
 
     def gpu_mhz(self) -> float | None:
         """The GPU's clock now."""
-        if self.nvml:
-            return self.nvml.gpu_mhz()
-        return self._devfreq("cur_freq")
+        known = self.nvml.gpu_mhz() if self.nvml else None
+        return known if known is not None else self._devfreq("cur_freq")
 
     def joules(self) -> float | None:
         """Energy taken since some fixed moment, where a counter says it."""
@@ -148,6 +148,14 @@ class Machine:
         )
         board = (self._text("proc/device-tree/model") or "").strip("\0")
         return str(names[0]) if names else board or platform.processor()
+
+    def _temperature(self) -> float | None:
+        known = self.nvml.temperature() if self.nvml else None
+        return known if known is not None else self._hottest()
+
+    def _power(self) -> float | None:
+        known = self.nvml.power() if self.nvml else None
+        return known if known is not None else self.rail_power()
 
     def _gpu_limits(self) -> tuple[float, float] | None:
         low, high = self._devfreq("min_freq"), self._devfreq("max_freq")

@@ -59,6 +59,10 @@ def test_every_section_runs_dry_or_says_why_not(dry: dict[str, Any]) -> None:
         "machine", "bandwidth", "kernels", "soak", "torch_frames",
     }  # fmt: skip
     assert "failed" not in status.values(), dry["sections"]
+    assert [dry["sections"][name]["result"]["missing"] for name in ("kernels", "torch_frames")] == [
+        [], [],
+    ]  # fmt: skip
+    assert dry["sections"]["kernels"]["result"]["l2_flushed_by_bytes"] == 0  # a CPU's is not
 
 
 @pytest.mark.slow
@@ -82,10 +86,16 @@ def test_a_dry_run_s_figures_are_not_published(dry: dict[str, Any]) -> None:
     dry["sections"]["engines"] = {"status": "ok", "result": {"engines": [
         {"case": "T_150_512x512_base", "refused": "Target GPU SM 90 is not supported"},
     ]}}  # fmt: skip
-    dry["sections"]["rtx_probe"] = {"status": "failed", "reason": "RuntimeError: no driver"}
+    dry["sections"]["rtx_probe"] = {"status": "failed", "reason": "RuntimeError: no driver",
+                                    "result": {"default": {"failed": "no driver"}}}  # fmt: skip
+    dry["sections"]["overhead"] = {"status": "unfinished", "reason": "the run ended in it",
+                                   "result": {"frames": []}}  # fmt: skip
+    missing = {"case": "B_150_512x512_base", "failed": "RuntimeError: it does not compile"}
+    dry["sections"]["torch_frames"]["result"]["missing"].append(missing)
     page = PAGE["render"]([("gpu.json", dry)])
     assert "T_150_512x512_base: refused: Target GPU SM 90 is not supported" in page
     assert "rtx_probe failed: RuntimeError: no driver" in page
+    assert "overhead unfinished: the run ended in it" in page
     assert "200 of 200 frames replayed" in page
     assert "No record of a GPU" not in page
 

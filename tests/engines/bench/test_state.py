@@ -56,6 +56,16 @@ def test_a_jetson_s_energy_is_its_rail_over_time(orin: Machine) -> None:
     assert 0.5 * 7.5 * 0.3 < meter.joules <= 7.5 * elapsed
 
 
+def test_a_jetson_whose_nvml_answers_nothing_is_read_from_its_files(
+    orin: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orin, "nvml", state._Nvml(SilentNvml("pynvml")))
+    made = orin.state()
+    assert (made.gpu_mhz, made.temperature, made.power) == (918, 51.25, 7.5)
+    assert (orin.joules(), orin.energy_source) == (None, None)
+    assert EnergyMeter(orin).source == "INA3221, the module's input rail"
+
+
 def test_nothing_readable_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state._Nvml, "open", lambda: None)
     machine = Machine(tmp_path)
@@ -121,6 +131,16 @@ class Nvml(ModuleType):
             return answers[name]
 
         return ask
+
+
+class SilentNvml(Nvml):
+    """NVML as a Jetson's: it opens, and supports no question about the GPU."""
+
+    def __getattr__(self, name: str) -> Any:
+        known = {"nvmlInit", "nvmlDeviceGetHandleByIndex", "nvmlSystemGetDriverVersion"}
+        if name.startswith("nvml") and name not in known:
+            return super().__getattr__("nvmlDeviceGetNothing")
+        return super().__getattr__(name)
 
 
 def test_a_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
