@@ -82,6 +82,9 @@ def gpu_section(name: str, record: dict[str, Any]) -> str:
     for key, made in sections.items():
         if made["status"] != "ok":
             lines.append(f"- {key} {made['status']}: {made['reason']}")
+        for case in known.get(key, {}).get("missing", []):
+            how = "failed" if "failed" in case else "skipped"
+            lines.append(f"- {key}, {case['case']} {how}: {case[how]}")
     return "\n".join(lines) + "\n"
 
 

@@ -96,6 +96,7 @@ def test_a_dry_run_s_figures_are_not_published(dry: dict[str, Any]) -> None:
     assert "T_150_512x512_base: refused: Target GPU SM 90 is not supported" in page
     assert "rtx_probe failed: RuntimeError: no driver" in page
     assert "overhead unfinished: the run ended in it" in page
+    assert "torch_frames, B_150_512x512_base failed: RuntimeError: it does not compile" in page
     assert "200 of 200 frames replayed" in page
     assert "No record of a GPU" not in page
 
