@@ -82,10 +82,13 @@ def gpu_section(name: str, record: dict[str, Any]) -> str:
     for key, made in sections.items():
         if made["status"] != "ok":
             lines.append(f"- {key} {made['status']}: {made['reason']}")
-        for case in known.get(key, {}).get("missing", []):
-            how = "failed" if "failed" in case else "skipped"
-            lines.append(f"- {key}, {case['case']} {how}: {case[how]}")
+        lines += [_lacking(key, case) for case in known.get(key, {}).get("missing", [])]
     return "\n".join(lines) + "\n"
+
+
+def _lacking(section: str, case: dict[str, Any]) -> str:
+    how = "failed" if "failed" in case else "skipped"
+    return f"- {section}, {case['case']} {how}: {case[how]}"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -115,8 +118,9 @@ def _result_row(result: dict[str, Any]) -> tuple[str, ...]:
 def _where(name: str, record: dict[str, Any]) -> str:
     settings, packages = record["settings"], record["machine"]["packages"]
     versions = ", ".join(f"{key} {value}" for key, value in packages.items())
+    threads = "1 thread" if settings["threads"] == 1 else f"{settings['threads']} threads"
     return (
-        f"{_machine(record['machine'])}, {settings['threads']} threads each; {versions}; "
+        f"{_machine(record['machine'])}, {threads} each; {versions}; "
         f"{settings['rounds']} interleaved rounds, {settings['images']} images of "
         f"`{settings['data']}` rotate; {record['created'][:10]}, `{name}`.\n"
     )
