@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 class FrameTimes:
     """Seconds; all but ``wall`` by the GPU's own clock (CUDA events).
 
-    ``wall`` is the whole call: also copying the image into memory that the GPU can read, and the
-    labels out of it. Copies take no time where the GPU shares the host's memory.
+    ``wall`` is a whole frame of another run: also the host's share, and copying the image into
+    memory that the GPU can read, and the labels out of it. Copies take no time where the GPU shares
+    the host's memory.
     """
 
     copy_in: float

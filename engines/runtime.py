@@ -174,7 +174,10 @@ class Engine(Closing):
                     runner.free_slots(slots)
 
     def timed(self, image: NDArray[np.uint8]) -> tuple[Labels, FrameTimes]:
-        """Labels as a call gives them, and where the time went: one step after another, no graph.
+        """Labels as a call gives them, and where the time goes: one step after another, no graph.
+
+        The frame runs three times: once for the wall time, and for the steps' once more behind a
+        run that keeps the GPU at work, so that no step waits for the host.
 
         Raises:
             InputError: as a call does, and if there are more images than the plan takes at once.

@@ -538,6 +538,20 @@ class TestTimed:
             "copy_in", "preprocess", "network", "postprocess", "copy_out", "wall"
         }  # fmt: skip
 
+    def test_no_step_waits_for_the_host(self, machine: Machine, plan: Any) -> None:
+        """What is timed stands behind a run of the same, and nobody waits in between."""
+        (frame,) = pictures(1, VALID)
+        with Engine.load(plan("logits")) as engine:
+            engine(frame)
+            machine.calls.clear()
+            machine.kernels.clear()
+            engine.timed(frame)
+            waits = [at for at, call in enumerate(machine.calls) if call == "synchronize"]
+            uploads = [at for at, call in enumerate(machine.calls) if call == "memcpy_htod_async"]
+            assert machine.kernels == ["argmax_float"] * 3
+            assert len(waits) == 2
+            assert [at < waits[0] for at in uploads] == [True, False, False]
+
     def test_one_batch_at_most(self, plan: Any) -> None:
         with Engine.load(plan("dynamic")) as engine, pytest.raises(InputError, match="at most 3"):
             engine.timed(pictures(4, VALID))
