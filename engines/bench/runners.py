@@ -266,7 +266,7 @@ class TorchRunner:
         compiled = contender.kind == "torch-compile"
         mode = "max-autotune" if contender.device == "cuda" else "default"
         self.torch, self.device = torch, contender.device
-        self.model: Any = torch.compile(model, mode=mode) if compiled else model
+        self.model: Any = torch.compile(model, mode=mode, dynamic=False) if compiled else model
         self.pipelines = False
         how = f"compiled, {mode}" if compiled else "eager"
         types = "float16" if half else "float32"

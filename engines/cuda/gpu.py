@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from edaformer.engines.kernels import Launch
 
+_WORD = 4  # bytes
 _NON_BLOCKING = 1  # cuda.h: CU_STREAM_NON_BLOCKING; work on the default stream does not hold it up
 
 
@@ -65,8 +66,11 @@ class Gpu:
         return self.cuda.Event()
 
     def allocate(self, size: int) -> Any:
-        """``size`` bytes of device memory; ``int()`` of it is its address, ``free()`` ends it."""
-        return self.cuda.mem_alloc(max(size, 1))
+        """``size`` bytes of device memory; ``int()`` of it is its address, ``free()`` ends it.
+
+        Rounded up to the words that kernels read frames by.
+        """
+        return self.cuda.mem_alloc(max(-(-size // _WORD) * _WORD, _WORD))
 
     def load_kernels(self) -> dict[str, Any]:
         """The kernels by name; the driver compiles them for this GPU, and keeps what it made."""
