@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from edaformer.checkpoint import Checkpoint
+from edaformer.engines.labeller import OnnxLabeller
 from edaformer.engines.ladder import Ladder, read_index
-from edaformer.engines.segmenters import TorchSegmenter, artifact_manifest, open_artifact
+from edaformer.engines.segmenters import TorchSegmenter, artifact_manifest
 from edaformer.export.verify import natural_noise
 from edaformer.isr import BASE
 from tests.cli.test_commands import Run, run
@@ -98,7 +99,7 @@ def test_a_ladder_and_an_export(
     ]
     image = natural_noise(1, SIZE)[0]
     with Ladder.load(made["ladder"]["index"], deadline=60) as ladder:
-        expected = open_artifact(found.rungs[0].artifact).segment(image[None])[0]
+        expected = OnnxLabeller(found.rungs[0].artifact)(image)
         assert np.array_equal(ladder(image), expected)
 
 
