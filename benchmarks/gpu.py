@@ -905,17 +905,17 @@ def run_sections(run: Run, output: Path) -> dict[str, Any]:
 
         def write(made: dict[str, Any], name: str = section.__name__) -> None:
             record["sections"][name] = made
-            write_whole(output, record)
+            write_json(output, record)
 
         write(run_section(section, own, write))
     return record
 
 
-def write_whole(path: Path, record: dict[str, Any]) -> None:
+def write_json(path: Path, record: dict[str, Any]) -> None:
     """The whole JSON or, if the process ends in it, the one that was there."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(record, indent=1))
-    part.replace(path)
+    from edaformer.files import write_whole
+
+    write_whole(path, json.dumps(record, indent=1).encode())
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -947,7 +947,7 @@ def main() -> None:
     run = Run(given.dry_run, given.plans, deadline, device, given.checkpoint, given.data)
     if given.child is not None:
         name, case = given.child
-        write_whole(given.output, run_section(lambda own: CHILDREN[name](own, case), run))
+        write_json(given.output, run_section(lambda own: CHILDREN[name](own, case), run))
         return
     signal.signal(signal.SIGTERM, _terminate)
     record = run_sections(run, given.output)

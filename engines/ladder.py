@@ -153,11 +153,13 @@ class Ladder(Closing):
             InputError: if an artifact is not there or does not run here, or the rule is none.
             MissingError: if a package, GPU or driver is not here.
         """
+        from edaformer.engines.labeller import open_labeller
+
         found, checked = read_index(Path(index)), Rule(deadline, **rule)
         with ExitStack() as stack:
             rungs = []
             for entry in found.rungs:
-                engine = (open_rung or open_artifact)(entry.artifact)
+                engine = (open_rung or open_labeller)(entry.artifact)
                 stack.callback(engine.close)
                 rungs.append(Rung(entry.isr, engine, _time(engine, found.size)))
             made = cls(_slowest_first(rungs), checked, throttled)
@@ -286,13 +288,6 @@ def read_index(path: Path) -> Index:
             )
         entries.append(Entry(isr, artifact))
     return Index((height, width), tuple(entries))
-
-
-def open_artifact(path: Path) -> Segmenter:
-    """An Engine for a plan, ONNX Runtime for an ONNX file."""
-    from edaformer.engines.labeller import open_labeller
-
-    return open_labeller(path)
 
 
 def _time(engine: Segmenter, size: tuple[int, int]) -> float:

@@ -111,8 +111,7 @@ class Runner:
             self._graphs = Graphs()
             undo.callback(self._graphs.close)
             undo.callback(self._free_buffers)
-            undo.callback(self._free_all_slots)
-            undo.callback(self._synchronize)
+            undo.callback(lambda: self.free_slots(list(self._slots)))  # of streams left half-way
             self._closing = undo.pop_all()
 
     @property
@@ -281,11 +280,6 @@ class Runner:
             self._graphs.close()
             self._buffers.free()
             self._buffers = None
-
-    def _free_all_slots(self) -> None:
-        """Of streams that were left before their end."""
-        if self._slots:
-            self.free_slots(list(self._slots))
 
     def _synchronize(self) -> None:
         for stream in (self._stream_in, self._stream, self._stream_out):

@@ -126,15 +126,15 @@ def _labels(
 ) -> NDArray[np.uint8]:
     """The outputs of some rows of tiles; ``candidates`` begin at row ``first`` of the logits."""
     width = values.shape[2]
-    count = np.count_nonzero(candidates, axis=0)
+    counts = np.count_nonzero(candidates, axis=0).reshape(-1)
     at = ((rows.low - first)[:, None] * width + columns.low).reshape(-1)
     tiles = np.empty((len(at), rows.longest * columns.longest), np.uint8)
     tiles[...] = candidates.argmax(axis=0).reshape(-1)[at][:, None]
-    many = count.reshape(-1)[at]
+    many = counts[at]
     contested = np.flatnonzero(many > 1)
     if len(contested):
         contested = contested[np.argsort(-many[contested], kind="stable")]
-        contest = _Contest.of(values, candidates, first)
+        contest = _Contest.of(values, candidates, counts, first)
         down, across = np.divmod(contested, len(columns.starts))
         made = contest.run(at[contested], rows.weights(down), columns.weights(across))
         tiles[contested] = made.reshape(-1, len(contested)).T
@@ -154,10 +154,15 @@ class _Contest:
     corners: tuple[NDArray[np.float32], ...]
 
     @classmethod
-    def of(cls, values: NDArray[np.float32], candidates: NDArray[np.bool_], first: int) -> _Contest:
+    def of(
+        cls,
+        values: NDArray[np.float32],
+        candidates: NDArray[np.bool_],
+        counts: NDArray[np.intp],
+        first: int,
+    ) -> _Contest:
         classes, height, width = values.shape
         flat = candidates.reshape(classes, -1)
-        counts = np.count_nonzero(flat, axis=0)
         places = np.flatnonzero(counts > 1)
         which, label = np.nonzero(flat[:, places].T)
         starts = np.zeros_like(counts)

@@ -408,12 +408,21 @@ class TestOnDevice:
             image.close()
 
     @pytest.mark.parametrize("machine", range(4), indirect=True)
-    def test_its_stream_is_waited_for(self, machine: Machine, plan: Any, expected: Any) -> None:
+    @pytest.mark.parametrize("version", [2, 3])
+    def test_its_stream_is_waited_for(
+        self, machine: Machine, plan: Any, expected: Any, version: int
+    ) -> None:
+        """Version 2, as PyTorch's, names none: what the default stream was given comes first."""
         first, second = pictures(2, VALID)
         with Engine.load(plan("logits")) as engine:
             image = OnDevice(machine, first)
-            producer = machine.streams[1002]  # any that is not the one that computes
-            shown = image.__cuda_array_interface__ | {"stream": 1002}
+            shown = image.__cuda_array_interface__ | {"version": version}
+            if version == 2:
+                del shown["stream"]
+                producer = machine.add_stream(1)
+            else:
+                shown["stream"] = 1002  # any that is not the one that computes
+                producer = machine.streams[1002]
 
             class Late:
                 __cuda_array_interface__ = shown
@@ -421,26 +430,6 @@ class TestOnDevice:
             engine(image)  # what is made once, and waits for everything, is made
             producer.put(lambda: image.write(second))
             labels = read_back(engine(Late()))
-            np.testing.assert_array_equal(labels, expected("logits", second)[0])
-            image.close()
-
-    @pytest.mark.parametrize("machine", range(4), indirect=True)
-    def test_an_interface_that_names_no_stream(
-        self, machine: Machine, plan: Any, expected: Any
-    ) -> None:
-        """Version 2, as PyTorch's: what the default stream was given comes first."""
-        first, second = pictures(2, VALID)
-        with Engine.load(plan("logits")) as engine:
-            image = OnDevice(machine, first)
-            shown = image.__cuda_array_interface__ | {"version": 2}
-            del shown["stream"]
-
-            class Unnamed:
-                __cuda_array_interface__ = shown
-
-            engine(image)
-            machine.add_stream(1).put(lambda: image.write(second))
-            labels = read_back(engine(Unnamed()))
             np.testing.assert_array_equal(labels, expected("logits", second)[0])
             image.close()
 
