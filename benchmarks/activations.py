@@ -12,13 +12,13 @@ import argparse
 import re
 from pathlib import Path
 
-from edaformer.checkpoint import load_checkpoint
 from edaformer.data import open_dataset
 from edaformer.export import exporter
 from edaformer.export.exporter import ExportOptions
 from edaformer.export.fp16 import HALF_MAX
 from edaformer.export.ranges import measure_ranges
 from edaformer.export.rewrites import apply_rewrites, defaults
+from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 
 _BLOCK = re.compile(

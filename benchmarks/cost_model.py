@@ -20,14 +20,14 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.checkpoint import demo_checkpoint, load_checkpoint
-from edaformer.cost import count
-from edaformer.engines.tune.measure import make_artifact
-from edaformer.engines.tune.roofline import Roofline
-from edaformer.engines.tune.targets import resolve
+from edaformer.engines.tune.device.measure import make_artifact
+from edaformer.engines.tune.device.roofline import Roofline
+from edaformer.engines.tune.device.targets import resolve
 from edaformer.export.exporter import ExportOptions
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import demo_checkpoint
+from edaformer.families.table import count, load_checkpoint
 from edaformer.isr import ISR
 from edaformer.preprocess import ALIGN, aligned, format_size, parse_size
 

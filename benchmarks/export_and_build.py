@@ -24,8 +24,8 @@ from pathlib import Path
 
 import torch
 
-from edaformer.checkpoint import save_checkpoint
-from edaformer.model import EDAFormer
+from edaformer.families.edaformer.loader import save_checkpoint
+from edaformer.families.edaformer.network import EDAFormer
 
 PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "tensorrt-rtx-cu13")
 

@@ -113,7 +113,7 @@ class Kernels(Protocol):
 
 @contextlib.contextmanager
 def own_kernels(run: Run, *, pycuda: bool = False) -> Iterator[Kernels]:
-    """edaformer.engines.kernels, on a stream that is torch's current one inside.
+    """edaformer.engines.runtime.kernels, on a stream that is torch's current one inside.
 
     With ``pycuda`` the stream is PyCUDA's, as an engine's is, where PyCUDA imports. In a dry run
     PyTorch itself stands in.
@@ -144,7 +144,7 @@ def _pycuda_stream() -> Iterator[tuple[Any, str]]:
     """PyCUDA's, which lives as long as the context; torch's, with the reason, without PyCUDA."""
     import torch
 
-    from edaformer.engines.cuda.gpu import Gpu
+    from edaformer.engines.runtime.cuda.gpu import Gpu
     from edaformer.errors import MissingError, require
 
     try:
@@ -166,7 +166,7 @@ def _pycuda_stream() -> Iterator[tuple[Any, str]]:
 
 def launch(function: Any, work: Any, stream: int) -> None:
     """Put a kernel on a stream, its parameters as one buffer (cuda.h: CU_LAUNCH_PARAM_*)."""
-    from edaformer.engines.cuda.calls import call, driver
+    from edaformer.engines.runtime.cuda.calls import call, driver
 
     arguments = work.arguments
     buffer = ctypes.create_string_buffer(arguments, len(arguments))
@@ -185,8 +185,8 @@ class _OwnKernels:
     """The shipped PTX through cuda-bindings, in PyTorch's context, on the stream given."""
 
     def __init__(self, stream: Any, whose: str) -> None:
-        from edaformer.engines.cuda.calls import call
-        from edaformer.engines.kernels import PTX
+        from edaformer.engines.runtime.cuda.calls import call
+        from edaformer.engines.runtime.kernels import PTX
 
         self.torch_stream = stream
         self.stream = whose
@@ -198,8 +198,8 @@ class _OwnKernels:
     def preprocess(self, frame: Any, network: tuple[int, int]) -> Any:
         import torch
 
-        from edaformer.engines import kernels
-        from edaformer.engines.geometry import Geometry
+        from edaformer.engines.runtime import kernels
+        from edaformer.labels.geometry import Geometry
         from edaformer.preprocess import MEAN, STD
 
         geometry = Geometry((frame.shape[0], frame.shape[1]), network, network)
@@ -213,8 +213,8 @@ class _OwnKernels:
     def labels(self, logits: Any, network: tuple[int, int], source: tuple[int, int]) -> Any:
         import torch
 
-        from edaformer.engines import kernels
-        from edaformer.engines.geometry import Geometry
+        from edaformer.engines.runtime import kernels
+        from edaformer.labels.geometry import Geometry
 
         out = self._buffer((1, *source), torch.uint8)
         self._launch(kernels.argmax(
@@ -224,7 +224,7 @@ class _OwnKernels:
         return out[0]
 
     def capture(self, frame: Any, logits: Any, network: tuple[int, int]) -> Callable[[], None]:
-        from edaformer.engines.cuda.graphs import Graph
+        from edaformer.engines.runtime.cuda.graphs import Graph
 
         def work() -> None:
             self.preprocess(frame, network)
@@ -243,7 +243,7 @@ class _OwnKernels:
 
     def close(self) -> None:
         """Give graphs and module back."""
-        from edaformer.engines.cuda.calls import call
+        from edaformer.engines.runtime.cuda.calls import call
 
         for graph in self.graphs:
             graph.close()
@@ -257,7 +257,7 @@ class _OwnKernels:
         return self.buffers[shape, dtype]
 
     def _launch(self, work: Any) -> None:
-        from edaformer.engines.cuda.calls import call
+        from edaformer.engines.runtime.cuda.calls import call
 
         if work.kernel not in self.functions:
             name = work.kernel.encode()
@@ -491,8 +491,8 @@ def _torch_frame(run: Run, variant: str, classes: int, size: tuple[int, int], is
 
     from edaformer.engines.bench.torch_frame import TorchFrame
     from edaformer.export.wrapper import Deployment, Geometry
+    from edaformer.families.edaformer.network import EDAFormer
     from edaformer.isr import ISR
-    from edaformer.model import EDAFormer
 
     torch.manual_seed(0)
     model = EDAFormer.from_variant(variant, classes, ISR.parse(isr)).eval()
@@ -602,9 +602,9 @@ def agreement(run: Run) -> dict[str, Any]:
 
 
 def _validate(run: Run, plan: str) -> dict[str, Any]:
-    from edaformer.checkpoint import load_checkpoint
     from edaformer.data import open_dataset
-    from edaformer.engines.validate import validate
+    from edaformer.engines.validate.validate import validate
+    from edaformer.families.table import load_checkpoint
 
     assert run.checkpoint is not None
     assert run.data is not None
@@ -825,15 +825,16 @@ def prepare(
     import onnx_ir as ir
     import torch
 
-    from edaformer.checkpoint import load_checkpoint, save_checkpoint
-    from edaformer.engines.build import build_engine
-    from edaformer.engines.compiler import BuildOptions
+    from edaformer.engines.build.build import build_engine
+    from edaformer.engines.build.compiler import BuildOptions
     from edaformer.export.exporter import ExportOptions, export_model
     from edaformer.export.graph import trace
     from edaformer.export.wrapper import Deployment, Geometry
+    from edaformer.families.edaformer.loader import save_checkpoint
+    from edaformer.families.edaformer.network import EDAFormer
+    from edaformer.families.table import load_checkpoint
     from edaformer.isr import ISR
     from edaformer.manifest import ONNX_KEY, OutputSpec
-    from edaformer.model import EDAFormer
 
     build = BuildOptions(backend="tensorrt-rtx", compute_capabilities=compute_capabilities)
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,11 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edaformer.checkpoint import demo_checkpoint, load_checkpoint
 from edaformer.data import open_dataset
-from edaformer.engines.reference_cache import ReferenceCache
-from edaformer.engines.validate import Gates, Validation, validate
+from edaformer.engines.validate.reference_cache import ReferenceCache
+from edaformer.engines.validate.validate import Gates, Validation, validate
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.families.checkpoint import demo_checkpoint
+from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 from edaformer.preprocess import parse_size
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edaformer.cost import count
+from edaformer.families.edaformer.sizes import get_variant
+from edaformer.families.table import count
 from edaformer.isr import ISR
-from edaformer.variants import get_variant
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "records"

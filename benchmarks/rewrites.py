@@ -28,23 +28,24 @@ import onnx_ir as ir
 import onnxruntime
 import torch
 
-from edaformer.checkpoint import load_checkpoint, save_checkpoint
-from edaformer.engines import backend
-from edaformer.engines.build import build_engine
-from edaformer.engines.compiler import BuildOptions, compile_network
-from edaformer.engines.proof import summarise
+from edaformer.engines.artifact.proof import summarise
+from edaformer.engines.build.build import build_engine
+from edaformer.engines.build.compiler import BuildOptions, compile_network
 from edaformer.engines.runtime import Engine
 from edaformer.export import exporter
 from edaformer.export.exporter import ExportOptions, export_model
 from edaformer.export.fp16 import convert_to_fp16
 from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
-from edaformer.families import FAMILIES, Architecture
+from edaformer.families.architecture import Architecture
+from edaformer.families.edaformer.loader import save_checkpoint
+from edaformer.families.edaformer.network import EDAFormer
+from edaformer.families.edaformer.sizes import get_variant
+from edaformer.families.segformer.sizes import SegFormerSizes
+from edaformer.families.table import FAMILIES, load_checkpoint
 from edaformer.isr import ISR
+from edaformer.machine import backend
 from edaformer.manifest import Manifest
-from edaformer.model import EDAFormer
 from edaformer.preprocess import format_size
-from edaformer.segformer.sizes import SegFormerSizes
-from edaformer.variants import get_variant
 
 VARIANTS = ("T", "B")
 INPUTS = (((512, 512), 150), ((1024, 2048), 19))

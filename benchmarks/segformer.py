@@ -16,14 +16,14 @@ import torch
 from rewrites import measure
 from torch.utils.flop_counter import FlopCounterMode
 
-from edaformer import cost
 from edaformer.export import exporter
 from edaformer.export.exporter import ExportOptions
 from edaformer.export.rewrites import apply_rewrites, defaults
+from edaformer.families.segformer.network import SegFormer
+from edaformer.families.segformer.sizes import SEGFORMERS
+from edaformer.families.table import count
 from edaformer.isr import ISR
 from edaformer.preprocess import format_size
-from edaformer.segformer.network import SegFormer
-from edaformer.segformer.sizes import SEGFORMERS
 
 B0 = SEGFORMERS["segformer-b0"]
 INPUTS = (((512, 512), 150), ((1024, 1024), 19))
@@ -49,7 +49,7 @@ def _row(size: tuple[int, int], classes: int, isr: str, names: tuple[str, ...]) 
         "input, classes": f"{format_size(size)}, {classes}",
         "ISR": f"`{isr}`",
         "rewrites": "default" if names else "none",
-        "GMACs": f"{cost.count(B0, classes, size, ratios).gmacs:.2f}",
+        "GMACs": f"{count(B0, classes, size, ratios).gmacs:.2f}",
         "computed": f"{_computed(size, classes, ratios, names) / 1e9:.2f}",
         "kernels": built["kernels"],
         "unfused": built["unfused"],

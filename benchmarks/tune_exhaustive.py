@@ -15,18 +15,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edaformer import cost
-from edaformer.checkpoint import load_checkpoint
 from edaformer.data import open_dataset
-from edaformer.engines.procedure import Procedure
-from edaformer.engines.tune.accuracy import Evaluator
 from edaformer.engines.tune.budget import Budget
-from edaformer.engines.tune.search import Search, Split
-from edaformer.engines.tune.space import Space, every_setting
-from edaformer.engines.tune.trials import Trials
+from edaformer.engines.tune.search.accuracy import Evaluator
+from edaformer.engines.tune.search.search import Search, Split
+from edaformer.engines.tune.search.space import Space, every_setting
+from edaformer.engines.tune.search.trials import Trials
+from edaformer.engines.validate.procedure import Procedure
+from edaformer.evaluation.protocol import get_protocol
+from edaformer.families.table import count, load_checkpoint
 from edaformer.isr import ISR
 from edaformer.preprocess import ALIGN, aligned, parse_size
-from edaformer.protocol import get_protocol
 
 BUDGETS = (0.25, 0.5, 0.8, 1.5)
 
@@ -57,7 +56,7 @@ def main() -> None:
     data = open_dataset(options.data, options.size)
     images = range(0, len(data), options.every)
     whole = (checkpoint.variant, checkpoint.num_classes, padded)
-    space = Space.of(every_setting(padded, (1, 2)), lambda isr: cost.count(*whole, isr).gmacs)
+    space = Space.of(every_setting(padded, (1, 2)), lambda isr: count(*whole, isr).gmacs)
     halves = Split.of(len(images), 0.5)
     split = Split(tuple(images[at] for at in halves.tuned), tuple(images[at] for at in halves.held))
     with (

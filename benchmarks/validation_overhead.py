@@ -17,11 +17,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edaformer.checkpoint import Checkpoint, load_checkpoint
 from edaformer.data import Dataset, open_dataset
-from edaformer.engines.reference_cache import ReferenceCache
-from edaformer.engines.segmenters import artifact_manifest, open_artifact
-from edaformer.engines.validate import validate
+from edaformer.engines.artifact.kind import artifact_manifest
+from edaformer.engines.segmenters import open_artifact
+from edaformer.engines.validate.reference_cache import ReferenceCache
+from edaformer.engines.validate.validate import validate
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.table import load_checkpoint
 
 
 def main() -> int:

@@ -26,13 +26,12 @@ from pydantic import (
 )
 
 from edaformer.errors import InputError, ManifestError
+from edaformer.families.table import RecordedSizes, recorded
 from edaformer.isr import EDAFORMER, ISR, Places
 from edaformer.preprocess import ALIGN, Normalisation, aligned, format_size
-from edaformer.segformer.sizes import SegFormerSizes
-from edaformer.variants import get_variant
 
 if TYPE_CHECKING:
-    from edaformer.families import Architecture
+    from edaformer.families.architecture import Architecture
 
 SCHEMA = 1
 ONNX_KEY = "edaformer.manifest"  # in the ONNX model's metadata_props
@@ -201,7 +200,7 @@ class Manifest(_Record):
     schema_version: Literal[1] = 1
     tool_version: str
     variant: str
-    sizes: SegFormerSizes | None = None  # None: an EDAFormer, whose variant says them
+    sizes: RecordedSizes | None = None  # None: an EDAFormer, whose variant says them
     isr: str
     num_classes: int = Field(ge=1, le=256)
     ignore_label: int
@@ -234,7 +233,7 @@ class Manifest(_Record):
         Raises:
             InputError: for a variant that this version does not know.
         """
-        return self.sizes or get_variant(self.variant)
+        return recorded(self.variant, self.sizes)
 
     @property
     def title(self) -> str:

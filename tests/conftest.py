@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from edaformer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edaformer.engines.build import BuildResult, build_engine
-from edaformer.engines.compiler import BuildOptions
+from edaformer.engines.build.build import BuildResult, build_engine
+from edaformer.engines.build.compiler import BuildOptions
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.edaformer.loader import save_checkpoint
+from edaformer.families.edaformer.network import EDAFormer
+from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
-from edaformer.model import EDAFormer
 
 ROOT = Path(__file__).parents[1]
 TEST_DATA = Path(os.environ.get("EDAFORMER_TEST_DATA", ROOT.parent / "shared"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.engines.geometry import Geometry
+from edaformer.labels.geometry import Geometry
 
 Rng = np.random.Generator
 LOGITS = ("smooth", "noise", "ties", "a rounding apart", "half", "not finite", "far apart")

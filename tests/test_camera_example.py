@@ -16,7 +16,7 @@ import pytest
 from edaformer.engines.runtime import Engine
 from edaformer.errors import InputError, MissingError
 from tests.conftest import ROOT
-from tests.engines.test_runtime import VALID, machine, pictures, plan, trt
+from tests.engines.runtime.test_engine import VALID, machine, pictures, plan, trt
 
 __all__ = ["machine", "plan", "trt"]  # fixtures: a plan, and a machine that runs it
 EXAMPLE = ROOT / "examples" / "camera.py"

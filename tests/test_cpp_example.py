@@ -18,9 +18,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edaformer.engines.geometry import Geometry, labels_from_logits, resize_frame, resize_labels
-from edaformer.engines.kernels import FOLDER, PTX
+from edaformer.engines.runtime.kernels import FOLDER, PTX
 from edaformer.export.verify import natural_noise
+from edaformer.labels.geometry import Geometry, labels_from_logits, resize_frame, resize_labels
 from edaformer.manifest import network_name
 from edaformer.preprocess import MEAN, RELEASE, STD, network_input, normalise
 from tests.conftest import ROOT

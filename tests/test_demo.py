@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edaformer.checkpoint import demo_checkpoint, load_checkpoint
 from edaformer.cli.main import app
 from edaformer.data import open_dataset
 from edaformer.data.scenes import CLASSES, PALETTE
-from edaformer.engines.segmenters import TorchSegmenter
+from edaformer.engines.segmenters.pytorch import TorchSegmenter
+from edaformer.evaluation.metrics import confusion_matrix, score
+from edaformer.families.checkpoint import demo_checkpoint
+from edaformer.families.table import load_checkpoint
 from edaformer.isr import BASE, ISR
-from edaformer.metrics import confusion_matrix, score
 
 SIZE = (360, 480)
 MIOU_FLOOR = 81.0  # sixteen scenes scatter by a few points around the card's figure

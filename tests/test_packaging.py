@@ -122,14 +122,16 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
     packages = {str(Path(name).parent) for name in names if name.endswith(".py")}
     assert packages == {
         "edaformer", "edaformer/cli", "edaformer/data", "edaformer/data/streets",
-        "edaformer/engines", "edaformer/engines/bench", "edaformer/engines/cuda",
-        "edaformer/engines/handover", "edaformer/engines/kernels", "edaformer/engines/tune",
+        "edaformer/engines", "edaformer/engines/bench", "edaformer/engines/runtime/cuda",
+        "edaformer/engines/handover", "edaformer/engines/runtime/kernels", "edaformer/engines/tune",
         "edaformer/export", "edaformer/export/rewrites", "edaformer/media", "edaformer/model",
         "edaformer/segformer",
     }  # fmt: skip
     demo = {name for name in names if name.startswith("edaformer/demo/")}
     assert demo == {"edaformer/demo/README.md", "edaformer/demo/edaformer_t_scenes.safetensors"}
-    kernels = {Path(name).name for name in names if name.startswith("edaformer/engines/kernels/")}
+    kernels = {
+        Path(name).name for name in names if name.startswith("edaformer/engines/runtime/kernels/")
+    }
     assert kernels == {
         "__init__.py", "argmax.cuh", "frame.cuh", "half_pixel.cuh", "kernels.cu", "kernels.ptx",
         "labels.cuh", "portable.cuh",

@@ -7,11 +7,11 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from edaformer.families.edaformer.network import EDAFormer
+from edaformer.families.edaformer.sizes import Variant
+from edaformer.families.segformer.network import SegFormer
+from edaformer.families.segformer.sizes import SegFormerSizes
 from edaformer.isr import ISR
-from edaformer.model import EDAFormer
-from edaformer.segformer.network import SegFormer
-from edaformer.segformer.sizes import SegFormerSizes
-from edaformer.variants import Variant
 
 SEGFORMER = SegFormerSizes(
     (16, 32, 80, 64), (2, 1, 1, 1), 24, heads=(1, 2, 5, 2), mlp_ratios=(2, 2, 2, 2)

@@ -1,4 +1,4 @@
-"""Make engines/kernels/kernels.ptx from the CUDA sources beside it. Needs no GPU and no toolkit.
+"""Make the runtime's kernels.ptx from the CUDA sources beside it. Needs no GPU and no toolkit.
 
     python tools/build_kernels.py            # write kernels.ptx
     python tools/build_kernels.py --check    # compile for every GPU that this NVRTC knows
@@ -16,7 +16,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from edaformer.engines.kernels import FOLDER, PTX
+from edaformer.engines.runtime.kernels import FOLDER, PTX
 
 ARCHITECTURE = "compute_75"
 OPTIONS = ("--std=c++17", "--fmad=false")  # a GPU then computes what a host does, bit for bit

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from edaformer.checkpoint import demo_checkpoint, load_checkpoint
 from edaformer.data import open_dataset
 from edaformer.data.classes import CAMVID
-from edaformer.engines.segmenters import TorchSegmenter, open_artifact
+from edaformer.engines.segmenters import open_artifact
+from edaformer.engines.segmenters.pytorch import TorchSegmenter
+from edaformer.families.checkpoint import demo_checkpoint
+from edaformer.families.table import load_checkpoint
 from edaformer.isr import BASE
 
 FOLDER = Path("demo")

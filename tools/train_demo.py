@@ -33,7 +33,6 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from edaformer.checkpoint import load_checkpoint, save_checkpoint
 from edaformer.data.scenes import (
     CLASSES,
     IGNORE_LABEL,
@@ -43,10 +42,12 @@ from edaformer.data.scenes import (
     training_seed,
 )
 from edaformer.data.streets.dice import Dice
+from edaformer.evaluation.metrics import Score, confusion_matrix, score
+from edaformer.families.edaformer.loader import save_checkpoint
+from edaformer.families.edaformer.network import EDAFormer
+from edaformer.families.table import load_checkpoint
 from edaformer.files import write_whole
 from edaformer.isr import ISR
-from edaformer.metrics import Score, confusion_matrix, score
-from edaformer.model import EDAFormer
 from edaformer.preprocess import ALIGN, aligned, normalise
 
 # --- what is trained on --------------------------------------------------------------------------

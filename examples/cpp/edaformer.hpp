@@ -5,7 +5,7 @@
 //     std::vector<uint8_t> labels = engine(pixels, height, width);
 //
 // It needs TensorRT's runtime library and the CUDA driver, no CUDA runtime and no nvcc: the kernels are
-// the package's own PTX (edaformer/engines/kernels/kernels.ptx), their arguments the structures of its
+// the package's own PTX (edaformer/engines/runtime/kernels/kernels.ptx), their arguments the structures of its
 // headers. What it does is what edaformer.engines.runtime does (docs/runtime.md has the geometry); its
 // streams, batches, dynamic sizes and device arrays are left out. It is used in the
 // thread that made it.
@@ -452,7 +452,7 @@ class Engine {
             cuMemcpyDtoHAsync(labels_->data(), device_labels_->address(), labels_->size, stream));
     }
 
-    // As engines/kernels/__init__.py computes it: a ratio in double, then the nearest float.
+    // As edaformer/engines/runtime/kernels/__init__.py computes it: a ratio in double, then the nearest float.
     static float ratio(int64_t numerator, int64_t denominator) {
         return static_cast<float>(static_cast<double>(numerator) / static_cast<double>(denominator));
     }

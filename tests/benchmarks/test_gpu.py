@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edaformer.engines import kernels
-from edaformer.engines.cuda import calls
-from edaformer.engines.geometry import Geometry
+from edaformer.engines.runtime import kernels
+from edaformer.engines.runtime.cuda import calls
+from edaformer.labels.geometry import Geometry
 from edaformer.preprocess import MEAN, STD
 from tests.conftest import ROOT
 

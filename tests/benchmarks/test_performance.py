@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edaformer.engines.frame_times import FrameTimes
+from edaformer.engines.runtime.frame_times import FrameTimes
 from tests.conftest import ROOT
 
 PAGE = runpy.run_path(str(ROOT / "benchmarks" / "performance.py"))

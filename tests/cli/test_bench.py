@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from edaformer.checkpoint import demo_checkpoint, load_checkpoint
 from edaformer.cli.main import app
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.families.checkpoint import demo_checkpoint
+from edaformer.families.table import load_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from edaformer.cli.main import app
-from edaformer.engines import preflight
-from edaformer.engines.build import BuildResult
+from edaformer.engines.artifact import preflight
+from edaformer.engines.build.build import BuildResult
 from edaformer.export.exporter import ExportResult
 
 

@@ -15,12 +15,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from edaformer.checkpoint import Checkpoint, save_checkpoint
 from edaformer.cli.main import app
-from edaformer.engines import backend
-from edaformer.engines.build import BuildResult
+from edaformer.engines.build.build import BuildResult
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.edaformer.loader import save_checkpoint
+from edaformer.machine import backend
 from edaformer.version import __version__
 
 

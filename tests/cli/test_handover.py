@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from edaformer.cli.main import app
-from edaformer.engines import backend
-from edaformer.engines.build import BuildResult
+from edaformer.engines.build.build import BuildResult
 from edaformer.export.exporter import ExportResult
+from edaformer.machine import backend
 from tests.standins.tensorrt import make_standin
 
 

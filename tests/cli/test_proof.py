@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edaformer.cli.main import app
-from edaformer.engines.build import BuildResult
+from edaformer.engines.build.build import BuildResult
 from edaformer.export.exporter import ExportResult
 
 runner = CliRunner()

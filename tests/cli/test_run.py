@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from edaformer.checkpoint import Checkpoint
 from edaformer.cli.main import app
+from edaformer.families.checkpoint import Checkpoint
 from edaformer.media.video import LiveVideo
 from tests.standins.network import Kind, write_small_onnx
 
@@ -151,6 +151,6 @@ def test_ctrl_c_interrupts_what_ends_by_itself(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edaformer.engines.sinks.PictureSink.take", interrupted)
+    monkeypatch.setattr("edaformer.engines.run.sinks.PictureSink.take", interrupted)
     assert typed("m.onnx", "a.png").exit_code == 130
     assert not (folder / "edaformer-run").exists()

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edaformer.checkpoint import Checkpoint
-from edaformer.engines.labeller import OnnxLabeller
-from edaformer.engines.ladder import Ladder, read_index
-from edaformer.engines.segmenters import TorchSegmenter, artifact_manifest
+from edaformer.engines.artifact.kind import artifact_manifest
+from edaformer.engines.run.labeller import OnnxLabeller
+from edaformer.engines.run.ladder import Ladder, read_index
+from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import BASE
 from tests.cli.test_commands import Run, run
 from tests.conftest import ROOT
@@ -84,7 +85,7 @@ def test_a_ladder_and_an_export(
     run: Run, small_checkpoint: Checkpoint, data: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    from edaformer.engines import backend
+    from edaformer.machine import backend
 
     monkeypatch.setattr(backend, "is_installed", lambda _: False)  # 64x64 fuses no attention
     out = tmp_path / "out"

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from edaformer.checkpoint import Checkpoint
 from edaformer.cli.main import app
 from edaformer.cli.progress import image_progress
-from edaformer.engines.build import BuildResult
+from edaformer.engines.build.build import BuildResult
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint
 from tests.conftest import ROOT
 
 LOOSE = ("--min-agreement", "0.5", "--max-miou-drop", "50")

@@ -20,12 +20,12 @@ import onnx
 import pytest
 from onnx import helper
 
-from edaformer.checkpoint import Checkpoint, Coverage
-from edaformer.engines import backend
-from edaformer.engines.build import BuildResult, build_engine
-from edaformer.engines.compiler import BuildOptions
-from edaformer.engines.plan import read_plan, sidecar_path
-from edaformer.engines.segmenters import ArtifactSegmenter, PlanSegmenter, open_artifact
+from edaformer.engines.artifact.plan import read_plan, sidecar_path
+from edaformer.engines.build.build import BuildResult, build_engine
+from edaformer.engines.build.compiler import BuildOptions
+from edaformer.engines.segmenters import open_artifact
+from edaformer.engines.segmenters.artifact import ArtifactSegmenter
+from edaformer.engines.segmenters.plan import PlanSegmenter
 from edaformer.errors import (
     EXIT_GATE,
     BuildError,
@@ -37,9 +37,11 @@ from edaformer.errors import (
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint, Coverage
+from edaformer.families.edaformer.sizes import VARIANTS
 from edaformer.files import sha256
+from edaformer.machine import backend
 from edaformer.manifest import Bounds, find_in_plan, network_name
-from edaformer.variants import VARIANTS
 from tests.standins.api import VERSIONS
 from tests.standins.tensorrt import VERSION_BYTES, HostCuda, make_standin, plan_facts
 from tests.tiny import TINY, tiny_model

@@ -8,17 +8,17 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from edaformer.checkpoint import Checkpoint
-from edaformer.engines.bisect import bisect
-from edaformer.engines.build import build_engine
-from edaformer.engines.compiler import BuildOptions
-from edaformer.engines.plan import read_plan
+from edaformer.engines.artifact.plan import read_plan
+from edaformer.engines.build.build import build_engine
+from edaformer.engines.build.compiler import BuildOptions
+from edaformer.engines.validate.bisect import bisect
 from edaformer.errors import InputError, MissingError
+from edaformer.evaluation.protocol import PROTOCOLS
 from edaformer.export.bisect import Departure, Difference, run_in_onnxruntime, tensors_leaving
 from edaformer.export.exporter import ExportResult
 from edaformer.export.graph import scope
 from edaformer.export.verify import natural_noise
-from edaformer.protocol import PROTOCOLS
+from edaformer.families.checkpoint import Checkpoint
 
 IMAGE = natural_noise(1, (60, 90))[0]
 
@@ -124,8 +124,8 @@ def test_a_plan_is_built_again_to_be_looked_into(
     build_engine(onnx, plan, BuildOptions(allow_unfused=True))
     with pytest.raises(MissingError, match=r"bisecting own.plan .* GPU"):
         run(plan, small_checkpoint)
-    monkeypatch.setattr("edaformer.engines.backend.require_gpu", lambda _: None)
-    monkeypatch.setattr("edaformer.engines.bisect.PlanSegmenter", lambda p: OnCpu(p, onnx))
+    monkeypatch.setattr("edaformer.machine.backend.require_gpu", lambda _: None)
+    monkeypatch.setattr("edaformer.engines.validate.bisect.PlanSegmenter", lambda p: OnCpu(p, onnx))
     first = run(plan, small_checkpoint).first
     assert (None if first is None else first.module) == module
     onnx.unlink()

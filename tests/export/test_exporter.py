@@ -6,16 +6,18 @@ import numpy as np
 import onnx
 import pytest
 
-from edaformer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edaformer.errors import EdaformerError, GateError, InputError, ISRError
 from edaformer.export import exporter
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.rewrites import defaults
 from edaformer.export.runtime import OnnxSession
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.edaformer.loader import save_checkpoint
+from edaformer.families.edaformer.network import EDAFormer
+from edaformer.families.table import load_checkpoint
 from edaformer.files import sha256
 from edaformer.isr import ISR
 from edaformer.manifest import ONNX_KEY, parse_manifest
-from edaformer.model import EDAFormer
 
 FLOAT16 = onnx.TensorProto.FLOAT16
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from edaformer.checkpoint import load_checkpoint
 from edaformer.data import open_dataset
 from edaformer.engines.segmenters import open_artifact
 from edaformer.export.exporter import ExportOptions, export_model
 from edaformer.export.wrapper import Deployment, Geometry, Probabilities
+from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 from edaformer.preprocess import RELEASE, network_input
 from tests.tiny import tiny_model

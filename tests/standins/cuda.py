@@ -5,7 +5,7 @@ each other take turns by chance: a missing wait, a buffer written too early or a
 before its addresses changed gives wrong labels here, as it may on a GPU.
 
 The names and signatures are PyCUDA 2026.1's and cuda-bindings 13's, and only those that the runtime
-uses; tests/engines/test_standin_cuda.py compares them with the real packages.
+uses; tests/engines/runtime/test_standin_cuda.py compares them with the real packages.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from edaformer.engines.kernels import FOLDER, Launch
+from edaformer.engines.runtime.kernels import FOLDER, Launch
 
 _FLAGS = [
     "-std=c++17",

@@ -15,16 +15,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edaformer.engines import backend
-from edaformer.engines.plan import write_plan
-from edaformer.manifest import (
-    ONNX_KEY,
-    EngineRecord,
-    InputSpec,
-    Manifest,
-    OutputSpec,
-    network_name,
-)
+from edaformer.engines.artifact.plan import write_plan
+from edaformer.machine import backend
+from edaformer.manifest import ONNX_KEY, EngineRecord, InputSpec, Manifest, OutputSpec, network_name
 from edaformer.preprocess import RELEASE, Normalisation, aligned
 
 CLASSES = 5

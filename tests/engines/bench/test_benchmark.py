@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edaformer.checkpoint import Checkpoint
-from edaformer.engines import preflight
+from edaformer.engines.artifact import preflight
 from edaformer.engines.bench import benchmark as module
 from edaformer.engines.bench import runners
 from edaformer.engines.bench.benchmark import benchmark
@@ -23,10 +22,11 @@ from edaformer.engines.bench.profile import onnx_layers
 from edaformer.engines.bench.record import read_record
 from edaformer.engines.bench.runners import Contender, OnnxRunner, PlanRunner, TorchRunner
 from edaformer.engines.bench.state import State
-from edaformer.engines.build import BuildResult
+from edaformer.engines.build.build import BuildResult
 from edaformer.errors import InputError, MissingError
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint
 
 QUICK = {"duration": 0.2, "rounds": 2, "images": 2, "threads": 1}
 START = Start(None, 0.1, 0.01, 1 << 20, None, None)

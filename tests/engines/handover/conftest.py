@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edaformer.engines.plan import write_plan
+from edaformer.engines.artifact.plan import write_plan
 from edaformer.manifest import Bounds, EngineRecord, Manifest, network_name
 from tests.standins.network import Kind, make_manifest
 

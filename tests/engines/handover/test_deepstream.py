@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edaformer.checkpoint import Checkpoint
 from edaformer.engines.handover import hand_over
 from edaformer.errors import InputError
 from edaformer.export.exporter import ExportOptions, export_model
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint
 from edaformer.manifest import Bounds
 from tests.engines.handover.conftest import WritePlan
 from tests.standins.network import Kind

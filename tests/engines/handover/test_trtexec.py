@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edaformer.engines.artifact.plan import read_plan
 from edaformer.engines.handover.trtexec import trtexec_line
-from edaformer.engines.plan import read_plan
 from edaformer.manifest import Bounds
 from tests.engines.handover.conftest import WritePlan
 from tests.standins.network import Kind

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edaformer.checkpoint import Checkpoint, Coverage
 from edaformer.data import Dataset, open_dataset
-from edaformer.engines.segmenters import TorchSegmenter
+from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint, Coverage
 from edaformer.isr import BASE
 from tests.tiny import TINY, tiny_model
 

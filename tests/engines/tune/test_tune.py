@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edaformer import cost
-from edaformer.checkpoint import Checkpoint
 from edaformer.data import Dataset
-from edaformer.engines.tune import costs as costs_module
 from edaformer.engines.tune.budget import Budget
-from edaformer.engines.tune.devices import get_device
-from edaformer.engines.tune.measure import take_turns
+from edaformer.engines.tune.device import costs as costs_module
+from edaformer.engines.tune.device.devices import get_device
+from edaformer.engines.tune.device.measure import take_turns
+from edaformer.engines.tune.device.targets import Target
 from edaformer.engines.tune.plot import _Axis, front_html, front_png
 from edaformer.engines.tune.result import Tuning
 from edaformer.engines.tune.rungs import choose_rungs
-from edaformer.engines.tune.targets import Target
-from edaformer.engines.tune.trials import Latency
+from edaformer.engines.tune.search.trials import Latency
 from edaformer.engines.tune.tune import TuneOptions, tune
 from edaformer.errors import DataError, GateError, InputError
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.table import count
 from edaformer.isr import BASE, ISR
 from tests.engines.tune.conftest import IMAGES, SIZE
 
@@ -96,7 +96,7 @@ def test_json(result: Tuning) -> None:
 
 def test_gmacs_are_info_s(result: Tuning, tiny_checkpoint: Checkpoint) -> None:
     for point in result.shown:
-        counted = cost.count(tiny_checkpoint.variant, 5, SIZE, point.isr)
+        counted = count(tiny_checkpoint.variant, 5, SIZE, point.isr)
         assert point.gmacs == counted.gmacs
 
 
@@ -155,7 +155,7 @@ def test_latency_of_this_machine_is_measured(
     ) -> dict[ISR, Latency]:
         assert on == "cuda"
         asked.extend(settings)
-        gmacs = (cost.count(checkpoint.variant, 5, SIZE, isr).gmacs for isr in settings)
+        gmacs = (count(checkpoint.variant, 5, SIZE, isr).gmacs for isr in settings)
         return {isr: Latency(0.1 * one, 777) for isr, one in zip(settings, gmacs, strict=True)}
 
     monkeypatch.setattr(costs_module, "measure", fake)
@@ -251,9 +251,9 @@ def test_options_that_are_none(options: dict[str, Any], told: str) -> None:
 
 
 def test_rungs_are_spread_over_the_front_and_hold_the_pick(result: Tuning) -> None:
-    for count in range(1, len(result.front) + 1):
-        chosen = choose_rungs(result, count)
-        assert len(chosen) == count
+    for number in range(1, len(result.front) + 1):
+        chosen = choose_rungs(result, number)
+        assert len(chosen) == number
         assert result.pick in chosen
         costs = [point.gmacs for point in chosen]
         assert costs == sorted(costs, reverse=True)

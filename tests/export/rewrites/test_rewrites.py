@@ -18,8 +18,9 @@ from edaformer.export.rewrites.pad_image import FourChannelConv
 from edaformer.export.rewrites.project_values import _projected
 from edaformer.export.rewrites.scale_query import ScaledQueryAttention
 from edaformer.export.wrapper import Deployment, Geometry, Labels
-from edaformer.model.attention import DotProductAttention, EmbeddingFreeAttention, MixMLP
-from edaformer.model.decoder import Fuse, upsample
+from edaformer.families.attention import DotProductAttention, MixMLP
+from edaformer.families.edaformer.attention import EmbeddingFreeAttention
+from edaformer.families.fuse import Fuse, upsample
 from tests.tiny import TINY, tiny_model
 
 DEFAULT = defaults("fp16", "T")

@@ -12,8 +12,8 @@ from edaformer.export.rewrites.fuse_per_branch import FusePerBranch, per_branch_
 from edaformer.export.rewrites.group_queries import GroupedQueryAttention
 from edaformer.export.rewrites.project_values import project_values
 from edaformer.export.wrapper import Deployment, Geometry, Labels
-from edaformer.segformer.network import EmbedAndFuse, ReducedAttention
-from edaformer.segformer.sizes import SegFormerSizes
+from edaformer.families.segformer.network import EmbedAndFuse, ReducedAttention
+from edaformer.families.segformer.sizes import SegFormerSizes
 from tests.export.rewrites.test_rewrites import assert_the_same, exact, relative_error
 from tests.tiny import SEGFORMER, shaken, tiny_segformer
 

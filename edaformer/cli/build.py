@@ -1,0 +1,285 @@
+"""``edaformer-build``: an exported ONNX file to a TensorRT plan."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import typer
+
+from edaformer.cli.common import (
+    DEBUG,
+    JSON,
+    guarded,
+    output_path,
+    print_json,
+    print_pairs,
+    print_table,
+    run,
+    say,
+)
+from edaformer.cli.handover import check_alone, hand_over_command
+from edaformer.engines.artifact.proof import facts_of
+from edaformer.engines.handover.trtexec import trtexec_line
+from edaformer.errors import EXIT_GATE, InputError
+
+if TYPE_CHECKING:
+    from edaformer.engines.build.build import BuildResult
+    from edaformer.engines.build.compiler import BuildOptions
+    from edaformer.engines.build.rebuild import Difference, Repetition
+    from edaformer.machine.backend import Backend
+    from edaformer.manifest import EngineRecord
+
+_WARNINGS_SHOWN = 5
+_SAME: dict[bool | None, str] = {True: "the same", False: "DIFFERENT"}
+
+
+@guarded
+def build(
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="An .onnx that edaformer-export wrote. With --from-manifest: that plan's own. "
+            "With --target: a .plan, too."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The plan, or with --target the folder, to write. Default: beside it.",
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, tensorrt or tensorrt-rtx (which needs no GPU to build). Default: auto. "
+            "With --target, to pack the ONNX itself: onnxruntime (triton), nvinfer (deepstream)."
+        ),
+    ] = None,
+    compute_capability: Annotated[
+        str | None, typer.Option(help="Targets such as 8.6,8.9 (tensorrt-rtx).")
+    ] = None,
+    workspace: Annotated[
+        float | None, typer.Option(help="Scratch memory the builder may plan with, in GiB.")
+    ] = None,
+    timing_cache: Annotated[
+        Path | None, typer.Option(help="Read if it exists, written afterwards (tensorrt).")
+    ] = None,
+    min_batch: Annotated[int | None, typer.Option(help="Least images of a dynamic batch.")] = None,
+    opt_batch: Annotated[int | None, typer.Option(help="The batch to be fastest at.")] = None,
+    max_batch: Annotated[int | None, typer.Option(help="Most images of a dynamic batch.")] = None,
+    min_size: Annotated[
+        str | None, typer.Option(help="Least HxW of a dynamic size, a multiple of 32.")
+    ] = None,
+    opt_size: Annotated[str | None, typer.Option(help="The size to be fastest at.")] = None,
+    max_size: Annotated[str | None, typer.Option(help="Greatest HxW of a dynamic size.")] = None,
+    allow_unfused: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unfused", help="Keep an engine with unfused attention or unasked FP32."
+        ),
+    ] = False,
+    repeat: Annotated[
+        int | None, typer.Option(help="Build so many times and compare layers and precision.")
+    ] = None,
+    from_manifest: Annotated[
+        Path | None,
+        typer.Option(help="Rebuild as this PLAN.json records and list every difference."),
+    ] = None,
+    target: Annotated[
+        Literal["triton", "deepstream"] | None,
+        typer.Option(help="Write a folder that this server takes as it is (docs/serving.md)."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing file of the default name.")
+    ] = False,
+    as_json: Annotated[bool, JSON] = False,
+    debug: Annotated[bool, DEBUG] = False,
+) -> None:
+    """Build a TensorRT plan whose manifest travels inside it.
+
+    Example: edaformer-build model.onnx -o model.plan
+    """
+    from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+    from edaformer.engines.build.build import parse_compute_capabilities
+    from edaformer.engines.build.compiler import BuildOptions
+    from edaformer.preprocess import parse_size
+
+    sizes = _three("size", min_size, opt_size, max_size)
+    options = BuildOptions(
+        backend=backend or "auto",
+        compute_capabilities=(
+            parse_compute_capabilities(compute_capability) if compute_capability is not None else ()
+        ),
+        workspace=workspace,
+        timing_cache=timing_cache,
+        batches=_three("batch", min_batch, opt_batch, max_batch),
+        sizes=None if sizes is None else (
+            parse_size(sizes[0]), parse_size(sizes[1]), parse_size(sizes[2])
+        ),
+    )  # fmt: skip
+    if target is not None:
+        check_alone(repeat=repeat is not None, from_manifest=from_manifest is not None, force=force)
+        options = replace(options, allow_unfused=allow_unfused)
+        hand_over_command(
+            model, target, output, options,
+            lambda onnx, plan: _build(onnx, plan, options, None)[0],
+            on_built=(lambda _: None) if as_json else _print_result, as_json=as_json,
+        )  # fmt: skip
+        return
+    recorded: EngineRecord | None = None
+    if from_manifest is not None:
+        if options != BuildOptions(backend=backend or "auto") or backend is not None:
+            raise InputError(
+                "--from-manifest takes backend, targets, workspace and bounds from the record; "
+                "leave the other options out"
+            )
+        model, options, recorded = _recorded(from_manifest, model)
+    if model is None:
+        raise InputError("expected a MODEL.onnx; make one with edaformer-export")
+    options = replace(options, allow_unfused=allow_unfused or options.allow_unfused)
+    read_onnx_manifest(model)  # before anything is said about the output
+    default = model.with_suffix(".plan" if recorded is None else ".rebuilt.plan")
+    path = output_path(output, default, force=force)
+    result, repetition = _build(model, path, options, repeat)
+    differences = _differences(recorded, result)
+    if as_json:
+        extra: dict[str, Any] = {}
+        if repetition is not None:
+            extra["repeat"] = repetition.to_json()
+        if differences is not None:
+            extra["differences"] = [vars(difference) for difference in differences]
+        print_json(result.to_json() | extra)
+    else:
+        _print_result(result)
+        _print_repetition(repetition)
+        _print_differences(differences)
+    if repetition is not None and False in {repetition.same_precision, repetition.same_labels}:
+        say("gate failed: the builds do not agree in precision or labels")
+        raise typer.Exit(EXIT_GATE)
+    say(f"next: edaformer-info {path}, or with a GPU: edaformer-validate {path}")
+    say(f"or: {trtexec_line(path, result.manifest)}")
+
+
+T = TypeVar("T", int, str)
+
+
+def _three(what: str, least: T | None, best: T | None, most: T | None) -> tuple[T, T, T] | None:
+    if least is None and best is None and most is None:
+        return None
+    if least is None or best is None or most is None:
+        example = "1, 1 and 4" if what == "batch" else "256x256, 512x512 and 1024x2048"
+        raise InputError(
+            f"expected --min-{what}, --opt-{what} and --max-{what} together, such as {example}; "
+            "add the rest"
+        )
+    return least, best, most
+
+
+def _recorded(sidecar: Path, model: Path | None) -> tuple[Path, BuildOptions, EngineRecord]:
+    from edaformer.engines.build.rebuild import recorded_build
+
+    return recorded_build(sidecar, model)
+
+
+def _build(
+    model: Path, path: Path, options: BuildOptions, repeat: int | None
+) -> tuple[BuildResult, Repetition | None]:
+    from edaformer.engines.build.build import build_engine
+    from edaformer.engines.build.rebuild import repeat_build
+
+    def on_start(chosen: Backend) -> None:
+        say(f"... building with {chosen.flavour} {chosen.version}")
+
+    with _progress() as on_progress:
+        if repeat is None:
+            told = {"on_start": on_start, "on_progress": on_progress}
+            return build_engine(model, path, options, **told), None  # type: ignore[arg-type]
+        return repeat_build(
+            model, path, options, repeat, on_start=on_start, on_progress=on_progress
+        )
+
+
+def _differences(recorded: EngineRecord | None, result: BuildResult) -> list[Difference] | None:
+    if recorded is None:
+        return None
+    from edaformer.engines.build.rebuild import compare_builds
+
+    return compare_builds(recorded, result.record)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for the builder's phases where stderr is a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("building", total=None)
+        yield lambda phase, done, total: progress.update(
+            task, description=phase[:40], completed=done, total=total
+        )
+
+
+def _print_result(result: BuildResult) -> None:
+    manifest, record = result.manifest, result.record
+    shown = record.warnings[:_WARNINGS_SHOWN]
+    targets = ", ".join(record.compute_capabilities) or None
+    print_pairs(
+        str(result.path),
+        [
+            ("backend", f"{record.flavour} {record.version}"),
+            ("model", f"{manifest.title}, {manifest.num_classes} classes"),
+            ("ISR", manifest.isr),
+            ("precision", f"{manifest.precision}, strongly typed"),
+            ("targets", targets or "the builder's default"),
+            ("size", f"{record.plan_bytes / 1e6:.1f} MB"),
+            *facts_of(record.proof),
+            ("SHA-256", result.sha256),
+            ("manifest", f"inside the plan, and whole in {result.path.name}.json"),
+            ("time", f"{result.seconds:.1f} s"),
+            ("warnings", len(record.warnings) or None),
+            *((f"  {number}", text) for number, text in enumerate(shown, start=1)),
+        ],
+    )
+
+
+def _print_repetition(repetition: Repetition | None) -> None:
+    if repetition is None:
+        return
+    labels = {None: "not run: no GPU here, or not at this size", **_SAME}
+    typer.echo("")
+    print_pairs(
+        f"{repetition.builds} builds",
+        [
+            ("plan bytes", "the same" if repetition.same_bytes else "different"),
+            ("layers", _SAME.get(repetition.same_layers, "not shown by this TensorRT")),
+            ("precision", _SAME.get(repetition.same_precision, "not shown by this TensorRT")),
+            ("labels", labels[repetition.same_labels]),
+            *((f"  {n}", text) for n, text in enumerate(repetition.differences, start=1)),
+        ],
+    )
+
+
+def _print_differences(differences: list[Difference] | None) -> None:
+    if differences is None:
+        return
+    typer.echo("")
+    if not differences:
+        typer.echo("nothing differs from the record")
+        return
+    print_table(("differs", "recorded", "now"), [(d.what, d.recorded, d.now) for d in differences])
+
+
+def main() -> None:
+    """The console script ``edaformer-build``."""
+    run(build)

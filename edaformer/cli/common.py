@@ -1,0 +1,145 @@
+"""What the commands share: errors as one sentence, tables, JSON, messages on stderr."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+
+from edaformer.errors import EXIT_INPUT, EdaformerError, InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_PIPE = 141  # as the shell has it for SIGPIPE
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count it
+DEBUG = typer.Option("--debug", help="Show tracebacks and the libraries' own messages.")
+DATA = typer.Option(
+    help="scenes or scenes:N (drawn), camvid:DIR, ade20k:DIR, cityscapes:DIR, cocostuff164k:DIR or "
+    "folder:DIR."
+)
+JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn whatever a user can cause into one sentence on stderr and its exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        debug = bool(kwargs.get("debug"))
+        logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if debug else logging.ERROR)
+        try:
+            made = command(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(EXIT_PIPE) from None
+        except (EdaformerError, OSError, MemoryError, KeyboardInterrupt) as error:
+            if debug:
+                traceback.print_exc()
+            message, code = _explain(error)
+        else:
+            return made
+        say(message)
+        raise typer.Exit(code)
+
+    return run
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """One sentence and the exit code."""
+    if isinstance(error, EdaformerError):
+        return f"error: {error}", error.exit_code
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or str(error)
+        return f"error: {where}{reason}; check the path and its permissions", EXIT_INPUT
+    if isinstance(error, MemoryError):
+        return "error: out of memory; use a smaller --size or --batch", EXIT_INPUT
+    return "interrupted", EXIT_INTERRUPTED
+
+
+def run(command: Callable[..., None]) -> None:
+    """The entry point of a console script of one command."""
+    app = new_app()
+    app.command()(command)
+    app()
+
+
+def new_app() -> typer.Typer:
+    """A typer application as ours look."""
+    return typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def say(message: str) -> None:
+    """A line for the person, on stderr."""
+    typer.echo(message, err=True)
+
+
+def output_path(given: Path | None, default: Path, *, force: bool) -> Path:
+    """Where to write: what -o names, else the default, which is not replaced without --force."""
+    if given is not None:
+        return given
+    if default.exists() and not force:
+        raise InputError(
+            f"{default} exists already; replace it with --force or name another with -o"
+        )
+    return default
+
+
+def or_demo(checkpoint: Path | None) -> Path:
+    """The checkpoint given, or the demo's, which is said."""
+    if checkpoint is not None:
+        return checkpoint
+    from edaformer.families.checkpoint import demo_checkpoint
+
+    say("no CHECKPOINT given: using the demo, EDAFormer-T trained on drawn street scenes")
+    return demo_checkpoint()
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """The result for a program, on stdout; what JSON lacks (NaN, infinity) is null."""
+    typer.echo(json.dumps(_finite(content), indent=1, allow_nan=False))
+
+
+def print_pairs(title: str, pairs: Iterable[tuple[str, object]]) -> None:
+    """Names and values, one a line, under a title; values that are None are left out."""
+    shown = [(name, value) for name, value in pairs if value is not None]
+    width = max(len(name) for name, _ in shown)
+    typer.echo(title)
+    for name, value in shown:
+        typer.echo(f"  {name:<{width}}  {value}")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table with its first column left and the others right aligned."""
+    body = [list(row) for row in rows]
+    widths = [max(len(row[i]) for row in [list(columns), *body]) for i in range(len(columns))]
+    for row in [list(columns), ["-" * width for width in widths], *body]:
+        first, *others = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        typer.echo("  ".join([first, *others]).rstrip())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

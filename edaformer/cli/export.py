@@ -1,0 +1,228 @@
+"""``edaformer-export``: a checkpoint to ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edaformer.cli.common import (
+    DEBUG,
+    JSON,
+    guarded,
+    or_demo,
+    output_path,
+    print_json,
+    print_pairs,
+    run,
+    say,
+)
+from edaformer.errors import InputError, require
+
+if TYPE_CHECKING:
+    from edaformer.export.exporter import ExportOptions, ExportResult
+    from edaformer.export.verify import Images
+
+
+@guarded
+def export(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A trained EDAFormer .pth or .safetensors, or a Hugging Face SegFormer's folder. "
+            "Default: the demo's."
+        ),
+    ] = None,
+    isr: Annotated[
+        str, typer.Option(help="Pooling ratios: 16,8,4,1 or 16,8,4,1-2,4,8, base or paper.")
+    ] = "base",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Input HxW, or dynamic (any multiple of 32, bounded when the engine is built). "
+            "Default: the checkpoint's own where recorded, else 512x512."
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["fp16", "fp32"], typer.Option(help="Written into the graph's types.")
+    ] = "fp16",
+    outputs: Annotated[
+        str | None,
+        typer.Option(help="labels, logits, probabilities, or some with commas. Default: labels."),
+    ] = None,
+    for_: Annotated[
+        Literal["any", "runtime"],
+        typer.Option(
+            "--for", help="runtime: logits at 1/8, which edaformer's own runtime turns into labels."
+        ),
+    ] = "any",
+    input_: Annotated[
+        Literal["image", "tensor", "planar"],
+        typer.Option(
+            "--input",
+            help="image: uint8 (N,H,W,3) RGB. planar: float32 (N,3,H,W) RGB holding 0 to 255, as "
+            "DeepStream gives it. tensor: the same, normalised by the caller.",
+        ),
+    ] = "image",
+    batch: Annotated[str, typer.Option(help="Images at a time: a number or dynamic.")] = "1",
+    opset: Annotated[int, typer.Option(help="18, 19 or 20.")] = 18,
+    align: Annotated[
+        str, typer.Option(help="Pad image or planar input to multiples of this, or none.")
+    ] = "32",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The ONNX file to write.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Verify on these: scenes, camvid:DIR or folder:DIR. Default: noise."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="How many images of --data to verify on. Default: 2.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Largest logit error allowed. Default: by precision.")
+    ] = None,
+    rewrites: Annotated[
+        str, typer.Option(help="Exact rewrites: default, all, none, or names with commas.")
+    ] = "default",
+    no_rewrite: Annotated[
+        list[str] | None, typer.Option(help="Leave this one out; may be given again.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing file of the default name.")
+    ] = False,
+    as_json: Annotated[bool, JSON] = False,
+    debug: Annotated[bool, DEBUG] = False,
+) -> None:
+    """Export a checkpoint to ONNX, the ISR ratios baked in, verified against PyTorch.
+
+    Example: edaformer-export edaformer_t.pth --isr 16,8,4,1 --size 512x512
+    """
+    for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
+        require(package, "export")
+    from edaformer.export.exporter import DEFAULT_SIZE, VERIFY_IMAGES, ExportOptions, export_model
+    from edaformer.export.rewrites import choose
+    from edaformer.families.table import load_checkpoint
+    from edaformer.isr import ISR
+    from edaformer.preprocess import ALIGN, aligned, parse_size
+
+    dynamic = size == "dynamic"
+    wanted = parse_size(size) if size is not None and not dynamic else None
+    loaded = load_checkpoint(or_demo(checkpoint))
+    chosen_rewrites = choose(
+        rewrites, tuple(no_rewrite or ()), precision=precision, variant=loaded.variant.name
+    )
+    input_size = wanted or loaded.input_size or DEFAULT_SIZE
+    options = ExportOptions(
+        isr=ISR.parse(isr, loaded.places),
+        size=aligned(input_size, ALIGN) if dynamic else input_size,
+        dynamic_size=dynamic,
+        rewrites=chosen_rewrites,
+        must_apply=() if rewrites in {"default", "all", "none"} else chosen_rewrites,
+        precision=precision,
+        outputs=_outputs(outputs, for_),  # type: ignore[arg-type]  # checked by ExportOptions
+        input=input_,
+        batch=None if batch == "dynamic" else _number("--batch", batch),
+        opset=opset,
+        align=None if align == "none" else _number("--align", align),
+        tolerance=tolerance,
+    )
+    default = Path(options.default_name(loaded.variant.title))
+    path = output_path(output, default, force=force)
+    if limit is not None and data is None:
+        raise InputError("--limit is for the images of --data; name some, or leave it out")
+    count = VERIFY_IMAGES if limit is None else limit
+    images = _images(data, count, options) if data is not None else None
+    result = export_model(loaded, options, path, images=images, on_step=lambda s: say(f"... {s}"))
+    if as_json:
+        print_json(result.to_json())
+    else:
+        _print_result(result)
+    say(f"next: edaformer-build {path}")
+
+
+def _outputs(text: str | None, target: str) -> tuple[str, ...]:
+    if target == "runtime" and text not in {None, "logits"}:
+        raise InputError(f"--for runtime means --outputs logits, got {text}; leave one of them out")
+    if text is None:
+        return ("logits",) if target == "runtime" else ("labels",)
+    names = tuple(name.strip() for name in text.split(","))
+    if not set(names) <= {"labels", "logits", "probabilities"}:
+        raise InputError(
+            f"expected --outputs out of labels, logits and probabilities, got '{text}'"
+        )
+    return names
+
+
+def _number(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        word = "dynamic" if option == "--batch" else "none"
+        raise InputError(f"expected {option} as a number or '{word}', got '{text}'")
+    return int(text)
+
+
+def _images(spec: str, limit: int, options: ExportOptions) -> Images:
+    import numpy as np
+
+    from edaformer.data import open_dataset
+    from edaformer.export.verify import Images
+    from edaformer.preprocess import format_size
+
+    samples = list(open_dataset(spec, options.size).head(limit))
+    for sample in samples:
+        got = (sample.image.shape[0], sample.image.shape[1])
+        if got != options.size:
+            raise InputError(
+                f"image {sample.name} of --data is {format_size(got)} and the export is "
+                f"{format_size(options.size)}; use --size {format_size(got)}"
+            )
+    return Images(np.stack([s.image for s in samples]), f"{len(samples)} images of {spec}")
+
+
+def _print_result(result: ExportResult) -> None:
+    manifest, check = result.manifest, result.manifest.verification
+    assert check is not None
+    spec = manifest.input
+    batch = spec.batch if spec.batch is not None else "N"
+    padded = f"{spec.padded_height}x{spec.padded_width}"
+    height, width = ("H", "W") if spec.dynamic_size else (spec.height, spec.width)
+    shape = f"({batch}, {height}, {width}, 3)"
+    if spec.layout == "NCHW":
+        shape = f"({batch}, 3, {height}, {width})"
+    padding = f", padded to {padded} inside" if padded != f"{spec.height}x{spec.width}" else ""
+    if spec.dynamic_size:
+        padding = f", multiples of 32, verified at {padded}"
+    saving = 1 - result.gmacs / result.gmacs_base
+    rounding = ", float16 rounding emulated" if check.rounding_emulated else ""
+    outputs = ", ".join(f"{o.name} {o.dtype} {o.height}x{o.width}" for o in manifest.outputs)
+    kept = "; ".join(f"{k.reason} ({', '.join(k.modules)})" for k in manifest.kept_fp32 or ())
+    print_pairs(
+        str(result.path),
+        [
+            ("model", f"{manifest.title}, {manifest.num_classes} classes"),
+            ("ISR", manifest.isr),
+            ("input", f"{spec.name} {spec.dtype} {shape}{padding}"),
+            ("outputs", outputs),
+            ("precision", manifest.precision),
+            ("kept in FP32", kept or None),
+            ("GMACs", f"{result.gmacs_base:.2f} -> {result.gmacs:.2f} ({saving:.1%} saved)"),
+            ("graph", f"{result.nodes} nodes, opset {manifest.opset}, {_mb(result.file_bytes)}"),
+            ("rewrites", ", ".join(manifest.rewrites or ()) or None),
+            ("verified on", f"{check.source}{rounding}"),
+            ("logit error", f"max {check.max_logit_error:.2g} (allowed {check.tolerance:.2g}), "
+              f"mean {check.mean_logit_error:.2g}; cosine {check.cosine:.7f}"),
+            ("labels agree", f"{check.label_agreement:.4%} of all pixels, "
+              f"{check.label_agreement_decided:.4%} of those beyond rounding ties"),
+            ("time", f"{result.seconds:.1f} s"),
+        ],
+    )  # fmt: skip
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def main() -> None:
+    """The console script ``edaformer-export``."""
+    run(export)

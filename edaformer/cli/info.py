@@ -1,0 +1,110 @@
+"""``edaformer-info``: what a checkpoint, an ONNX file or a plan is, and what it costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edaformer.cli.common import DEBUG, JSON, guarded, print_json, print_pairs, print_table, run
+from edaformer.errors import InputError
+
+if TYPE_CHECKING:
+    from edaformer.engines.artifact.inspect import Description
+
+
+@guarded
+def info(
+    subjects: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE|VARIANT...",
+            help="A checkpoint, .onnx, .plan, or a variant: T, B, segformer-b0 to -b5; "
+            "two are shown side by side.",
+        ),
+    ],
+    isr: Annotated[
+        str | None, typer.Option(help="Count at these pooling ratios. Default: base.")
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Count at this HxW. Default: the file's own, else 512x512."),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Class count of a bare variant. Default: 150.")
+    ] = None,
+    as_json: Annotated[bool, JSON] = False,
+    debug: Annotated[bool, DEBUG] = False,
+) -> None:
+    """Show a file's manifest, proof, parameters and multiply-adds; of two, the differences.
+
+    Example: edaformer-info T --classes 150 --isr paper --size 512x512
+    """
+    from edaformer.engines.artifact.inspect import describe, differences
+    from edaformer.preprocess import parse_size
+
+    if len(subjects) > 2:
+        raise InputError(f"expected one or two files, got {len(subjects)}; compare two at a time")
+    described = [
+        describe(
+            subject,
+            isr=isr,
+            size=parse_size(size) if size is not None else None,
+            num_classes=classes,
+        )
+        for subject in subjects
+    ]
+    if len(described) == 1:
+        _print_one(subjects[0], described[0], as_json=as_json)
+    elif as_json:
+        first, second = described
+        print_json(
+            {
+                "first": first.to_json(),
+                "second": second.to_json(),
+                "differences": differences(first, second),
+            }
+        )
+    else:
+        _print_two(subjects, described[0], described[1])
+
+
+def _print_one(subject: str, description: Description, *, as_json: bool) -> None:
+    if as_json:
+        print_json(description.to_json())
+        return
+    print_pairs(subject, description.facts)
+    typer.echo("")
+    cost, base = description.cost, description.cost_base
+    print_table(
+        ("part", "GMACs", "base", "attention"),
+        [
+            (part.name, f"{part.macs / 1e9:.3f}", f"{before.macs / 1e9:.3f}",
+             f"{part.attention_macs / part.macs:.1%}")
+            for part, before in zip(cost.parts, base.parts, strict=True)
+        ]
+        + [("all", f"{cost.gmacs:.3f}", f"{base.gmacs:.3f}", f"{cost.attention_share:.1%}")],
+    )  # fmt: skip
+    typer.echo(f"\n{description.saving:.1%} of the multiply-adds at base ISR saved")
+
+
+def _print_two(subjects: list[str], first: Description, second: Description) -> None:
+    """Both columns of every fact, a star before what differs; long values one below the other."""
+    from edaformer.engines.artifact.inspect import side_by_side
+
+    rows = side_by_side(first, second)
+    width = max(len(name) for name, _, _ in rows)
+    typer.echo(f"  {'':<{width}}  {subjects[0]}\n  {'':<{width}}  {subjects[1]}")
+    for name, a, b in rows:
+        if a is None and b is None:
+            continue
+        if a == b:
+            typer.echo(f"  {name:<{width}}  {a}")
+            continue
+        typer.echo(f"* {name:<{width}}  {a if a is not None else '-'}")
+        typer.echo(f"  {'':<{width}}  {b if b is not None else '-'}")
+
+
+def main() -> None:
+    """The console script ``edaformer-info``."""
+    run(info)

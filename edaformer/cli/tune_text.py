@@ -1,0 +1,112 @@
+"""A tuning as text: the pick and its reason, the front, each place alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from edaformer.cli.common import print_pairs, print_table
+
+if TYPE_CHECKING:
+    from edaformer.engines.tune.result import Point, Tuning
+    from edaformer.evaluation.bootstrap import Interval
+
+
+def print_tuning(result: Tuning) -> None:
+    """All of it, on stdout."""
+    pick, device = result.pick, result.device
+    latency = None
+    if device is not None and pick.latency is not None and result.base.latency is not None:
+        latency = (
+            f"{result.base.latency * 1e3:.2f} -> {pick.latency * 1e3:.2f} ms, {pick.latency_source}"
+        )
+    held = None
+    if pick.drop_held is not None:
+        held = (
+            f"{pick.drop_tuned:.3f} on the {result.tuned_on} images tuned on, "
+            f"{pick.drop_held:.3f} on the {result.held_out} held out"
+        )
+    print_pairs(
+        str(pick.isr),
+        [
+            ("model", result.model),
+            ("data", f"{result.data}, {result.images} images at {result.size[0]}x{result.size[1]}"),
+            ("budget", result.budget.text),
+            ("mIoU", f"{result.base.miou:.3f} -> {pick.miou:.3f}, {pick.drop:.3f} lost "
+             f"(95 % interval {_span(pick.interval)})"),
+            ("halves", held),
+            ("GMACs", f"{result.base.gmacs:.2f} -> {pick.gmacs:.2f} ({pick.saving:.1%} saved)"),
+            ("latency", latency),
+            ("device", None if device is None else device.label),
+            ("latency is", None if device is None else f"{device.source}: {device.how}"),
+            ("memory", _memory(result)),
+            ("why", result.reason),
+            ("tried", f"{result.trials} of {result.settings} settings, {result.evaluations} times "
+             f"on an image, {result.seconds:.0f} s"),
+        ],
+    )  # fmt: skip
+    typer.echo("")
+    _print_front(result)
+    typer.echo("")
+    _print_places(result)
+    for note in result.notes:
+        typer.echo(f"note: {note}")
+
+
+def _print_front(result: Tuning) -> None:
+    timed = result.device is not None
+    columns = ["front, pick and named", "mIoU", "drop", "95 % interval", "GMACs", "saved"]
+    columns += ["latency ms"] if timed else []
+    print_table(
+        (*columns, "engine MB", ""),
+        [
+            (
+                str(point.isr),
+                f"{point.miou:.3f}",
+                f"{point.drop:.3f}",
+                _span(point.interval),
+                f"{point.gmacs:.3f}",
+                f"{point.saving:.1%}",
+                *([_latency(point)] if timed else []),
+                f"{point.engine_bytes / 1e6:.1f} {point.engine_source}",
+                _marks(result, point),
+            )
+            for point in result.shown
+        ],
+    )
+
+
+def _print_places(result: Tuning) -> None:
+    print_table(
+        ("one place alone", "ratio", "drop", "95 % interval", "saved"),
+        [
+            (place.place, str(place.ratio), f"{place.point.drop:.3f}",
+             _span(place.point.interval), f"{place.point.saving:.1%}")
+            for place in result.sensitivity
+        ],
+    )  # fmt: skip
+
+
+def _memory(result: Tuning) -> str:
+    needed = f"{result.pick.memory_bytes / 1e6:.1f} MB for weights and activations, modelled"
+    device = result.device
+    if device is None or device.memory_bytes is None:
+        return needed
+    return f"{needed}; the device has {device.memory_bytes / 1e9:.0f} GB"
+
+
+def _latency(point: Point) -> str:
+    return "-" if point.latency is None else f"{point.latency * 1e3:.2f} {point.latency_source}"
+
+
+def _marks(result: Tuning, point: Point) -> str:
+    front = {one.isr for one in result.front}
+    marks = [point.name] if point.name else []
+    marks += ["behind the front"] if point.isr not in front else []
+    marks += ["<- pick"] if point.isr == result.pick.isr else []
+    return ", ".join(marks)
+
+
+def _span(spread: Interval | None) -> str:
+    return "-" if spread is None else f"{spread[0]:+.2f} to {spread[1]:+.2f}"

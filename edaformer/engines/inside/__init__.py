@@ -1,0 +1,1 @@
+"""A look inside a checkpoint: a stage at two ISR settings, drawn."""

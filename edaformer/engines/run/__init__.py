@@ -1,0 +1,1 @@
+"""An artifact on pictures, video and cameras."""

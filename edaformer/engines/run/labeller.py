@@ -1,0 +1,137 @@
+"""Frames of any size in, their labels out, in order: a plan or an ONNX file behind one contract.
+
+Both follow labels/geometry.py: the frame is resized to the artifact's valid area, and the labels
+are made at the frame's own size. A plan does it on the GPU, several frames on their way at once
+(``Engine.stream``); an ONNX file in ONNX Runtime, one after the other. On the CPU, ONNX Runtime
+computes an FP16 graph in float32; edaformer-validate is what emulates its rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaformer.engines.artifact.kind import is_plan, refuse_provider
+from edaformer.errors import InputError, ISRError
+from edaformer.labels.geometry import Geometry, Size, resize_frame, resize_labels
+from edaformer.labels.upsample_argmax import upsample_argmax
+from edaformer.manifest import Manifest
+from edaformer.preprocess import format_size, network_input
+
+Frames = Iterable[NDArray[np.uint8]]  # each RGB (H, W, 3), of any sizes
+Labels = NDArray[np.uint8]  # (H, W)
+
+
+class Labeller(Protocol):
+    """An artifact, ready to label."""
+
+    manifest: Manifest
+
+    @property
+    def description(self) -> str:
+        """One line: what computes, in which precision."""
+
+    def __call__(self, frame: NDArray[np.uint8], /) -> Labels:
+        """Labels of one frame at its own size."""
+
+    def stream(self, frames: Frames) -> Iterator[Labels]:
+        """Labels of every frame, in order."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class OnnxLabeller:
+    """ONNX Runtime."""
+
+    def __init__(self, path: Path, *, provider: str = "auto") -> None:
+        from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+        from edaformer.export.runtime import OnnxSession, uses_cuda
+
+        self.manifest = read_onnx_manifest(path)
+        on_gpu = uses_cuda(provider)
+        self._session = OnnxSession(str(path), cuda=on_gpu)
+        emulated = self.manifest.precision == "fp16" and not on_gpu
+        self.description = (
+            f"ONNX {self.manifest.precision}, ONNX Runtime {'CUDA' if on_gpu else 'CPU'}"
+            f"{', computed in float32' if emulated else ''}"
+        )
+
+    def __call__(self, frame: NDArray[np.uint8], /) -> Labels:
+        """Labels of one frame at its own size."""
+        spec, source = self.manifest.input, (frame.shape[0], frame.shape[1])
+        geometry = Geometry.of_input(spec, source)
+        image = frame if source == geometry.valid else resize_frame(frame, geometry.valid)
+        feed = network_input(
+            image[None], spec.name, spec.normalisation, spec.fed_at(geometry.valid)
+        )
+        return _labels(self._run(np.repeat(feed, spec.batch or 1, axis=0), source), geometry)
+
+    def stream(self, frames: Frames) -> Iterator[Labels]:
+        """Labels of every frame, one after the other."""
+        return map(self, frames)
+
+    def close(self) -> None:
+        """The session is freed with this object."""
+
+    def _run(self, feed: NDArray[Any], source: Size) -> dict[str, NDArray[Any]]:
+        try:
+            return self._session.run({self._session.input_name: feed})
+        except Exception as error:  # ONNX Runtime's own are not exported
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"ONNX Runtime fails on a frame of {format_size(source)}: {reason}; export the "
+                "model again, or use another size"
+            ) from error
+
+
+def open_labeller(path: Path, *, provider: str = "auto") -> Labeller:
+    """The labeller of an ``.onnx`` or ``.plan``, told apart by content.
+
+    Raises:
+        InputError: if it is neither, or a plan that does not run here.
+        MissingError: if a package, or for a plan the GPU, is not here.
+    """
+    if not is_plan(path):
+        return OnnxLabeller(path, provider=provider)
+    refuse_provider(path, provider)
+    from edaformer.engines.runtime import Engine
+
+    return Engine.load(path)
+
+
+def why_refused(manifest: Manifest, size: Size) -> str | None:
+    """Why the artifact does not take a frame of ``size`` (H, W); a fixed one takes any."""
+    spec, source = manifest.input, format_size(size)
+    if not spec.dynamic_size:
+        return None
+    height, width = spec.ran_at(size)
+    try:
+        manifest.isr_value.check_fits(height, width)
+    except ISRError as error:
+        return str(error)
+    bounds = manifest.engine.bounds if manifest.engine is not None else None
+    if bounds is None:
+        return None
+    least, most = bounds.least[1:], bounds.most[1:]
+    if least[0] <= height <= most[0] and least[1] <= width <= most[1]:
+        return None
+    return (
+        f"it is {source}, and the plan was built for {format_size(least)} to {format_size(most)}; "
+        "build it with other bounds, or scale the frame"
+    )
+
+
+def _labels(made: dict[str, NDArray[Any]], geometry: Geometry) -> Labels:
+    """Of the first image, at its own size; of several outputs the one that the runtime takes."""
+    source, valid = geometry.source, geometry.valid
+    if "logits" in made:
+        return upsample_argmax(made["logits"][0], geometry)
+    if "labels" in made:
+        labels = np.asarray(made["labels"][0, : valid[0], : valid[1]], np.uint8)
+        return labels if source == valid else resize_labels(labels, source)
+    return upsample_argmax(made["probabilities"][0], Geometry(source, valid, valid))

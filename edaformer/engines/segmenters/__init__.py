@@ -1,0 +1,27 @@
+"""Segmenters: PyTorch, ONNX Runtime and TensorRT behind one contract.
+
+A segmenter turns uint8 RGB images (B, H, W, 3) of its size into uint8 labels (B, H, W), and into
+logits where it has them. Validation knows only that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edaformer.engines.artifact.kind import is_plan, refuse_provider
+from edaformer.engines.segmenters.artifact import ArtifactSegmenter
+from edaformer.engines.segmenters.onnx import OnnxSegmenter
+from edaformer.engines.segmenters.plan import PlanSegmenter
+
+
+def open_artifact(path: Path, *, provider: str = "auto") -> ArtifactSegmenter:
+    """The segmenter of an ``.onnx`` or ``.plan``, told apart by content.
+
+    Raises:
+        InputError: if it is neither.
+        MissingError: for a plan without a GPU.
+    """
+    if not is_plan(path):
+        return OnnxSegmenter(path, provider=provider)
+    refuse_provider(path, provider)
+    return PlanSegmenter(path)

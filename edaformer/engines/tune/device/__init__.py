@@ -1,0 +1,1 @@
+"""What a setting costs on a device: measured here, or modelled."""

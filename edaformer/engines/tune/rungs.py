@@ -1,0 +1,93 @@
+"""A ladder's artifacts: k settings along the front, exported, built where a builder is, indexed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edaformer.engines.run.ladder import SCHEMA
+from edaformer.engines.tune.device.measure import make_artifact
+from edaformer.engines.tune.result import Point, Tuning, cost_of
+from edaformer.errors import InputError
+from edaformer.export.exporter import ExportOptions
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.files import write_whole
+from edaformer.machine import backend
+from edaformer.version import __version__
+
+INDEX = "ladder.json"
+
+
+@dataclass(frozen=True)
+class LadderFiles:
+    """The index that was written, and its rungs from the most accurate on."""
+
+    index: Path
+    artifacts: tuple[tuple[Point, Path], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Paths and points."""
+        rungs = [{**point.to_json(), "artifact": str(path)} for point, path in self.artifacts]
+        return {"index": str(self.index), "rungs": rungs}
+
+
+def choose_rungs(result: Tuning, count: int) -> tuple[Point, ...]:
+    """``count`` settings: the pick, and others of the front, spread over its range of costs.
+
+    Raises:
+        InputError: if the front has not so many.
+    """
+    points = {point.isr: point for point in (*result.front, result.pick)}
+    if not 1 <= count <= len(points):
+        raise InputError(
+            f"expected --ladder from 1 to {len(points)}, the settings on the front; got {count}"
+        )
+    chosen = [result.pick]
+    left = [point for point in points.values() if point.isr != result.pick.isr]
+    while len(chosen) < count:
+        farthest = max(left, key=lambda one: min(abs(cost_of(one) - cost_of(c)) for c in chosen))
+        chosen.append(farthest)
+        left.remove(farthest)
+    return tuple(sorted(chosen, key=lambda point: (-cost_of(point), -point.miou)))
+
+
+def make_ladder(
+    checkpoint: Checkpoint,
+    result: Tuning,
+    count: int,
+    folder: Path,
+    *,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> LadderFiles:
+    """Export ``count`` settings to FP16, build them where TensorRT is, and index them.
+
+    The index is written last: where it is, everything it names is there.
+
+    Raises:
+        InputError: if the front has not so many settings.
+        GateError: if an export or a plan does not verify.
+    """
+    points = choose_rungs(result, count)
+    folder.mkdir(exist_ok=True)
+    builds = any(backend.is_installed(flavour) for flavour in backend.FLAVOURS)
+    made = []
+    for number, point in enumerate(points, start=1):
+        on_step(f"rung {number} of {count}: {point.isr}")
+        options = ExportOptions(isr=point.isr, size=result.size)
+        made.append((point, make_artifact(checkpoint, options, folder, build=builds)))
+    files = LadderFiles(folder / INDEX, tuple(made))
+    write_whole(files.index, json.dumps(_index(result, files), indent=1).encode())
+    return files
+
+
+def _index(result: Tuning, files: LadderFiles) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA,
+        "tool_version": __version__,
+        "checkpoint_sha256": result.checkpoint_sha256,
+        "size": list(result.size),
+        "rungs": [{**point.to_json(), "artifact": path.name} for point, path in files.artifacts],
+    }

@@ -1,0 +1,131 @@
+"""Trials: settings on images, through PyTorch, with the arithmetic of edaformer-validate.
+
+An image is read once for all settings that are asked for at it. The network runs in this thread;
+turning logits into labels and counting them, which takes as long for a setting as the network's
+share of it, is done beside it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from edaformer.data import Dataset, Sample
+from edaformer.engines.tune.search.prefixes import Prefixes
+from edaformer.engines.tune.search.trials import Counts, Trials
+from edaformer.engines.validate.procedure import Image, Procedure, feeds
+from edaformer.engines.validate.reference_cache import image_sha256
+from edaformer.errors import DataError
+from edaformer.evaluation.metrics import class_counts, confusion_matrix
+from edaformer.evaluation.protocol import Pass
+from edaformer.families.network import Network
+from edaformer.isr import ISR
+from edaformer.labels.decide import PassLogits, TileLogits, decide
+from edaformer.preprocess import aligned, network_input
+
+_WORKERS = 2
+_WAITING = 8  # label maps that may wait to be counted: their logits are held
+
+
+@dataclass
+class Evaluator:
+    """A model, data, and where trials go."""
+
+    model: Network  # its ratios are changed in place
+    data: Dataset
+    procedure: Procedure
+    align: int | None
+    trials: Trials
+    on_image: Callable[[int, int], None] = lambda *_: None
+
+    def evaluate(self, settings: Iterable[ISR], images: Iterable[int]) -> None:
+        """Make every trial that is not there yet.
+
+        Raises:
+            DataError: if an image is not the one that an earlier run saw.
+        """
+        wanted = sorted(settings, key=lambda isr: isr.ratios)
+        todo = {at: [isr for isr in wanted if not self.trials.has(isr, at)] for at in images}
+        todo = {at: missing for at, missing in todo.items() if missing}
+        with ThreadPoolExecutor(1 + _WORKERS, thread_name_prefix="tune") as pool:
+            samples = _ahead(pool, self.data, list(todo))
+            for done, ((at, missing), sample) in enumerate(
+                zip(todo.items(), samples, strict=True), start=1
+            ):
+                self._image(pool, at, missing, sample.result())
+                self.on_image(done, len(todo))
+
+    def _image(
+        self, pool: ThreadPoolExecutor, at: int, settings: list[ISR], sample: Sample
+    ) -> None:
+        digest = image_sha256(sample.image)
+        if self.trials.hashes.get(at, digest) != digest:
+            raise DataError(
+                f"image {sample.name} is not the one that {self.trials.path} was begun with; use "
+                "the same data, or name another folder with --out"
+            )
+        frame = _Frame.of(self.model, sample, self.procedure, self.align)
+        made: dict[ISR, Counts] = {}
+        waiting: deque[tuple[ISR, Future[Counts]]] = deque()
+        for isr in settings:
+            waiting.append((isr, pool.submit(self._count, sample, frame.logits(isr))))
+            if len(waiting) > _WAITING:
+                first, counts = waiting.popleft()
+                made[first] = counts.result()
+        made |= {isr: counts.result() for isr, counts in waiting}
+        self.trials.add(at, digest, made)
+
+    def _count(self, sample: Sample, passes: tuple[PassLogits, ...]) -> Counts:
+        height, width = sample.labels.shape
+        labels = decide(passes, (height, width)).labels
+        classes, void = len(self.data.classes), self.data.ignore_label
+        return class_counts(confusion_matrix(sample.labels, labels, classes, void))
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """An image as its protocol feeds it to the network: passes of tiles."""
+
+    passes: tuple[tuple[Pass, tuple[Prefixes, ...]], ...]
+    align: int | None
+
+    @classmethod
+    def of(cls, model: Network, sample: Sample, procedure: Procedure, align: int | None) -> _Frame:
+        """Nothing computed yet."""
+        height, width = sample.labels.shape
+        fill = model.normalisation.fill
+
+        def prefixes(fed: Image) -> Prefixes:
+            size = aligned((fed.shape[0], fed.shape[1]), align)
+            return Prefixes(model, network_input(fed[None], "tensor", model.normalisation, size))
+
+        passes = tuple(
+            (
+                one,
+                tuple(prefixes(fed) for fed in feeds(sample.image, one, fill)),
+            )
+            for one in procedure.passes((height, width))
+        )
+        return cls(passes, align)
+
+    def logits(self, isr: ISR) -> tuple[PassLogits, ...]:
+        """What edaformer.labels.decide takes."""
+        return tuple(
+            PassLogits(one, tuple(
+                TileLogits(tile, prefixes.logits(isr), aligned(tile.fed, self.align))
+                for tile, prefixes in zip(one.tiles, tiles, strict=True)
+            ))
+            for one, tiles in self.passes
+        )  # fmt: skip
+
+
+def _ahead(pool: ThreadPoolExecutor, data: Dataset, images: list[int]) -> Iterable[Future[Sample]]:
+    """Samples, the next one being read while one is worked on."""
+    following: Future[Sample] | None = None
+    for number, at in enumerate(images):
+        current = following or pool.submit(data.load, at)
+        last = number + 1 == len(images)
+        following = None if last else pool.submit(data.load, images[number + 1])
+        yield current

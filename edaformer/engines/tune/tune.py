@@ -1,0 +1,240 @@
+"""Which ISR? Search the settings on data, cost them on a device, and pick one for a budget."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edaformer.data import Dataset
+from edaformer.engines.tune.budget import Budget
+from edaformer.engines.tune.device.costs import Costs
+from edaformer.engines.tune.device.measure import ROUNDS
+from edaformer.engines.tune.device.targets import Target
+from edaformer.engines.tune.points import Points, front_of, names_of, sensitivities
+from edaformer.engines.tune.result import Point, Runs, Tuning, cost_of
+from edaformer.engines.tune.search.accuracy import Evaluator
+from edaformer.engines.tune.search.search import Search, Split, regret
+from edaformer.engines.tune.search.space import Space, every_setting
+from edaformer.engines.tune.search.trials import Trials
+from edaformer.engines.validate.procedure import Procedure
+from edaformer.errors import DataError, GateError, InputError
+from edaformer.evaluation.protocol import get_protocol
+from edaformer.families.checkpoint import Checkpoint, demo_checkpoint
+from edaformer.isr import ISR
+from edaformer.preprocess import ALIGN, aligned, format_size
+
+HOLDOUT = 0.5
+TRIALS = 400
+TRIALS_FILE = "trials.sqlite"
+_LEAST_HELD = 16  # images below which none are held out by default
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """What to look for, and how hard."""
+
+    size: tuple[int, int]  # (H, W), valid pixels
+    budget: Budget = field(default_factory=Budget)
+    device: Target | None = None  # None: cost is multiply-adds
+    trials: int = TRIALS  # settings tried on the first images
+    holdout: float | None = None  # fraction of the images; None: HOLDOUT where there are enough
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.trials <= 100_000:
+            raise InputError(f"expected --trials of 1 to 100000, got {self.trials}")
+        if self.holdout is not None and not 0 <= self.holdout <= 0.9:
+            raise InputError(f"expected --holdout from 0 to 0.9, got {self.holdout:g}")
+        if self.budget.kind == "latency" and self.device is None:
+            raise InputError("--max-latency is of a device; name it with --device")
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """(H, W) that the network runs at."""
+        return aligned(self.size, ALIGN)
+
+    @property
+    def by_time(self) -> bool:
+        """Whether the cost is seconds; else multiply-adds."""
+        return self.device is not None and self.budget.kind != "gmacs"
+
+
+def tune(
+    checkpoint: Checkpoint,
+    data: Dataset,
+    options: TuneOptions,
+    out: Path,
+    *,
+    resume: bool = False,
+    on_step: Callable[[str], None] = lambda _: None,
+    on_image: Callable[[int, int], None] = lambda *_: None,
+) -> Tuning:
+    """Find the ISR of ``checkpoint`` for a budget.
+
+    Args:
+        checkpoint: as loaded.
+        data: images with their truth.
+        options: what to look for.
+        out: an existing folder; TRIALS_FILE in it holds every trial.
+        resume: go on with the trials that are there.
+        on_step: told what is being done.
+        on_image: told how many images of a step are done, and of how many.
+
+    Raises:
+        InputError: if the budget is below the cheapest setting, or the trials are of another run.
+        DataError: if data and checkpoint do not belong together.
+        GateError: if nothing that was tried meets the budget.
+    """
+    start = time.perf_counter()
+    _check_together(checkpoint, data)
+    places = checkpoint.places
+    settings = every_setting(options.padded, places=places)
+    split = Split.of(len(data), _holdout(options, len(data)))
+    protocol = get_protocol(data.protocol)
+    bound = _bound(checkpoint, data, options)
+    with Trials.open(out / TRIALS_FILE, bound, places, resume=resume) as trials:
+        costs = Costs(checkpoint, options.size, options.padded, options.device)
+        costs.measure([places.base], trials, on_step)
+        space = Space.of(settings, costs.seconds if options.by_time else costs.gmacs)
+        _check_reachable(options, space)
+        procedure = Procedure(protocol, options.size, "resize")
+        evaluator = Evaluator(checkpoint.model(), data, procedure, ALIGN, trials, on_image)
+        named = tuple(isr for isr in names_of(places) if isr in space.index)
+        search = Search(space, evaluator, split, options.budget, options.trials, named, on_step)
+        done = search.run()
+        costs.measure(_worth_measuring(search, done), trials, on_step)
+        maker = Points(search, costs)
+        points = {isr: maker.point(isr) for isr in done}
+        compared = [point for isr, point in points.items() if isr in (costs.measured or points)]
+        pick = _pick(options.budget, compared)
+        return Tuning(
+            model=f"{checkpoint.variant.title}, {checkpoint.num_classes} classes",
+            checkpoint_sha256=checkpoint.sha256,
+            data=data.name,
+            images=len(data),
+            tuned_on=len(split.tuned),
+            held_out=len(split.held),
+            size=options.size,
+            align=ALIGN,
+            protocol=protocol.label,
+            budget=options.budget,
+            device=_runs(options.device),
+            settings=len(space),
+            trials=len(trials.counts),
+            evaluations=len(trials),
+            front=front_of(compared),
+            pick=pick,
+            reason=_reason(options.budget, len(done), split),
+            named=tuple(points[isr] for isr in named),
+            sensitivity=sensitivities(points[isr] for isr in space.alone()),
+            notes=(*data.notes, *_notes(options, pick, split)),
+            seconds=time.perf_counter() - start,
+            export_command=export_command(checkpoint, pick.isr, options.size),
+        )
+
+
+def export_command(checkpoint: Checkpoint, isr: ISR, size: tuple[int, int]) -> str:
+    """The line that exports it."""
+    named = [] if checkpoint.path == demo_checkpoint() else [str(checkpoint.path)]
+    return shlex.join(["edaformer-export", *named, "--isr", str(isr), "--size", format_size(size)])
+
+
+def _worth_measuring(search: Search, done: Sequence[ISR]) -> list[ISR]:
+    """The front of what was tried on all images, the named settings, and the pick so far."""
+    miou = search.miou(done, search.split.every)
+    behind = regret(search.space.cost[search.space.at(done)], miou)
+    front = [isr for isr, one in zip(done, behind, strict=True) if one <= 0]
+    pick = search.pick(done)
+    return list(dict.fromkeys((*search.named, *front, *([] if pick is None else [pick]))))
+
+
+def _pick(budget: Budget, points: Sequence[Point]) -> Point:
+    """The best within the budget, by Budget's rule."""
+    cost = [point.gmacs if budget.kind == "gmacs" else cost_of(point) for point in points]
+    miou = np.array([point.miou for point in points])
+    drop = np.array([point.worst_drop for point in points])
+    at = budget.pick(np.array(cost), miou, drop)
+    if at is None:
+        nearest = min(range(len(points)), key=lambda at: cost[at])
+        raise GateError(
+            f"no setting that was tried takes {budget.text}; the cheapest, {points[nearest].isr}, "
+            f"takes {budget.shown(cost[nearest])}: allow more, or use a smaller --size"
+        )
+    return points[at]
+
+
+def _runs(device: Target | None) -> Runs | None:
+    if device is None:
+        return None
+    if device.measured_on is None:
+        how = f"roofline, a lower bound; {device.source}"
+        return Runs(device.name, device.label, "modelled", how, device.memory_bytes)
+    how = f"median of {ROUNDS} interleaved rounds of whole frames on this machine"
+    return Runs(device.name, device.label, "measured", how, device.memory_bytes)
+
+
+def _reason(budget: Budget, complete: int, split: Split) -> str:
+    """Why it is the pick."""
+    best, where = "most accurate", ""
+    if budget.kind == "miou-drop":
+        best = "cheapest"
+        if split.held:
+            parts = f"{len(split.tuned)} images tuned on, the {len(split.held)} held out"
+            where = f" on the {parts} and all {len(split.every)}"
+    return f"the {best} of the {complete} settings tried on all images with {budget.text}{where}"
+
+
+def _notes(options: TuneOptions, pick: Point, split: Split) -> tuple[str, ...]:
+    """What a reader of the pick must know."""
+    made = []
+    if not split.held:
+        made.append("no images are held out: the drop is of the images it was chosen on")
+    memory = None if options.device is None else options.device.memory_bytes
+    if memory is not None and pick.memory_bytes > memory:
+        made.append("the pick's modelled memory is more than the device has")
+    return tuple(made)
+
+
+def _holdout(options: TuneOptions, images: int) -> float:
+    if options.holdout is not None:
+        return options.holdout
+    return HOLDOUT if images >= _LEAST_HELD else 0.0
+
+
+def _bound(checkpoint: Checkpoint, data: Dataset, options: TuneOptions) -> dict[str, str]:
+    """What a trial depends on, beside its setting and its image."""
+    import torch
+
+    return {
+        "format": "1",
+        "checkpoint": checkpoint.sha256,
+        "classes": ", ".join(data.classes),
+        "size": format_size(options.size),
+        "align": str(ALIGN),
+        "protocol": data.protocol,
+        "torch": torch.__version__,
+    }
+
+
+def _check_reachable(options: TuneOptions, space: Space) -> None:
+    """Refuse a cost below the cheapest setting before an image is read."""
+    budget, least = options.budget, float(space.cost.min())
+    if budget.kind != "miou-drop" and least > budget.limit:
+        cheapest = space.settings[int(space.cost.argmin())]
+        raise InputError(
+            f"the cheapest setting, {cheapest}, takes {budget.shown(least)} at "
+            f"{format_size(options.size)}, and {budget.text} is asked for; allow more, or use a "
+            "smaller --size"
+        )
+
+
+def _check_together(checkpoint: Checkpoint, data: Dataset) -> None:
+    if checkpoint.num_classes != len(data.classes):
+        raise DataError(
+            f"{data.name} has {len(data.classes)} classes and {checkpoint.path.name} predicts "
+            f"{checkpoint.num_classes}; use the data set it was trained on"
+        )

@@ -1,0 +1,1 @@
+"""Does it still segment as PyTorch did? Figures, gates, report, and where it departs."""

@@ -1,0 +1,203 @@
+"""What a validation found: figures, intervals, gates, and the images that came out worst."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaformer.errors import InputError
+from edaformer.evaluation.bootstrap import LEVEL, REPLICATES, Interval
+from edaformer.evaluation.metrics import Score
+from edaformer.export.bisect import Departure
+from edaformer.manifest import Manifest
+from edaformer.preprocess import format_size
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What must hold for the artifact, against PyTorch float32 at the same ISR."""
+
+    max_miou_drop: float = 0.1  # points
+    min_agreement: float = 0.999  # fraction of pixels
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_agreement <= 1:
+            raise InputError(
+                f"expected --min-agreement as a fraction from 0 to 1, got {self.min_agreement:g}"
+            )
+        if math.isnan(self.max_miou_drop):
+            raise InputError("expected --max-miou-drop in points, got nan")
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate: what was measured, against what."""
+
+    name: str
+    measured: float
+    limit: float
+    failure: str | None  # in words; None where it passed
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Equal labels over all pixels, void included; fractions."""
+
+    overall: float
+    worst: float  # of the worst image
+    boundary: float | None = None  # within BAND pixels of a boundary; None where there is none
+
+
+@dataclass(frozen=True)
+class Flips:
+    """The pixels where the artifact's label differs from the reference's, by the margin there.
+
+    The margin is the reference's best logit less its second best (of log probabilities where
+    several passes are averaged). Below the tolerance that the artifact was verified with, rounding
+    alone may decide: a tie. Above it something was damaged.
+    """
+
+    flipped: int  # pixels
+    tolerance: float | None  # of the export's verification; None: the artifact does not say
+    ties: int | None
+    margin_median: float | None  # None where no pixel flipped
+    margin_max: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One segmenter's figures."""
+
+    description: str
+    isr: str
+    score: Score
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image to look at."""
+
+    index: int
+    name: str
+    agreement: float  # fraction, artifact against reference
+    image: NDArray[np.uint8]  # RGB (H, W, 3)
+    truth: NDArray[np.uint8]  # (H, W)
+    reference: NDArray[np.uint8]
+    candidate: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The figures and the verdict."""
+
+    data: str
+    notes: tuple[str, ...]
+    images: int
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...] | None
+    size: tuple[int, int]
+    align: int | None
+    protocol: str
+    fit: str
+    fitted: int  # images that were not of a size to follow the protocol to the letter
+    reference_base: Row
+    reference: Row
+    candidate: Row
+    letter: Row | None  # PyTorch at this ISR to the letter, where fitted
+    agreement: Agreement  # candidate against reference
+    agreement_isr: Agreement  # reference against reference_base
+    flips: Flips
+    intervals: Mapping[str, Interval | None]  # of the differences, by their names below
+    intervals_iou: tuple[Interval | None, ...]  # of what precision changes, by class
+    gates: tuple[GateResult, ...]
+    worst: tuple[Shown, ...]  # least agreement first
+    manifest: Manifest
+    departure: Departure | None = None  # where the artifact leaves float32, if asked for
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """The gates missed, in words."""
+        return tuple(gate.failure for gate in self.gates if gate.failure is not None)
+
+    @property
+    def delta_isr(self) -> float:
+        """What ISR changes, in points of mIoU."""
+        return self.reference.score.miou - self.reference_base.score.miou
+
+    @property
+    def delta_precision(self) -> float:
+        """What export, precision and engine change, in points of mIoU."""
+        return self.candidate.score.miou - self.reference.score.miou
+
+    @property
+    def delta_fit(self) -> float:
+        """What the artifact's fixed size changes against the protocol, in points of mIoU."""
+        return 0.0 if self.letter is None else self.reference.score.miou - self.letter.score.miou
+
+    @property
+    def delta_iou(self) -> tuple[float, ...]:
+        """What precision changes by class, in points; NaN where a class is absent."""
+        pairs = zip(self.candidate.score.iou, self.reference.score.iou, strict=True)
+        return tuple(own - reference for own, reference in pairs)
+
+    def to_json(self) -> dict[str, Any]:
+        """mIoU, mAcc, aAcc and deltas in points, agreement as fractions; no times, no paths."""
+        rows = {
+            "reference_base": self.reference_base,
+            "reference": self.reference,
+            "candidate": self.candidate,
+        }
+        departure = {} if self.departure is None else {"bisect": self.departure.to_json()}
+        return {
+            "data": self.data,
+            "notes": list(self.notes),
+            "images": self.images,
+            "size": format_size(self.size),
+            "align": self.align,
+            "protocol": self.protocol,
+            "fit": self.fit,
+            "fitted": self.fitted,
+            **{name: self._row(row) for name, row in rows.items()},
+            "to_the_letter": None if self.letter is None else self._row(self.letter),
+            "delta_isr": self.delta_isr,
+            "delta_precision": self.delta_precision,
+            "delta_fit": self.delta_fit,
+            "agreement": self.agreement.overall,
+            "agreement_worst": self.agreement.worst,
+            "agreement_boundary": self.agreement.boundary,
+            "agreement_isr": self.agreement_isr.overall,
+            "agreement_isr_worst": self.agreement_isr.worst,
+            "agreement_isr_boundary": self.agreement_isr.boundary,
+            "flips": asdict(self.flips),
+            "intervals": self._intervals(),
+            "gates": [asdict(gate) for gate in self.gates],
+            "worst": [{"name": s.name, "agreement": s.agreement} for s in self.worst],
+            **departure,
+            "passed": not self.failures,
+            "failures": list(self.failures),
+        }
+
+    def _row(self, row: Row) -> dict[str, Any]:
+        iou = zip(self.classes, row.score.iou, strict=True)
+        return {
+            "description": row.description,
+            "isr": row.isr,
+            "miou": row.score.miou,
+            "macc": row.score.macc,
+            "aacc": row.score.aacc,
+            "iou": {name: None if math.isnan(value) else value for name, value in iou},
+        }
+
+    def _intervals(self) -> dict[str, Any]:
+        by_class = zip(self.classes, self.intervals_iou, strict=True)
+        return {
+            "level": LEVEL,
+            "replicates": REPLICATES,
+            **self.intervals,
+            "delta_iou": dict(by_class),
+        }

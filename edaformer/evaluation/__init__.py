@@ -1,0 +1,1 @@
+"""How results are judged: the protocol, the metrics, their intervals."""

@@ -1,0 +1,351 @@
+"""Export a checkpoint to ONNX: rewrite, trace, type, check, verify, write."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common
+import torch
+
+from edaformer.errors import InputError
+from edaformer.export.fp16 import Kept, convert_to_fp16
+from edaformer.export.graph import trace
+from edaformer.export.ranges import measure_ranges
+from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
+from edaformer.export.verify import Images, natural_noise, run_shipped, verify
+from edaformer.export.wrapper import Deployment, Geometry
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.network import Network
+from edaformer.families.table import RecordedSizes, count
+from edaformer.files import check_writable, sha256, write_whole
+from edaformer.isr import BASE, ISR
+from edaformer.manifest import (
+    ONNX_KEY,
+    InputSpec,
+    KeptFP32,
+    Manifest,
+    OutputSpec,
+    Verification,
+    Written,
+)
+from edaformer.preprocess import ALIGN, MAX_SIDE, Normalisation, format_size, network_input
+from edaformer.version import __version__
+
+_log = logging.getLogger(__name__)
+
+OPSETS = (18, 19, 20)  # what the tracer writes and TensorRT 10.3 reads
+DEFAULT_SIZE = (512, 512)
+VERIFY_IMAGES = 2
+MAX_LABELS = 256  # labels are uint8
+IGNORE_LABEL = 255
+
+Output = Literal["labels", "logits", "probabilities"]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to bake into the graph."""
+
+    isr: ISR = BASE  # EDAFormer's; another model's is read with its places
+    size: tuple[int, int] = DEFAULT_SIZE  # (H, W), valid pixels
+    dynamic_size: bool = False  # any multiple of 32; ``size`` is then what is traced and verified
+    precision: Literal["fp16", "fp32"] = "fp16"
+    outputs: tuple[Output, ...] = ("labels",)
+    input: Literal["image", "tensor", "planar"] = "image"
+    batch: int | None = 1  # None: dynamic
+    opset: int = 18
+    align: int | None = ALIGN  # None: the size as it is; tensor input is never padded
+    tolerance: float | None = None  # on the largest logit error; None: the precision's rule
+    rewrites: tuple[str, ...] | None = None  # names of rewrites; None: the precision's defaults
+    must_apply: tuple[str, ...] = ()  # those of them that have to find something to do
+
+    def __post_init__(self) -> None:
+        height, width = self.size
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise InputError(f"expected sides of 1 to {MAX_SIDE} pixels, got {height}x{width}")
+        if self.opset not in OPSETS:
+            known = ", ".join(map(str, OPSETS))
+            raise InputError(
+                f"expected an opset out of {known}, got {self.opset}; 18 is the default"
+            )
+        if not self.outputs or len(set(self.outputs)) != len(self.outputs):
+            raise InputError(
+                "expected outputs out of labels, logits and probabilities, each at most once"
+            )
+        if self.batch is not None and not 1 <= self.batch <= 256:
+            raise InputError(f"expected a batch of 1 to 256 or 'dynamic', got {self.batch}")
+        if self.align is not None and not 1 <= self.align <= MAX_SIDE:
+            raise InputError(f"expected --align as 'none' or 1 to {MAX_SIDE}, got {self.align}")
+        if self.tolerance is not None and not 0 < self.tolerance < math.inf:
+            raise InputError(f"expected --tolerance above 0 and finite, got {self.tolerance:g}")
+        if self.input == "tensor" and self.align not in {None, ALIGN}:
+            raise InputError(
+                "--align has no effect on tensor input, which is never padded; leave it out"
+            )
+        self._check_rewrites()
+        if self.dynamic_size:
+            self._check_dynamic_size()
+        self.isr.check_fits(*self.geometry.padded)
+
+    def _check_rewrites(self) -> None:
+        for name in (*(self.rewrites or ()), *self.must_apply):
+            if name not in REWRITES:
+                raise InputError(f"expected rewrites out of {', '.join(REWRITES)}, got '{name}'")
+
+    def _check_dynamic_size(self) -> None:
+        if any(side % ALIGN for side in self.size):
+            raise InputError(
+                f"a dynamic size is verified at a multiple of {ALIGN}, got {format_size(self.size)}"
+            )
+        if self.align not in {None, ALIGN}:
+            raise InputError(
+                f"--align has no effect on a dynamic size, which is a multiple of {ALIGN}; "
+                "leave it out"
+            )
+
+    @property
+    def geometry(self) -> Geometry:
+        """Valid and padded size."""
+        if self.dynamic_size:
+            return Geometry(self.size, self.size, dynamic=True)
+        return Geometry.of(self.size, None if self.input == "tensor" else self.align)
+
+    def default_name(self, title: str) -> str:
+        """``edaformer_t_16-8-4-1_512x512_fp16.onnx``, of an ``EDAFormer-T``."""
+        size = "dynamic" if self.dynamic_size else format_size(self.size)
+        model = title.lower().replace("-", "_")
+        return f"{model}_{self.isr.slug}_{size}_{self.precision}.onnx"
+
+
+@dataclass(frozen=True)
+class ExportResult(Written):
+    """The file that was written and what it is."""
+
+    nodes: int
+    file_bytes: int
+    gmacs: float
+    gmacs_base: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Path, hash, seconds and manifest, and what the table shows beside them."""
+        own = ("nodes", "file_bytes", "gmacs", "gmacs_base")
+        return super().to_json() | {name: getattr(self, name) for name in own}
+
+
+def export_model(
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    path: Path,
+    *,
+    images: Images | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> ExportResult:
+    """Export ``checkpoint`` to ``path``; the file appears only if verification passes.
+
+    Args:
+        checkpoint: as loaded.
+        options: what to bake in.
+        path: the ONNX file.
+        images: uint8 RGB (N, H, W, 3) of ``options.size`` to verify on; None makes two of noise.
+        on_step: told what is being done.
+
+    Raises:
+        InputError: if the options do not fit the model or the path cannot be written.
+        GateError: if the graph differs from PyTorch by more than the tolerance.
+    """
+    start = time.perf_counter()
+    check_writable(path, checkpoint.path, *checkpoint.path.glob("*"))  # of a folder, all its files
+    _check_classes(checkpoint)
+    images = _input_images(images, options, checkpoint.normalisation)
+    reference = deployment(checkpoint.model(options.isr), options)
+    on_step("tracing the graph")
+    names = options.rewrites
+    if names is None:
+        names = defaults(options.precision, checkpoint.variant.name)
+    rewritten, rewrites = apply_rewrites(reference, names)
+    idle = [name for name in options.must_apply if name not in rewrites]
+    if idle:
+        raise InputError(f"{', '.join(idle)} finds nothing to rewrite in this export; leave it out")
+    graph = trace_deployment(rewritten, options)
+    select_outputs(graph, options.outputs)
+    kept: tuple[Kept, ...] = ()
+    if options.precision == "fp16":
+        on_step("measuring ranges and typing FP16")
+        ranges = measure_ranges(graph, images.batches(options.batch), name=options.input)
+        kept = convert_to_fp16(graph, ranges)
+    drop_unused(graph)
+    on_step(f"verifying against PyTorch float32 on {images.source}")
+    verification = verify(graph, reference, images, tolerance=options.tolerance)
+    if options.dynamic_size:
+        _verify_another_size(graph, reference, options)
+    manifest = _manifest(checkpoint, options, rewrites, _kept_modules(kept), verification)
+    proto = _finish(graph, manifest)
+    data = proto.SerializeToString(deterministic=True)
+    run_shipped(data, images, options.batch)
+    write_whole(path, data)
+    size = options.geometry.padded
+    return ExportResult(
+        path=path,
+        sha256=sha256(path),
+        seconds=time.perf_counter() - start,
+        manifest=manifest,
+        nodes=len(proto.graph.node),
+        file_bytes=len(data),
+        gmacs=count(checkpoint.variant, checkpoint.num_classes, size, options.isr).gmacs,
+        gmacs_base=count(checkpoint.variant, checkpoint.num_classes, size).gmacs,
+    )
+
+
+def _verify_another_size(graph: ir.Model, reference: Deployment, options: ExportOptions) -> None:
+    """A dynamic size must hold where it was not traced: one step taller, two steps wider."""
+    height, width = options.size
+    size = (height + ALIGN, width + 2 * ALIGN)
+    noise = network_input(natural_noise(1, size), options.input, reference.model.normalisation)
+    other = Images(noise, f"noise of {format_size(size)}")
+    if options.batch is not None:
+        other = Images(np.repeat(other.array, options.batch, axis=0), other.source)
+    verify(graph, reference, other, tolerance=options.tolerance)
+
+
+def _check_classes(checkpoint: Checkpoint) -> None:
+    if checkpoint.num_classes > MAX_LABELS:
+        raise InputError(
+            f"labels are uint8 and hold {MAX_LABELS} classes, the checkpoint has "
+            f"{checkpoint.num_classes}; use one of at most {MAX_LABELS}"
+        )
+
+
+def _input_images(
+    images: Images | None, options: ExportOptions, normalisation: Normalisation
+) -> Images:
+    """Verification images as the graph's input takes them."""
+    if images is None:
+        images = Images(natural_noise(VERIFY_IMAGES, options.size), "seeded 1/f noise")
+    pixels = images.array.astype(np.uint8)
+    return Images(network_input(pixels, options.input, normalisation), images.source)
+
+
+def deployment(model: Network, options: ExportOptions) -> Deployment:
+    """The model with the input and outputs that ``options`` ask for, unrewritten."""
+    extra = ("probabilities",) if "probabilities" in options.outputs else ()
+    return Deployment(
+        model,
+        options.geometry,
+        image_input=options.input != "tensor",
+        planar=options.input == "planar",
+        outputs=("labels", "logits", *extra),
+        shipped=options.outputs,
+    ).eval()
+
+
+def trace_deployment(module: Deployment, options: ExportOptions) -> ir.Model:
+    """Its float32 graph, with all outputs it has."""
+    height, width = options.size
+    batch = options.batch or 2  # a dynamic batch is traced with two, since one would be specialised
+    if options.input == "image":
+        example = torch.zeros(batch, height, width, 3, dtype=torch.uint8)
+    else:
+        example = torch.zeros(batch, 3, height, width)
+    return trace(module, example, opset=options.opset, dynamic_batch=options.batch is None)
+
+
+def select_outputs(graph: ir.Model, outputs: tuple[str, ...]) -> None:
+    """Keep the outputs asked for, in their order, and what leads to them."""
+    named = {value.name: value for value in graph.graph.outputs}
+    graph.graph.outputs.clear()
+    graph.graph.outputs.extend(named[name] for name in outputs)
+    drop_unused(graph)
+
+
+def drop_unused(graph: ir.Model) -> None:
+    """Remove nodes and weights that nothing reads."""
+    onnx_ir.passes.common.RemoveUnusedNodesPass()(graph)
+
+
+def _finish(graph: ir.Model, manifest: Manifest) -> onnx.ModelProto:
+    """Manifest in, checked and shape-inferred."""
+    graph.metadata_props[ONNX_KEY] = manifest.model_dump_json()
+    proto = ir.to_proto(graph)
+    proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+def _kept_modules(kept: tuple[Kept, ...]) -> tuple[KeptFP32, ...]:
+    """Reasons with the modules they concern, for the manifest."""
+    return tuple(
+        KeptFP32(
+            reason=item.reason,
+            why=item.why,
+            modules=tuple(sorted({name.partition("/")[0] for name in item.nodes})),
+        )
+        for item in kept
+    )
+
+
+def _manifest(
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    rewrites: tuple[str, ...],
+    kept: tuple[KeptFP32, ...],
+    verification: Verification,
+) -> Manifest:
+    (height, width), (rows, columns) = options.geometry.size, options.geometry.padded
+    is_image = options.input == "image"
+    variant = checkpoint.variant
+    stride = variant.logits_stride
+    logits_size = (-(-rows // stride), -(-columns // stride))
+    pads = options.input != "tensor" and not options.dynamic_size
+    outputs: dict[str, OutputSpec] = {
+        "labels": OutputSpec(
+            name="labels", layout="NHW", dtype="uint8", height=height, width=width
+        ),
+        "logits": OutputSpec(
+            name="logits", layout="NCHW", dtype="float32",
+            height=logits_size[0], width=logits_size[1],
+        ),
+        "probabilities": OutputSpec(
+            name="probabilities", layout="NCHW", dtype="float32", height=height, width=width
+        ),
+    }  # fmt: skip
+    return Manifest(
+        tool_version=__version__,
+        variant=variant.name,
+        sizes=variant if isinstance(variant, RecordedSizes) else None,
+        isr=str(options.isr),
+        num_classes=checkpoint.num_classes,
+        ignore_label=IGNORE_LABEL,
+        checkpoint_sha256=checkpoint.sha256,
+        precision=options.precision,
+        opset=options.opset,
+        input=InputSpec(
+            name=options.input,
+            layout="NHWC" if is_image else "NCHW",
+            dtype="uint8" if is_image else "float32",
+            batch=options.batch,
+            height=height,
+            width=width,
+            dynamic_size=options.dynamic_size,
+            mean=checkpoint.normalisation.mean,
+            std=checkpoint.normalisation.std,
+            align=options.align if pads else None,
+            padded_height=rows,
+            padded_width=columns,
+        ),
+        outputs=tuple(outputs[name] for name in options.outputs),
+        logits_stride=stride,
+        classes=checkpoint.classes,
+        palette=checkpoint.palette,
+        rewrites=rewrites,
+        kept_fp32=kept,
+        verification=verification,
+    )

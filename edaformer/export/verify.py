@@ -1,0 +1,223 @@
+"""Compare an exported graph with PyTorch float32, on images, before it gets its final name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edaformer.errors import GateError
+from edaformer.export.graph import scope
+from edaformer.export.ranges import measure_ranges
+from edaformer.export.runtime import OnnxSession
+from edaformer.export.twin import is_half, rounding_twin
+from edaformer.export.wrapper import Deployment
+from edaformer.families.fuse import upsample
+from edaformer.manifest import Verification
+
+FP32_TOLERANCE = 1e-4  # on logits, absolute
+FP16_SHARE = 0.02  # of the logits' standard deviation plus of their largest magnitude
+MIN_DECIDED_AGREEMENT = 0.999
+
+
+@dataclass(frozen=True)
+class Images:
+    """What to verify on: the input array and where it came from."""
+
+    array: NDArray[np.generic]  # uint8 (N, H, W, 3), or float32 (N, 3, H, W): the graph's input
+    source: str
+
+    def batches(self, batch: int | None) -> list[NDArray[np.generic]]:
+        """In batches the graph takes, the last one filled up by repeating the last image.
+
+        None, a dynamic batch, is all at once and then one by one.
+        """
+        if batch is None:
+            return [self.array, *(self.array[i : i + 1] for i in range(len(self.array)))]
+        count = -(-len(self.array) // batch)
+        order = np.minimum(np.arange(count * batch), len(self.array) - 1)
+        return [self.array[order[i * batch : (i + 1) * batch]] for i in range(count)]
+
+
+def natural_noise(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
+    """Seeded uint8 RGB (count, H, W, 3) with the 1/f spectrum of photographs.
+
+    Zeros or white noise would leave most of the network's range untouched.
+    """
+    generator = np.random.default_rng(seed)
+    height, width = size
+    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    frequency = np.hypot(rows, columns)
+    frequency[0, 0] = 1.0
+    white = np.fft.rfft2(generator.standard_normal((count, 3, height, width)))
+    white[:, 1:] = 0.7 * white[:, :1] + 0.3 * white[:, 1:]  # channels correlate
+    noise = np.fft.irfft2(white / frequency, s=size)
+    noise -= noise.mean(axis=(2, 3), keepdims=True)
+    noise /= noise.std(axis=(2, 3), keepdims=True) + 1e-12
+    pixels = np.clip(115 + 55 * noise, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+
+
+def verify(
+    shipped: ir.Model, reference: Deployment, images: Images, *, tolerance: float | None = None
+) -> Verification:
+    """Compare ``shipped`` with ``reference`` on ``images``.
+
+    Args:
+        shipped: the graph as it will be written; half graphs are checked through their twin.
+        reference: the unrewritten float32 model, its first outputs labels and logits.
+        images: at least one; a fixed batch is filled by repeating the last.
+        tolerance: on the largest logit error; None uses the rule of the precision.
+
+    Raises:
+        GateError: if it misses the tolerance, naming the first block that overflows if one does.
+    """
+    half = is_half(shipped)
+    probe = rounding_twin(shipped) if half else ir.from_proto(ir.to_proto(shipped))
+    _expose_logits(probe)
+    session = OnnxSession(ir.to_proto(probe).SerializeToString())
+    figures = _Figures()
+    for batch in images.batches(_fixed_batch(shipped)):
+        with torch.inference_mode():
+            labels, logits = reference(torch.from_numpy(batch))[:2]
+        made = session.run({session.input_name: batch})
+        if not np.isfinite(made["logits"]).all():
+            raise _overflow(probe, batch, session.input_name)
+        made["logits"] = made["logits"][:, : logits.shape[1]]  # without pad-classes' copies
+        geometry = reference.geometry
+        padded = (labels.shape[1], labels.shape[2]) if geometry.dynamic else geometry.padded
+        figures.add(logits, labels, made, padded)
+    rule = "--tolerance"
+    if tolerance is None:
+        tolerance, rule = figures.default_tolerance(half=half)
+    result = Verification(
+        images=len(images.array),
+        source=images.source,
+        rounding_emulated=half,
+        max_logit_error=figures.max_error,
+        mean_logit_error=figures.mean_error,
+        cosine=figures.cosine,
+        label_agreement=figures.agreement(),
+        label_agreement_decided=figures.agreement(decided=True),
+        tolerance=tolerance,
+        tolerance_rule=rule,
+    )
+    _gate(result)
+    return result
+
+
+def run_shipped(shipped: bytes, images: Images, batch: int | None) -> None:
+    """Load and run the very bytes that will be written, once."""
+    session = OnnxSession(shipped)
+    session.run({session.input_name: images.batches(batch)[0]})
+
+
+class _Figures:
+    """Sums over images; logits are compared at 1/8, labels at the valid size."""
+
+    def __init__(self) -> None:
+        self.errors: list[NDArray[np.float32]] = []
+        self.expected: list[NDArray[np.float32]] = []
+        self.got: list[NDArray[np.float32]] = []
+        self.same: list[tuple[Tensor, NDArray[np.bool_]]] = []
+
+    def add(
+        self, logits: Tensor, labels: Tensor, made: dict[str, NDArray[np.generic]],
+        padded: tuple[int, int],
+    ) -> None:  # fmt: skip
+        expected, got = logits.numpy(), np.asarray(made["logits"], np.float32)
+        self.expected.append(expected)
+        self.got.append(got)
+        self.errors.append(np.abs(expected - got))
+        height, width = labels.shape[1:]
+        if "labels" in made:
+            same = np.asarray(made["labels"]) == labels.numpy()
+        elif "probabilities" in made:
+            same = np.asarray(made["probabilities"]).argmax(axis=1) == labels.numpy()
+        else:
+            winner = upsample(torch.from_numpy(got), padded).argmax(1)
+            same = winner[:, :height, :width].numpy() == labels.numpy()
+        top = upsample(logits, padded)[:, :, :height, :width].topk(min(2, logits.shape[1]), dim=1)
+        margin = top.values[:, 0] - top.values[:, -1] if logits.shape[1] > 1 else top.values[:, 0]
+        self.same.append((margin, same))
+
+    @property
+    def max_error(self) -> float:
+        return max(float(error.max()) for error in self.errors)
+
+    @property
+    def mean_error(self) -> float:
+        return float(np.mean([error.mean() for error in self.errors]))
+
+    @property
+    def cosine(self) -> float:
+        a, b = (np.concatenate([x.ravel() for x in xs]) for xs in (self.expected, self.got))
+        a, b = a.astype(np.float64), b.astype(np.float64)
+        return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-300))
+
+    def agreement(self, *, decided: bool = False) -> float:
+        """Equal labels as a fraction of all pixels, or of those beyond any rounding tie."""
+        equal = total = 0
+        for margin, same in self.same:
+            counted = (margin > 2 * self.max_error).numpy() if decided else np.ones_like(same)
+            equal += int((same & counted).sum())
+            total += int(counted.sum())
+        return equal / total if total else self.agreement()
+
+    def default_tolerance(self, *, half: bool) -> tuple[float, str]:
+        if not half:
+            return FP32_TOLERANCE, f"{FP32_TOLERANCE:g} absolute"
+        logits = np.concatenate([x.ravel() for x in self.expected])
+        bound = FP16_SHARE * float(logits.std() + np.abs(logits).max())
+        return bound, "2 % of the logits' standard deviation + 2 % of their largest magnitude"
+
+
+def _gate(result: Verification) -> None:
+    if not result.max_logit_error <= result.tolerance:
+        raise GateError(
+            f"the exported graph differs from PyTorch by {result.max_logit_error:.3g} in a logit, "
+            f"more than {result.tolerance:.3g} ({result.tolerance_rule}); nothing was written. "
+            "Export with --precision fp32, or allow it with --tolerance"
+        )
+    if result.label_agreement_decided < MIN_DECIDED_AGREEMENT:
+        raise GateError(
+            "the exported graph's labels agree with PyTorch on "
+            f"{result.label_agreement_decided:.3%} of the pixels "
+            f"that rounding cannot decide, less than {MIN_DECIDED_AGREEMENT:.1%}; "
+            "nothing was written. Export with --precision fp32"
+        )
+
+
+def _fixed_batch(model: ir.Model) -> int | None:
+    shape = model.graph.inputs[0].shape
+    batch = shape[0] if shape is not None else None
+    return batch if isinstance(batch, int) else None
+
+
+def _expose_logits(model: ir.Model) -> None:
+    """Make the 1/8 logits an output, whatever the shipped graph gives."""
+    if any(value.name == "logits" for value in model.graph.outputs):
+        return
+    for node in model.graph:
+        for value in node.outputs:
+            if value.name == "logits":
+                model.graph.outputs.append(value)
+                return
+    raise AssertionError("every graph we trace has a tensor called logits")
+
+
+def _overflow(twin: ir.Model, batch: NDArray[np.generic], name: str) -> GateError:
+    """Name the first block whose tensors are not finite."""
+    ranges = measure_ranges(twin, [batch], name=name)
+    for node in twin.graph:
+        if any(not np.isfinite(ranges.get(value.name or "", 0.0)) for value in node.outputs):
+            return GateError(
+                f"FLOAT16 overflows in {scope(node) or node.name}; nothing was written. "
+                "Export with --precision fp32, or verify on typical images with --data so that "
+                "this block is recognised and kept in FP32"
+            )
+    return GateError("the exported graph's logits are not finite; export with --precision fp32")

@@ -1,0 +1,1 @@
+"""Model families: what all share, a folder each, and the table that the commands ask."""

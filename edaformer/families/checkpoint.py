@@ -1,0 +1,79 @@
+"""A checkpoint as every family's loader gives it: checked, complete, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edaformer.errors import ISRError
+from edaformer.isr import ISR, Places
+from edaformer.preprocess import RELEASE, Normalisation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edaformer.families.architecture import Architecture
+    from edaformer.families.network import Network
+
+_SHOWN = 3  # names shown of a longer list
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which keys of a file went into the model."""
+
+    used: int
+    left_over: tuple[str, ...]  # known to be unused: conv_seg
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checked checkpoint: everything needed to make the model, and where it came from."""
+
+    path: Path
+    sha256: str
+    variant: Architecture
+    num_classes: int
+    network: Callable[[Any, int, ISR], Network]  # of the variant, classes and an ISR
+    coverage: Coverage
+    classes: tuple[str, ...] | None = None
+    palette: tuple[tuple[int, int, int], ...] | None = None
+    input_size: tuple[int, int] | None = None  # (H, W) it was trained at, where recorded
+    normalisation: Normalisation = RELEASE  # of the images it was trained on
+    state: dict[str, Tensor] = field(repr=False, default_factory=dict)  # our names, float32
+
+    @property
+    def places(self) -> Places:
+        """Where it pools keys and values, and the ratios it was trained at."""
+        return self.variant.places
+
+    def model(self, isr: ISR | None = None) -> Network:
+        """The network with these weights, in evaluation mode, at ``isr``; None is its base.
+
+        Raises:
+            ISRError: if the ISR is another model's.
+        """
+        isr = isr or self.places.base
+        if isr.places != self.places:
+            raise ISRError(
+                f"expected an ISR of {self.variant.title}, like {self.places.examples}, got {isr} "
+                "of another model; read it with ISR.parse(text, checkpoint.places)"
+            )
+        model = self.network(self.variant, self.num_classes, isr)
+        model.normalisation = self.normalisation
+        model.load_state_dict(self.state, strict=True)
+        return model.eval().requires_grad_(requires_grad=False)
+
+
+def demo_checkpoint() -> Path:
+    """The checkpoint inside this package: EDAFormer-T, trained on drawn street scenes."""
+    return Path(__file__).parents[1] / "demo" / "edaformer_t_scenes.safetensors"
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few of many names, for a sentence."""
+    listed = list(names)
+    more = f", ... {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return ", ".join(listed[:_SHOWN]) + more

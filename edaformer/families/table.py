@@ -1,0 +1,168 @@
+"""The model families that the commands know: a folder each, a row here, and the questions to ask.
+
+Nothing else in the package names a family but the exact rewrites, each of which is made for a piece
+of one. docs/families.md says how to add one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edaformer.errors import CheckpointError, require
+from edaformer.families.architecture import Architecture
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.cost import Cost
+from edaformer.families.edaformer import cost as edaformer_cost
+from edaformer.families.edaformer import layers as edaformer_layers
+from edaformer.families.edaformer import loader as edaformer_loader
+from edaformer.families.edaformer.sizes import VARIANTS, get_variant
+from edaformer.families.layers import Layer, Size
+from edaformer.families.segformer import cost as segformer_cost
+from edaformer.families.segformer import layers as segformer_layers
+from edaformer.families.segformer import loader as segformer_loader
+from edaformer.families.segformer.sizes import SEGFORMERS, SegFormerSizes
+from edaformer.isr import ISR
+
+if TYPE_CHECKING:
+    from edaformer.families.network import Network
+
+RecordedSizes = SegFormerSizes  # of the families whose variant's name alone does not say them all
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a family brings."""
+
+    variants: Mapping[str, Architecture]  # those with a name, for edaformer-info
+    owns: Callable[[Path], bool]  # whether a path looks like a checkpoint of it
+    load: Callable[[Path], Checkpoint]
+    sha256: Callable[[Path], str]
+    network: Callable[[Any, int, ISR], Network]  # of an architecture, classes and an ISR
+    count: Callable[[Any, int, Size, ISR], Cost]
+    count_params: Callable[[Any, int], int]
+    place_layers: Callable[[Any, Size, int, int], tuple[Layer, ...]]  # one place
+    fixed_layers: Callable[[Any, int, Size], tuple[Layer, ...]]  # what no ratio changes
+
+
+FAMILIES = {
+    "edaformer": Family(
+        variants=VARIANTS,
+        owns=edaformer_loader.owns,
+        load=edaformer_loader.load,
+        sha256=edaformer_loader.sha256,
+        network=edaformer_loader.network,
+        count=edaformer_cost.count,
+        count_params=edaformer_cost.count_params,
+        place_layers=edaformer_layers.place_layers,
+        fixed_layers=edaformer_layers.fixed_layers,
+    ),
+    "segformer": Family(
+        variants=SEGFORMERS,
+        owns=segformer_loader.owns,
+        load=segformer_loader.load,
+        sha256=segformer_loader.sha256,
+        network=segformer_loader.network,
+        count=segformer_cost.count,
+        count_params=segformer_cost.count_params,
+        place_layers=segformer_layers.place_layers,
+        fixed_layers=segformer_layers.fixed_layers,
+    ),
+}
+
+
+def owner(path: Path) -> Family | None:
+    """The family of the checkpoint at ``path``, by its looks; None where there is none."""
+    return next((family for family in FAMILIES.values() if family.owns(path)), None)
+
+
+def named(name: str) -> Architecture | None:
+    """The architecture of this name, of whatever family; None where no family has one."""
+    return next((f.variants[name] for f in FAMILIES.values() if name in f.variants), None)
+
+
+def names() -> str:
+    """All of them, for a sentence."""
+    return ", ".join(name for family in FAMILIES.values() for name in family.variants)
+
+
+def recorded(variant: str, sizes: RecordedSizes | None) -> Architecture:
+    """The architecture that a manifest records; without sizes it is an EDAFormer's name.
+
+    Raises:
+        InputError: for a variant that this version does not know.
+    """
+    return sizes or get_variant(variant)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint of any family; nothing in it is executed.
+
+    Raises:
+        CheckpointError: if it is not a complete, sound checkpoint.
+        MissingError: without torch (or safetensors, or another package that the format needs).
+    """
+    require("torch", "export")
+    return _family(path).load(path)
+
+
+def checkpoint_sha256(path: Path) -> str:
+    """The hash by which artifacts know a checkpoint, without reading its weights.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    return _family(path).sha256(path)
+
+
+def _family(path: Path) -> Family:
+    family = owner(path)
+    if family is not None:
+        return family
+    what = "a folder" if path.is_dir() else "nothing there"
+    raise CheckpointError(f"expected a checkpoint file at {path}, found {what}; check the path")
+
+
+def count(variant: Architecture, num_classes: int, size: Size, isr: ISR | None = None) -> Cost:
+    """Count one image of ``size`` (H, W) pixels, padding included; ``isr`` None is its base.
+
+    Raises:
+        ISRError: if a feature map cannot hold one pooling window.
+    """
+    isr = isr or variant.places.base
+    isr.check_fits(*size)
+    return FAMILIES[variant.family].count(variant, num_classes, size, isr)
+
+
+def count_params(variant: Architecture, num_classes: int) -> int:
+    """Trainable parameters."""
+    return FAMILIES[variant.family].count_params(variant, num_classes)
+
+
+def layers(
+    variant: Architecture, num_classes: int, size: Size, isr: ISR | None = None
+) -> tuple[Layer, ...]:
+    """All layers at an input of ``size`` (H, W) pixels, padding included; ``isr`` None is base.
+
+    Raises:
+        ISRError: if a feature map cannot hold one pooling window.
+    """
+    isr = isr or variant.places.base
+    isr.check_fits(*size)
+    made = [place_layers(variant, size, at, ratio) for at, ratio in enumerate(isr.ratios)]
+    return (
+        *(layer for place in made for layer in place),
+        *fixed_layers(variant, num_classes, size),
+    )
+
+
+def place_layers(variant: Architecture, size: Size, place: int, ratio: int) -> tuple[Layer, ...]:
+    """The layers of one of the variant's places, pooled by ``ratio``."""
+    return FAMILIES[variant.family].place_layers(variant, size, place, ratio)
+
+
+def fixed_layers(variant: Architecture, num_classes: int, size: Size) -> tuple[Layer, ...]:
+    """What no ratio changes."""
+    return FAMILIES[variant.family].fixed_layers(variant, num_classes, size)

@@ -1,0 +1,127 @@
+"""From logits to labels: resize as the release does, average, and let the largest class win.
+
+Works class by class on planes of the image's size, so that 150 classes at 1024x2048 take a few
+planes and not gigabytes. Resizes are OpenCV's bilinear ones with half-pixel centres, which are
+PyTorch's (align_corners=False) to float rounding.
+
+    logits at 1/8 -> the size the network ran at -> cropped to what was valid -> windows averaged
+    -> the image's size -> (several passes: mean of the classes' probabilities) -> argmax
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaformer.errors import require
+from edaformer.evaluation.protocol import Pass, Size, Tile
+
+Plane = NDArray[np.float32]  # (H, W)
+Logits = NDArray[np.float32]  # (classes, h, w)
+_TINY = 1e-30  # keeps the logarithm of a probability finite
+
+
+@dataclass(frozen=True)
+class TileLogits:
+    """What the network made of a tile."""
+
+    tile: Tile
+    logits: Logits
+    ran_at: Size  # the tile's fed size with the graph's own padding
+
+
+@dataclass(frozen=True)
+class PassLogits:
+    """What the network made of one resized image."""
+
+    made_for: Pass
+    tiles: tuple[TileLogits, ...]
+
+    def plane(self, label: int, size: Size) -> Plane:
+        """The logits of one class at ``size`` (H, W)."""
+        whole = _averaged(self.made_for, self.tiles, label)
+        if self.made_for.flipped:
+            whole = np.ascontiguousarray(whole[:, ::-1])
+        return resize(whole, size)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Labels, and how clearly they won."""
+
+    labels: NDArray[np.uint8]  # (H, W)
+    margin: NDArray[np.float16]  # best less second-best logit; several passes: of log probability
+
+
+def decide(passes: tuple[PassLogits, ...], size: Size) -> Decision:
+    """The winning class of every pixel, the first one where two are equal.
+
+    Args:
+        passes: at least one.
+        size: (H, W) of the image.
+    """
+    classes = len(passes[0].tiles[0].logits)
+    if len(passes) == 1:
+        planes = (passes[0].plane(label, size) for label in range(classes))
+    else:
+        norms = [_log_sum_exp(one, classes, size) for one in passes]
+        planes = (_log_mean(passes, norms, label, size) for label in range(classes))
+    best, second = next(planes), np.full(size, -np.inf, np.float32)
+    labels = np.zeros(size, np.uint8)
+    for label, plane in enumerate(planes, start=1):
+        higher = plane > best
+        np.maximum(second, np.minimum(best, plane), out=second)
+        np.maximum(best, plane, out=best)
+        labels[higher] = label
+    with np.errstate(over="ignore"):  # a margin beyond half precision's range is infinite
+        return Decision(labels, (best - second).astype(np.float16))
+
+
+def resize(array: NDArray[Any], size: Size) -> NDArray[Any]:
+    """Bilinear with half-pixel centres: (H, W) float32 or (H, W, 3) uint8 to ``size`` (H, W)."""
+    if array.shape[:2] == size:
+        return array
+    cv2 = require("cv2", "export")
+    made: NDArray[Any] = cv2.resize(array, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return made
+
+
+def _averaged(made_for: Pass, tiles: tuple[TileLogits, ...], label: int) -> Plane:
+    """One class on the resized image, overlapping windows averaged."""
+    if len(tiles) == 1 and (tiles[0].tile.height, tiles[0].tile.width) == made_for.size:
+        return _valid(tiles[0], label)
+    total, count = np.zeros(made_for.size, np.float32), np.zeros(made_for.size, np.float32)
+    for one in tiles:
+        tile = one.tile
+        place = np.s_[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
+        total[place] += _valid(one, label)
+        count[place] += 1
+    return total / count
+
+
+def _valid(one: TileLogits, label: int) -> Plane:
+    """One class of a tile at the size it ran at, cropped to the image's part."""
+    plane = resize(np.ascontiguousarray(one.logits[label]), one.ran_at)
+    return np.ascontiguousarray(plane[: one.tile.height, : one.tile.width])
+
+
+def _log_sum_exp(one: PassLogits, classes: int, size: Size) -> Plane:
+    """The softmax's denominator, as a logarithm, in one sweep over the classes."""
+    largest, total = np.full(size, -np.inf, np.float32), np.zeros(size, np.float32)
+    for label in range(classes):
+        plane = one.plane(label, size)
+        higher = np.maximum(largest, plane)
+        total = total * np.exp(largest - higher) + np.exp(plane - higher)
+        largest = higher
+    return np.asarray(largest + np.log(total), np.float32)
+
+
+def _log_mean(passes: tuple[PassLogits, ...], norms: list[Plane], label: int, size: Size) -> Plane:
+    """The logarithm of a class's mean probability over the passes."""
+    total = np.zeros(size, np.float32)
+    for one, norm in zip(passes, norms, strict=True):
+        total += np.exp(one.plane(label, size) - norm)
+    return np.asarray(np.log(total / len(passes) + np.float32(_TINY)), np.float32)

@@ -1,1 +1,0 @@
-"""ONNX to plan: build, inspect, run, validate."""

@@ -1,0 +1,205 @@
+"""The page and the XML: structure by parsers, looks by a real browser where there is one."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edaformer.data import open_dataset
+from edaformer.engines.validate.junit import junit_xml
+from edaformer.engines.validate.report import html_report
+from edaformer.engines.validate.validate import Gates, Validation, validate
+from edaformer.export.bisect import Departure, Difference
+from edaformer.export.exporter import ExportResult
+from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint
+
+_VOID = {"meta", "link", "br", "img", "rect"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class Page(HTMLParser):
+    """Checks that tags close and remembers what matters."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def result(
+    small_export: ExportResult,
+    small_checkpoint: Checkpoint,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Validation:
+    """Two images, one of another size than the artifact's, and a class with markup in its name."""
+    root = tmp_path_factory.mktemp("data")
+    for name, size in (("plain", (60, 90)), ("<b>large", (70, 100))):
+        for folder in ("images", "labels"):
+            (root / folder).mkdir(exist_ok=True)
+        Image.fromarray(natural_noise(1, size)[0]).save(root / f"images/{name}.png")
+        Image.fromarray(np.full(size, 2, np.uint8)).save(root / f"labels/{name}.png")
+    (root / "classes.txt").write_text("road\nsky\ntree\ncar\nsign")
+    data = replace(open_dataset(f"folder:{root}", (60, 90)), notes=("half <i>of it</i>",))
+    gates = Gates(max_miou_drop=50, min_agreement=1)
+    return validate(small_export.path, small_checkpoint, data, gates=gates)
+
+
+def test_the_size_that_does_not_fit_is_a_row_of_its_own(result: Validation) -> None:
+    assert (result.fitted, result.fit) == (1, "slide")
+    assert result.letter is not None
+    assert result.letter.score != result.reference.score
+    made = json.loads(json.dumps(result.to_json()))
+    assert made["to_the_letter"]["miou"] == result.letter.score.miou
+    assert made["delta_fit"] == result.reference.score.miou - result.letter.score.miou
+
+
+def test_the_page_needs_nothing_else(result: Validation) -> None:
+    text = html_report(result)
+    page = Page(text)
+    assert "script" not in page.tags
+    links = [value for _, name, value in page.attributes if name in {"src", "href"}]
+    assert len(links) == 2 * 5 + 1
+    assert all(value.startswith("data:") for value in links)
+    assert "http" not in text.replace(result.manifest.to_json(), "")
+    assert ("meta", "content", "width=device-width, initial-scale=1") in page.attributes
+
+
+def test_the_verdict_and_the_gates_come_first(result: Validation) -> None:
+    page = Page(html_report(result))
+    headings = re.findall(r"<h[12][^>]*>([^<]+)", html_report(result))
+    assert headings == ["FAILED", "Gates", "Figures", "What changes mIoU", "Where labels differ",
+                        "What precision changes, by class", "Images of least agreement",
+                        "Manifest"]  # fmt: skip
+    assert result.failures[0] in page.text
+    passed = replace(result, gates=tuple(replace(gate, failure=None) for gate in result.gates))
+    assert re.findall(r"<h1>([^<]+)", html_report(passed)) == ["Passed"]
+
+
+def test_names_are_no_markup(result: Validation) -> None:
+    text = html_report(replace(result, classes=("<script>", *result.classes[1:])))
+    assert "<b>large" not in text
+    assert "<i>of it" not in text
+    assert "<script" not in text
+    assert "half <i>of it</i>" in Page(text).text
+
+
+def test_figures_bars_and_manifest_are_the_result_s(result: Validation) -> None:
+    text = html_report(result)
+    page = Page(text)
+    for row in (result.reference_base, result.reference, result.candidate, result.letter):
+        assert row is not None
+        assert f"{row.score.miou:.3f}" in page.text
+    assert page.tags.count("svg") == sum(1 for v in result.delta_iou if v == v)  # noqa: PLR0124
+    assert page.text.count("to the letter") == 2
+    shown = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
+    assert shown is not None
+    assert json.loads(Page(f"<pre>{shown[1]}</pre>").text)["isr"] == result.manifest.isr
+
+
+def test_pictures_are_the_images(result: Validation) -> None:
+    sources = re.findall(r'src="data:image/(\w+);base64,([^"]+)"', html_report(result))
+    pictures = [Image.open(io.BytesIO(base64.b64decode(data))) for _, data in sources]
+    first = result.worst[0]
+    assert {p.size for p in pictures[:5]} == {first.image.shape[1::-1]}
+    assert (np.asarray(pictures[1]) == first.truth).all()
+    assert (np.asarray(pictures[2]) == first.reference).all()
+    assert (np.asarray(pictures[3]) == first.candidate).all()
+    red = np.asarray(pictures[4].convert("RGB"))[first.reference != first.candidate]
+    assert (red[:, 0] > 180).all()
+
+
+def test_a_large_image_is_reduced(result: Validation) -> None:
+    shown = result.worst[0]
+    wide = replace(
+        shown, image=np.zeros((100, 1500, 3), np.uint8),
+        **dict.fromkeys(("truth", "reference", "candidate"), np.zeros((100, 1500), np.uint8)),
+    )  # fmt: skip
+    sources = re.findall(r"base64,([^\"]+)", html_report(replace(result, worst=(wide,))))
+    assert {Image.open(io.BytesIO(base64.b64decode(s))).size for s in sources} == {(640, 43)}
+
+
+@pytest.mark.parametrize("error", [1.0, 3.0])
+def test_bisect_is_told(error: float, result: Validation) -> None:
+    departure = Departure("an image", "a rule", (Difference("encoder.x", error, 2.0),), ())
+    text = Page(html_report(replace(result, departure=departure))).text
+    said = "is the first of 1 modules to leave float32" if error > 2 else "comes closest, at 50 %"
+    assert said in text
+    assert "encoder.x" in text
+
+
+def test_junit(result: Validation) -> None:
+    """By the common schema: attributes it requires, children in its order."""
+    root = ET.fromstring(junit_xml(result))
+    (suite,) = root
+    assert root.tag == "testsuites"
+    assert (suite.attrib["tests"], suite.attrib["failures"], suite.attrib["errors"]) == (
+        "2", "1", "0"
+    )  # fmt: skip
+    assert [child.tag for child in suite] == ["properties", "testcase", "testcase"]
+    cases = suite.findall("testcase")
+    assert [case.attrib["name"] for case in cases] == ["max_miou_drop", "min_agreement"]
+    assert all(case.attrib["classname"] for case in cases)
+    assert cases[0].find("failure") is None
+    failure = cases[1].find("failure")
+    assert failure is not None
+    assert failure.attrib == {"message": result.failures[0], "type": "gate"}
+    names = {one.attrib["name"]: one.attrib["value"] for one in suite.iter("property")}
+    assert float(names["miou"]) == result.candidate.score.miou
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_browser_shows_it_without_complaint(
+    width: int, result: Validation, tmp_path: Path
+) -> None:
+    assert CHROMIUM is not None
+    (tmp_path / "page.html").write_text(html_report(result), encoding="utf-8")
+    ran = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+         "--enable-logging=stderr", f"--window-size={width},2000",
+         f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}",
+         (tmp_path / "page.html").as_uri()],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert "CONSOLE" not in ran.stderr
+    picture = np.asarray(Image.open(tmp_path / "page.png").convert("RGB"))
+    assert picture.shape[1] == width
+    tinted = (picture == (253, 243, 243)).all(axis=2)  # the ground of a failed verdict
+    assert tinted[:300].any()
+    assert not tinted[:, -8:].any()  # nothing hangs over the right edge

@@ -1,0 +1,103 @@
+"""What is summed over images, against a second computation that keeps them all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edaformer.data import Sample
+from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, Predictions, Tally
+from edaformer.evaluation.metrics import boundary_band, confusion_matrix
+from edaformer.labels.decide import Decision
+
+CLASSES, IGNORE = 4, 255
+
+
+def case(seed: int, size: tuple[int, int]) -> tuple[Sample, Predictions]:
+    generator = np.random.default_rng(seed)
+    reference = np.repeat(generator.integers(0, CLASSES, (size[0], 3)), size[1] // 3, axis=1)
+    reference = reference.astype(np.uint8)
+
+    def flipped(share: float) -> np.ndarray:
+        return np.where(generator.random(reference.shape) < share, 3 - reference, reference)
+
+    truth = flipped(0.3)
+    truth[0] = IGNORE
+    margin = generator.exponential(1, reference.shape).astype(np.float16)
+    decisions = [Decision(flipped(share), margin) for share in (0.2, 0.1)]
+    image = np.zeros((*reference.shape, 3), np.uint8)
+    letter = decisions[1] if seed % 2 else None
+    made = Predictions(decisions[0], Decision(reference, margin), flipped(0.02 * seed), letter)
+    return Sample(f"image {seed}", image, truth), made
+
+
+CASES = [case(1, (12, 15)), case(2, (20, 9)), case(3, (7, 30))]
+
+
+@pytest.fixture
+def tally() -> Tally:
+    made = Tally(CLASSES, IGNORE, keep_worst=2)
+    for sample, predictions in CASES:
+        made.add(sample, predictions)
+    return made
+
+
+def test_confusions(tally: Tally) -> None:
+    def total(pick) -> np.ndarray:  # type: ignore[no-untyped-def]
+        return sum(confusion_matrix(s.labels, pick(p), CLASSES, IGNORE) for s, p in CASES)
+
+    assert (tally.confusions[BASE] == total(lambda p: p.base.labels)).all()
+    assert (tally.confusions[REFERENCE] == total(lambda p: p.reference.labels)).all()
+    assert (tally.confusions[CANDIDATE] == total(lambda p: p.candidate)).all()
+    letter = total(lambda p: (p.letter or p.reference).labels)
+    assert (tally.confusions[LETTER] == letter).all()
+    assert (tally.images, tally.fitted) == (3, 2)
+
+
+def test_agreement_weighs_pixels_and_not_images(tally: Tally) -> None:
+    same = [p.candidate == p.reference.labels for _, p in CASES]
+    band = np.concatenate([boundary_band(p.reference.labels).ravel() for _, p in CASES])
+    every = np.concatenate([one.ravel() for one in same])
+    made = tally.artifact.result()
+    assert made.overall == every.mean()
+    assert made.worst == min(one.mean() for one in same)
+    assert made.boundary == every[band].mean()
+
+
+def test_margins_of_flipped_pixels(tally: Tally) -> None:
+    margins = np.sort(
+        np.concatenate([p.reference.margin[p.candidate != p.reference.labels] for _, p in CASES])
+    )
+    made = tally.flips.result(0.5)
+    assert (made.flipped, made.ties) == (len(margins), int((margins < 0.5).sum()))
+    assert made.margin_median == margins[(len(margins) - 1) // 2]
+    assert made.margin_max == margins[-1]
+    assert tally.flips.result(None).ties is None
+
+
+def test_the_worst_images_are_kept_the_worst_first(tally: Tally) -> None:
+    same = [float((p.candidate == p.reference.labels).mean()) for _, p in CASES]
+    order = sorted(range(3), key=same.__getitem__)[:2]
+    assert [shown.index for shown in tally.worst()] == order
+    assert [shown.agreement for shown in tally.worst()] == [same[i] for i in order]
+    assert [shown.name for shown in tally.worst()] == [CASES[i][0].name for i in order]
+
+
+def test_intervals_hold_the_differences(tally: Tally) -> None:
+    intervals = tally.intervals()
+    assert set(intervals) == {
+        "delta_isr", "delta_precision", "delta_fit", "agreement", "agreement_isr", "agreement_fit"
+    }  # fmt: skip
+    low, high = intervals["agreement"] or (1, 0)
+    assert low <= tally.artifact.result().overall <= high
+    assert len(tally.intervals_iou()) == CLASSES
+
+
+def test_one_image_has_no_interval_and_no_difference_no_margin() -> None:
+    sample, made = CASES[0]
+    tally = Tally(CLASSES, IGNORE, keep_worst=0)
+    tally.add(sample, Predictions(made.base, made.reference, made.reference.labels, None))
+    assert set(tally.intervals().values()) == {None}
+    flips = tally.flips.result(1.0)
+    assert (flips.flipped, flips.ties, flips.margin_max) == (0, 0, None)
+    assert tally.worst() == ()
