@@ -1,6 +1,6 @@
 # make demo   sets itself up, then exports, builds, validates and draws a picture
 #             (CHECKPOINT=... DATA=camvid:DIR SIZE=HxW ISR=16,8,4,1)
-# make test   sets itself up, then lints, type-checks and tests
+# make test   sets itself up, then lints, type-checks, checks the floors and tests
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,12 +17,13 @@ demo: setup
 
 # Threads that wait by sleeping cost nothing alone, and a hundredfold less where the cores are shared
 test: setup lint
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 setup: $(VENV)/installed
 

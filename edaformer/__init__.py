@@ -1,11 +1,98 @@
 """EDAFormer deploy: a trained EDAFormer checkpoint in, a proven TensorRT engine out.
 
+The front door: the Python side of every command, each brought in when it is first asked for.
 Importing this package costs nothing heavy: torch, onnx and TensorRT are imported where they are
 used, so that a device which only runs engines needs none of the export side.
+
+    checkpoint = edaformer.load_checkpoint(Path("model.pth"))
+    options = edaformer.ExportOptions(isr=edaformer.ISR.parse("16,8,4,1"), size=(360, 480))
+    edaformer.export_model(checkpoint, options, Path("model.onnx"))
+    edaformer.build_engine(Path("model.onnx"), Path("model.plan"))
+    with edaformer.Engine.load("model.plan") as engine:
+        labels = engine(frame)  # uint8 (H, W, 3) -> uint8 (H, W)
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import EdaformerError
 from edaformer.isr import ISR
 from edaformer.version import __version__
 
-__all__ = ["ISR", "EdaformerError", "__version__"]
+if TYPE_CHECKING:
+    from edaformer.data import open_dataset
+    from edaformer.engines.artifact.inspect import describe
+    from edaformer.engines.artifact.preflight import preflight
+    from edaformer.engines.bench.benchmark import benchmark
+    from edaformer.engines.bench.contenders import BenchOptions
+    from edaformer.engines.build.build import build_engine
+    from edaformer.engines.build.compiler import BuildOptions
+    from edaformer.engines.run.run import RunOptions, run
+    from edaformer.engines.runtime import Engine
+    from edaformer.engines.tune.tune import TuneOptions, tune
+    from edaformer.engines.validate.validate import validate
+    from edaformer.engines.validate.validation import Gates
+    from edaformer.export.exporter import ExportOptions, export_model
+    from edaformer.families.checkpoint import demo_checkpoint
+    from edaformer.families.table import load_checkpoint
+
+__all__ = [
+    "ISR",
+    "BenchOptions",
+    "BuildOptions",
+    "EdaformerError",
+    "Engine",
+    "ExportOptions",
+    "Gates",
+    "RunOptions",
+    "TuneOptions",
+    "__version__",
+    "benchmark",
+    "build_engine",
+    "demo_checkpoint",
+    "describe",
+    "export_model",
+    "load_checkpoint",
+    "open_dataset",
+    "preflight",
+    "run",
+    "tune",
+    "validate",
+]
+
+_HOMES = {
+    "BenchOptions": "edaformer.engines.bench.contenders",
+    "BuildOptions": "edaformer.engines.build.compiler",
+    "Engine": "edaformer.engines.runtime",
+    "ExportOptions": "edaformer.export.exporter",
+    "Gates": "edaformer.engines.validate.validation",
+    "RunOptions": "edaformer.engines.run.run",
+    "TuneOptions": "edaformer.engines.tune.tune",
+    "benchmark": "edaformer.engines.bench.benchmark",
+    "build_engine": "edaformer.engines.build.build",
+    "demo_checkpoint": "edaformer.families.checkpoint",
+    "describe": "edaformer.engines.artifact.inspect",
+    "export_model": "edaformer.export.exporter",
+    "load_checkpoint": "edaformer.families.table",
+    "open_dataset": "edaformer.data",
+    "preflight": "edaformer.engines.artifact.preflight",
+    "run": "edaformer.engines.run.run",
+    "tune": "edaformer.engines.tune.tune",
+    "validate": "edaformer.engines.validate.validate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Bring in what is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edaformer' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Everything that the front door gives, brought in or not."""
+    return sorted({*globals(), *_HOMES})

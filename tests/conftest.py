@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from edaformer.families.edaformer.loader import save_checkpoint
 from edaformer.families.edaformer.network import EDAFormer
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
+from tests.once import once, shared_folder
 
 ROOT = Path(__file__).parents[1]
+_WORKER_BYTES = 6 << 30  # EDAFormer-B at 1024x1024, exported and built
 TEST_DATA = Path(os.environ.get("EDAFORMER_TEST_DATA", ROOT.parent / "shared"))
 
 
@@ -29,12 +32,40 @@ def _test_data(*parts: str) -> Path:
     return path
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker for each core that is ours, while each has memory for its largest models."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(len(_cores()), memory // _WORKER_BYTES))
+
+
+def _cores() -> list[int]:
+    if sys.platform == "linux":
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers side by side: each has one core to itself, and its libraries one thread."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None and sys.platform == "linux":
+        cores = _cores()
+        core = cores[int(worker.removeprefix("gw")) % len(cores)]
+        os.sched_setaffinity(0, {core})
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True, scope="session")
-def _caches_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or leaves anything in the person's own cache."""
+def _caches_of_their_own(shared: Path) -> Iterator[None]:
+    """No test reads or leaves anything in the person's own cache; all workers share one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         yield
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that lives as long as the run, for all workers: nothing in it is changed."""
+    return shared_folder(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -62,32 +93,32 @@ def segformer_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that lives as long as the session."""
-    return tmp_path_factory.mktemp("session")
-
-
-@pytest.fixture(scope="session")
-def small_checkpoint(workspace: Path) -> Checkpoint:
+def small_checkpoint(shared: Path) -> Checkpoint:
     """EDAFormer-T with seeded random weights and five named classes."""
-    torch.manual_seed(0)
-    model = EDAFormer.from_variant("T", num_classes=5)
-    path = workspace / "small.safetensors"
-    save_checkpoint(path, model, classes=["road", "sky", "tree", "car", "sign"])
-    return load_checkpoint(path)
+
+    def make() -> Path:
+        torch.manual_seed(0)
+        model = EDAFormer.from_variant("T", num_classes=5)
+        path = shared / "small.safetensors"
+        save_checkpoint(path, model, classes=["road", "sky", "tree", "car", "sign"])
+        return path
+
+    return load_checkpoint(once(shared, "small.safetensors", make))
 
 
 @pytest.fixture(scope="session")
-def small_export(small_checkpoint: Checkpoint, workspace: Path) -> ExportResult:
+def small_export(small_checkpoint: Checkpoint, shared: Path) -> ExportResult:
     """It, exported to FP16 at 60x90 (padded to 64x96), labels and logits."""
     options = ExportOptions(
         isr=ISR.parse("16,8,2,1-2,2,4"), size=(60, 90), outputs=("labels", "logits")
     )
-    return export_model(small_checkpoint, options, workspace / "small.onnx")
+    path = shared / "small.onnx"
+    return once(shared, path.name, lambda: export_model(small_checkpoint, options, path))
 
 
 @pytest.fixture(scope="session")
-def small_plan(small_export: ExportResult, workspace: Path) -> BuildResult:
+def small_plan(small_export: ExportResult, shared: Path) -> BuildResult:
     """A real TensorRT-RTX plan of it; with a key or two in its attention, not all is fused."""
     options = BuildOptions(backend="tensorrt-rtx", allow_unfused=True)
-    return build_engine(small_export.path, workspace / "small.plan", options)
+    path = shared / "small.plan"
+    return once(shared, path.name, lambda: build_engine(small_export.path, path, options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import tomllib
 
 from tests.conftest import ROOT
 
+LINKS = ("export", "engines", "cli")  # into edaformer/, at the root
 COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run", "tune")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -106,32 +108,64 @@ def test_every_command_has_its_script() -> None:
         assert hasattr(__import__(module, fromlist=[function]), function)
 
 
-@pytest.mark.slow
-def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
-    ignored = shutil.ignore_patterns(".venv", ".git", ".typings", "build", "*.egg-info", ".*_cache")
-    source = tmp_path / "source"
+@pytest.fixture(scope="module")
+def without_links(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This checkout as Git makes it on Windows: a link is a text file with its target in it."""
+    ignored = shutil.ignore_patterns(".venv", ".git", "build", "*.egg-info", ".ruff_cache")
+    source = tmp_path_factory.mktemp("windows") / "source"
     shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
+    shutil.copytree(ROOT / "edaformer/engines/build", source / "edaformer/engines/build")
+    for name in LINKS:
+        target = (source / name).readlink()
+        (source / name).unlink()
+        (source / name).write_text(target.as_posix())
+    return source
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ruff check .",
+        "ruff format --check .",
+        "mypy",
+        "lint-imports",
+        "pytest -q tests/test_isr.py",
+    ],
+)
+def test_a_checkout_without_links_is_whole(command: str, without_links: Path) -> None:
+    tool, *arguments = command.split()
+    script = shutil.which(tool, path=str(Path(sys.executable).parent))
+    assert script is not None
+    ran = subprocess.run(
+        [script, *arguments], cwd=without_links, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(without_links)},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_exactly_the_intended_packages(without_links: Path, tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path),
-         str(source)],
+         str(without_links)],
         check=True, capture_output=True,
     )  # fmt: skip
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     packages = {str(Path(name).parent) for name in names if name.endswith(".py")}
-    assert packages == {
-        "edaformer", "edaformer/cli", "edaformer/data", "edaformer/data/streets",
-        "edaformer/engines", "edaformer/engines/bench", "edaformer/engines/runtime/cuda",
-        "edaformer/engines/handover", "edaformer/engines/runtime/kernels", "edaformer/engines/tune",
-        "edaformer/export", "edaformer/export/rewrites", "edaformer/media", "edaformer/model",
-        "edaformer/segformer",
+    folders = [path.parent for path in (ROOT / "edaformer").rglob("*.py")]
+    assert packages == {folder.relative_to(ROOT).as_posix() for folder in folders}
+    assert {name for name in packages if name.count("/") == 1} == {
+        f"edaformer/{room}"
+        for room in ("cli", "data", "engines", "evaluation", "export", "families", "labels",
+                     "machine", "media")
     }  # fmt: skip
     demo = {name for name in names if name.startswith("edaformer/demo/")}
     assert demo == {"edaformer/demo/README.md", "edaformer/demo/edaformer_t_scenes.safetensors"}
-    kernels = {
-        Path(name).name for name in names if name.startswith("edaformer/engines/runtime/kernels/")
-    }
+    folder = "edaformer/engines/runtime/kernels/"
+    kernels = {name.removeprefix(folder) for name in names if name.startswith(folder)}
     assert kernels == {
         "__init__.py", "argmax.cuh", "frame.cuh", "half_pixel.cuh", "kernels.cu", "kernels.ptx",
         "labels.cuh", "portable.cuh",
@@ -142,7 +176,7 @@ def test_the_wheel_holds_exactly_the_intended_packages(tmp_path: Path) -> None:
         name for name in names if name.endswith((".txt", ".jinja")) and "info/" not in name
     } == {
         *(f"edaformer/data/names/{name}.txt" for name in ("ade20k", "cityscapes", "cocostuff164k")),
-        "edaformer/engines/report.html.jinja",
+        "edaformer/engines/validate/report.html.jinja",
         "edaformer/engines/tune/front.html.jinja",
     }
     assert {Path(name).parts[0] for name in names} == {
@@ -157,7 +191,35 @@ def _version() -> str:
 
 
 def test_folders_at_the_root_are_linked_relatively() -> None:
-    for name in ("export", "engines", "cli"):
-        link = ROOT / "edaformer" / name
-        assert link.is_symlink()
-        assert str(link.readlink()) == f"../{name}"
+    for name in LINKS:
+        assert str((ROOT / name).readlink()) == f"edaformer/{name}"
+
+
+def test_no_folder_is_a_heap() -> None:
+    folders = {path.parent for path in (ROOT / "edaformer").rglob("*.py")}
+    assert [folder for folder in folders if len(list(folder.glob("*.py"))) > 16] == []
+    assert len([path for path in (ROOT / "edaformer/engines").iterdir() if path.is_file()]) <= 2
+
+
+def test_tests_mirror_the_package() -> None:
+    """Every folder of tests below tests/ has its folder in the package."""
+    outside = {"benchmarks", "standins"}
+    mirrored = {path.parent.relative_to(ROOT / "tests") for path in ROOT.glob("tests/**/test_*.py")}
+    strange = [
+        folder for folder in mirrored
+        if not {*folder.parts} & outside and not (ROOT / "edaformer" / folder).is_dir()
+    ]  # fmt: skip
+    assert strange == []
+
+
+def test_the_citation_is_of_this_version() -> None:
+    assert f"\nversion: {_version()}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_workflow_runs_what_is_here() -> None:
+    text = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert "make test" in text
+    for extra in re.findall(r'"\[([a-z,]+)\]"', text):
+        assert set(extra.split(",")) <= set(PROJECT["optional-dependencies"])
+    for program in re.findall(r"(?:tools|benchmarks)/\w+\.py", text):
+        assert (ROOT / program).is_file()

@@ -21,6 +21,8 @@ from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.edaformer.loader import save_checkpoint
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import BASE, ISR
+from tests.camvid import cache, pytorch_score
+from tests.camvid import dataset as camvid_data
 
 CAMVID_ISRS = ("base", "paper", "16,8,4,1", "16,8,4,2-2,4,8")
 
@@ -193,18 +195,9 @@ def test_camvid_figures_of_the_published_implementation(
     align: str, camvid: Path, camvid_checkpoint: Path
 ) -> None:
     expected = json.loads(camvid_checkpoint.with_suffix(".json").read_text())[align]
-    checkpoint, dataset = (
-        load_checkpoint(camvid_checkpoint),
-        open_dataset(f"camvid:{camvid}", (360, 480)),
-    )
-    samples = list(dataset)
+    checkpoint, dataset = load_checkpoint(camvid_checkpoint), camvid_data(camvid)
     for isr, figures in expected.items():
-        model = checkpoint.model(ISR.parse(isr))
-        segmenter = TorchSegmenter(model, 32 if align == "pad32" else None)
-        total = sum(
-            confusion_matrix(s.labels, segmenter.segment(s.image[None])[0], 11, 11) for s in samples
-        )
-        made = score(np.asarray(total))
+        made = pytorch_score(checkpoint, isr, 32 if align == "pad32" else None, dataset)
         got = (made.miou, made.macc, made.aacc)
         assert got == pytest.approx([figures[k] for k in ("miou", "macc", "aacc")], abs=0.02), isr
         assert made.iou == pytest.approx(figures["iou"], abs=0.1), isr
@@ -216,13 +209,10 @@ def test_camvid_figures_of_the_published_implementation(
 def test_fp16_costs_nothing_on_camvid(
     isr: str, camvid: Path, camvid_checkpoint: Path, tmp_path: Path
 ) -> None:
-    checkpoint, dataset = (
-        load_checkpoint(camvid_checkpoint),
-        open_dataset(f"camvid:{camvid}", (360, 480)),
-    )
+    checkpoint, dataset = load_checkpoint(camvid_checkpoint), camvid_data(camvid)
     options = ExportOptions(isr=ISR.parse(isr), size=(360, 480))
     export_model(checkpoint, options, tmp_path / "x.onnx")
-    result = validate(tmp_path / "x.onnx", checkpoint, dataset)
+    result = validate(tmp_path / "x.onnx", checkpoint, dataset, cache=cache())
     assert result.images == 101
     assert result.agreement.overall >= 0.9998
     assert result.agreement.worst >= 0.9995

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from edaformer.data import open_dataset
-from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.engines.validate.validate import validate
-from edaformer.evaluation.metrics import confusion_matrix, score
 from edaformer.export.exporter import ExportOptions, export_model
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
+from tests.camvid import cache, dataset, pytorch_score
 
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
 SETTINGS = [
@@ -42,13 +39,8 @@ def test_figures_of_every_isr(
     align: str, isr: str, checkpoint: Checkpoint, figures: dict[str, dict[str, dict[str, float]]],
     camvid: Path,
 ) -> None:  # fmt: skip
-    model = checkpoint.model(ISR.parse(isr, checkpoint.places))
-    segmenter = TorchSegmenter(model, 32 if align == "pad32" else None)
-    total = sum(
-        confusion_matrix(s.labels, segmenter.segment(s.image[None])[0], 11, 11)
-        for s in open_dataset(f"camvid:{camvid}", (360, 480))
-    )
-    made, expected = score(np.asarray(total)), figures[align][isr]
+    made = pytorch_score(checkpoint, isr, 32 if align == "pad32" else None, dataset(camvid))
+    expected = figures[align][isr]
     assert (made.miou, made.aacc) == pytest.approx(
         (expected["miou"], expected["aacc"]), abs=0.02
     )  # points
@@ -59,8 +51,7 @@ def test_figures_of_every_isr(
 def test_fp16_costs_nothing(isr: str, checkpoint: Checkpoint, camvid: Path, tmp_path: Path) -> None:
     options = ExportOptions(isr=ISR.parse(isr, checkpoint.places), size=(360, 480))
     export_model(checkpoint, options, tmp_path / "x.onnx")
-    data = open_dataset(f"camvid:{camvid}", (360, 480))
-    result = validate(tmp_path / "x.onnx", checkpoint, data)
+    result = validate(tmp_path / "x.onnx", checkpoint, dataset(camvid), cache=cache())
     assert result.images == 101
     assert result.agreement.overall >= 0.9995
     assert abs(result.delta_precision) <= 0.02
