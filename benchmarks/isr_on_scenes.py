@@ -15,7 +15,8 @@ from pathlib import Path
 
 from edaformer.data import open_dataset
 from edaformer.engines.validate.reference_cache import ReferenceCache
-from edaformer.engines.validate.validate import Gates, Validation, validate
+from edaformer.engines.validate.validate import validate
+from edaformer.engines.validate.validation import Gates, Validation
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import load_checkpoint

@@ -11,8 +11,10 @@ from edaformer.engines.validate.reference_cache import ReferenceCache, default_f
 from edaformer.engines.validate.validate import Reference
 from edaformer.evaluation.metrics import Score, confusion_matrix, score
 from edaformer.evaluation.protocol import get_protocol, plan_passes
+from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import ISR
+from tests.once import once
 
 SIZE = (360, 480)
 
@@ -42,3 +44,11 @@ def pytorch_score(checkpoint: Checkpoint, isr: str, align: int | None, data: Dat
         for sample in data
     )
     return score(np.asarray(total))
+
+
+def exported(shared: Path, checkpoint: Checkpoint, isr: str) -> ExportResult:
+    """The default export at 360x480, made once a run."""
+    setting = ISR.parse(isr, checkpoint.places)
+    path = shared / f"camvid_{checkpoint.variant.name}_{setting.slug}.onnx"
+    options = ExportOptions(isr=setting, size=SIZE)
+    return once(shared, path.name, lambda: export_model(checkpoint, options, path))

@@ -13,12 +13,13 @@ import torch
 from edaformer.engines.build.build import BuildResult, build_engine
 from edaformer.engines.build.compiler import BuildOptions
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
-from edaformer.families.checkpoint import Checkpoint
-from edaformer.families.edaformer.loader import save_checkpoint
+from edaformer.families.checkpoint import Checkpoint, Coverage
+from edaformer.families.edaformer.loader import network, save_checkpoint
 from edaformer.families.edaformer.network import EDAFormer
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 from tests.once import once, shared_folder
+from tests.tiny import TINY, tiny_model
 
 ROOT = Path(__file__).parents[1]
 _WORKER_BYTES = 6 << 30  # EDAFormer-B at 1024x1024, exported and built
@@ -90,6 +91,14 @@ def camvid_checkpoint() -> Path:
 def segformer_folder() -> Path:
     """SegFormer-B0 trained on CamVid, as transformers saves it."""
     return _test_data("checkpoints", "segformer_b0_camvid")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint() -> Checkpoint:
+    """Seven blocks with random weights, traced in a quarter of T's time; ``path`` names no file."""
+    state = tiny_model("base", 5, seed=3).state_dict()
+    used = Coverage(used=len(state), left_over=())
+    return Checkpoint(Path("tiny.pth"), "0" * 64, TINY, 5, network, used, state=state)
 
 
 @pytest.fixture(scope="session")

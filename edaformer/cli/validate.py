@@ -15,7 +15,7 @@ from edaformer.errors import EXIT_GATE, InputError, require
 
 if TYPE_CHECKING:
     from edaformer.engines.validate.reference_cache import ReferenceCache
-    from edaformer.engines.validate.validate import Validation
+    from edaformer.engines.validate.validation import Validation
 
 
 @guarded
@@ -90,8 +90,8 @@ def validate(
     from edaformer.data import open_dataset
     from edaformer.engines.artifact.kind import artifact_manifest
     from edaformer.engines.validate.bisect import bisect, probed
-    from edaformer.engines.validate.validate import Gates
     from edaformer.engines.validate.validate import validate as validate_artifact
+    from edaformer.engines.validate.validation import Gates
     from edaformer.evaluation.protocol import get_protocol
     from edaformer.families.table import load_checkpoint
 

@@ -301,7 +301,7 @@ run = script["Run"](True, None, time.monotonic() + 500, "cpu")
 for name in ("machine", "bandwidth", "kernels", "soak", "torch_frames"):
     made = script["run_section"](script[name], run)
     assert made["status"] == "ok", made
-import edaformer.engines.cuda.graphs, edaformer.engines.cuda.gpu  # what _OwnKernels imports
+from edaformer.engines.runtime.cuda import gpu, graphs  # what _OwnKernels imports
 """
 
 

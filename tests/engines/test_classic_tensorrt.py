@@ -38,6 +38,7 @@ from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint, Coverage
+from edaformer.families.edaformer.loader import network
 from edaformer.families.edaformer.sizes import VARIANTS
 from edaformer.files import sha256
 from edaformer.machine import backend
@@ -109,6 +110,7 @@ def dynamic_export(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
         sha256="0" * 64,
         variant=TINY,
         num_classes=5,
+        network=network,
         coverage=Coverage(used=len(model.state_dict()), left_over=()),
         state=model.state_dict(),
     )

@@ -77,11 +77,11 @@ def test_the_isr_is_baked_in(small_export: ExportResult) -> None:
 
 
 @pytest.mark.slow
-def test_dynamic_batch_and_tensor_input(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_dynamic_batch_and_tensor_input(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     options = ExportOptions(
         size=(64, 64), batch=None, input="tensor", outputs=("logits",), precision="fp32", opset=20
     )
-    result = export_model(small_checkpoint, options, tmp_path / "x.onnx")
+    result = export_model(tiny_checkpoint, options, tmp_path / "x.onnx")
     made = io(result.path)
     assert made["tensor"][1] == ["batch", 3, 64, 64]
     assert made["logits"][1] == ["batch", 5, 8, 8]
@@ -115,10 +115,10 @@ def test_an_overflowing_mlp_is_kept_in_fp32_and_recorded(
 
 
 @pytest.mark.slow
-def test_a_gate_missed_leaves_no_file(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_a_gate_missed_leaves_no_file(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     options = ExportOptions(size=(64, 64), tolerance=1e-9)
     with pytest.raises(GateError, match=r"more than 1e-09 \(--tolerance\)"):
-        export_model(small_checkpoint, options, tmp_path / "x.onnx")
+        export_model(tiny_checkpoint, options, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from edaformer.data import open_dataset
 from edaformer.engines.segmenters import open_artifact
 from edaformer.export.exporter import ExportOptions, export_model
 from edaformer.export.wrapper import Deployment, Geometry, Probabilities
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 from edaformer.preprocess import RELEASE, network_input
+from tests.camvid import dataset, exported
 from tests.tiny import tiny_model
 
 
-def test_planar_is_image_bit_for_bit() -> None:
-    """In PyTorch, whose float32 arithmetic is the same once the pixels are planes."""
+def test_planar_is_image() -> None:
+    """In PyTorch, to float32's rounding: some processors convolve NHWC memory in another order."""
     outputs, model = ("labels", "logits"), tiny_model()
     of_image, of_planar = (
         Deployment(
@@ -32,8 +31,10 @@ def test_planar_is_image_bit_for_bit() -> None:
     image = np.random.default_rng(0).integers(0, 256, (2, 90, 117, 3), np.uint8)
     planar = torch.from_numpy(network_input(image, "planar", RELEASE))
     assert (planar.shape, planar.dtype) == ((2, 3, 90, 117), torch.float32)
-    for one, other in zip(of_image(torch.from_numpy(image)), of_planar(planar), strict=True):
-        assert torch.equal(one, other)
+    labels, logits = of_image(torch.from_numpy(image))
+    planar_labels, planar_logits = of_planar(planar)
+    torch.testing.assert_close(planar_logits, logits, rtol=1e-5, atol=1e-5)
+    assert (planar_labels == labels).float().mean() > 0.999  # the rest are ties
 
 
 def test_probabilities_rank_as_labels_do() -> None:
@@ -54,21 +55,19 @@ def test_probabilities_by_hand() -> None:
     torch.testing.assert_close(made[0, :, 2, 4], torch.tensor([1 / 3, 2 / 3]))
 
 
-@pytest.mark.slow
 @pytest.mark.weights
-@pytest.mark.parametrize("output", ["labels", "probabilities"])
-def test_on_real_frames(camvid: Path, camvid_checkpoint: Path, tmp_path: Path, output: str) -> None:
+@pytest.mark.slow
+def test_on_real_frames(
+    camvid: Path, camvid_checkpoint: Path, shared: Path, tmp_path: Path
+) -> None:
     """FP16 with its rounding emulated: what normalises first rounds alike in both layouts."""
-    frames = [sample.image for sample in open_dataset(f"camvid:{camvid}", (360, 480)).head(3)]
-    made: dict[str, NDArray[np.uint8]] = {}
+    frames = np.stack([sample.image for sample in dataset(camvid).head(3)])
     checkpoint = load_checkpoint(camvid_checkpoint)
-    for kind, wanted in (("image", "labels"), ("planar", output)):
+    expected = open_artifact(exported(shared, checkpoint, "16,8,4,1").path).segment(frames)
+    for output, least in (("labels", 1), ("probabilities", 0.9999)):
         options = ExportOptions(
-            ISR.parse("16,8,4,1"), (360, 480), input=kind, outputs=(wanted,)  # type: ignore[arg-type]
+            ISR.parse("16,8,4,1"), (360, 480), input="planar", outputs=(output,)  # type: ignore[arg-type]
         )  # fmt: skip
-        path = tmp_path / f"{kind}.onnx"
-        result = export_model(checkpoint, options, path)
-        assert result.manifest.input.name == kind
-        made[kind] = open_artifact(path).segment(np.stack(frames))
-    agreement = float((made["image"] == made["planar"]).mean())
-    assert agreement == 1 if output == "labels" else agreement > 0.9999
+        path = tmp_path / f"{output}.onnx"
+        assert export_model(checkpoint, options, path).manifest.input.name == "planar"
+        assert (open_artifact(path).segment(frames) == expected).mean() >= least

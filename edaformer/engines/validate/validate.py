@@ -28,7 +28,7 @@ from edaformer.engines.validate.procedure import (
 )
 from edaformer.engines.validate.reference_cache import CacheKey, ReferenceCache, image_sha256
 from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, Predictions, Tally
-from edaformer.engines.validate.validation import Agreement, GateResult, Gates, Row, Validation
+from edaformer.engines.validate.validation import GateResult, Gates, Row, Validation
 from edaformer.errors import DataError, InputError
 from edaformer.evaluation.metrics import score
 from edaformer.evaluation.protocol import FitName, Passes, Protocol, get_protocol
@@ -36,8 +36,6 @@ from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import ISR
 from edaformer.labels.decide import Decision
 from edaformer.manifest import Manifest
-
-__all__ = ["Agreement", "Gates", "Row", "Validation", "validate"]
 
 
 @dataclass(frozen=True)

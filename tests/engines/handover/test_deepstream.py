@@ -63,13 +63,13 @@ def test_a_dynamic_batch(write: WritePlan, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_its_parser_finds_our_labels(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_its_parser_finds_our_labels(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     """From one packed ONNX file, fed as nvinfer feeds it: y = net-scale-factor * (x - offset)."""
     frame = natural_noise(1, (60, 90))
     options = ExportOptions(
         size=(60, 90), input="planar", outputs=("probabilities",), precision="fp32"
     )
-    onnx = export_model(small_checkpoint, options, tmp_path / "x.onnx").path
+    onnx = export_model(tiny_checkpoint, options, tmp_path / "x.onnx").path
     made = hand_over(onnx, "deepstream", tmp_path / "x")
     read = properties(made.path)
     assert read["onnx-file"] == "model.onnx"
@@ -79,7 +79,7 @@ def test_its_parser_finds_our_labels(small_checkpoint: Checkpoint, tmp_path: Pat
     given = session.run({session.input_name: fed.astype(np.float32)})[read["output-blob-names"]][0]
     classes = nvinfer_classes(given, float(read["segmentation-threshold"]))
     image = export_model(
-        small_checkpoint, ExportOptions(size=(60, 90), precision="fp32"), tmp_path / "image.onnx"
+        tiny_checkpoint, ExportOptions(size=(60, 90), precision="fp32"), tmp_path / "image.onnx"
     )
     labels = OnnxSession(str(image.path)).run({"image": frame})["labels"][0]
     assert classes.shape == (60, 90)

@@ -57,16 +57,16 @@ def test_onnx_equals_torch_up_to_rounding(
     [("image", "logits"), ("tensor", "logits"), ("planar", "logits"), ("planar", "probabilities")],
 )
 def test_scores_and_fixed_batches(
-    kind: str, output: str, small_checkpoint: Checkpoint, tmp_path: Path
+    kind: str, output: str, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     options = ExportOptions(
         size=(64, 90), batch=2, outputs=(output,), precision="fp32", input=kind, align=None  # type: ignore[arg-type]
     )  # fmt: skip
-    export_model(small_checkpoint, options, tmp_path / "x.onnx")
+    export_model(tiny_checkpoint, options, tmp_path / "x.onnx")
     images = natural_noise(3, (64, 90))
     segmenter = open_artifact(tmp_path / "x.onnx")
     made = segmenter.segment(images)
-    expected = TorchSegmenter(small_checkpoint.model(), None).segment(images)
+    expected = TorchSegmenter(tiny_checkpoint.model(), None).segment(images)
     assert made.shape == (3, 64, 90)
     assert (made == expected).mean() > 0.9999
 

@@ -11,26 +11,12 @@ from PIL import Image
 from edaformer.data import Dataset, open_dataset
 from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.export.verify import natural_noise
-from edaformer.families.checkpoint import Checkpoint, Coverage
+from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import BASE
-from tests.tiny import TINY, tiny_model
 
 SIZE = (64, 64)  # every ratio fits once and twice: 128 settings, few enough to try them all
 IMAGES = 24
 CLASSES = 5
-
-
-@pytest.fixture(scope="session")
-def tiny_checkpoint() -> Checkpoint:
-    """Random weights; ``path`` names no file."""
-    return Checkpoint(
-        path=Path("tiny.pth"),
-        sha256="0" * 64,
-        variant=TINY,
-        num_classes=CLASSES,
-        coverage=Coverage(used=0, left_over=()),
-        state=tiny_model("base", CLASSES, seed=3).state_dict(),
-    )
 
 
 @pytest.fixture(scope="session")

@@ -178,7 +178,7 @@ def test_logits_path_needs_no_torch(
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path; import numpy as np\n"
         "from edaformer.engines.validate.procedure import artifact_labels, procedure_of\n"
-        "from edaformer.engines.segmenters import ArtifactSegmenter\n"
+        "from edaformer.engines.segmenters.artifact import ArtifactSegmenter\n"
         "from edaformer.engines.artifact.onnx_file import read_onnx_manifest\n"
         "from edaformer.evaluation.protocol import get_protocol\n"
         "class Zeros(ArtifactSegmenter):\n"

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from edaformer.engines.validate.validate import validate
-from edaformer.export.exporter import ExportOptions, export_model
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.table import load_checkpoint
-from edaformer.isr import ISR
-from tests.camvid import cache, dataset, pytorch_score
+from tests.camvid import cache, dataset, exported, pytorch_score
 
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
 SETTINGS = [
@@ -48,10 +46,9 @@ def test_figures_of_every_isr(
 
 
 @pytest.mark.parametrize("isr", ["base", "16,8,4,2"])
-def test_fp16_costs_nothing(isr: str, checkpoint: Checkpoint, camvid: Path, tmp_path: Path) -> None:
-    options = ExportOptions(isr=ISR.parse(isr, checkpoint.places), size=(360, 480))
-    export_model(checkpoint, options, tmp_path / "x.onnx")
-    result = validate(tmp_path / "x.onnx", checkpoint, dataset(camvid), cache=cache())
+def test_fp16_costs_nothing(isr: str, checkpoint: Checkpoint, camvid: Path, shared: Path) -> None:
+    artifact = exported(shared, checkpoint, isr).path
+    result = validate(artifact, checkpoint, dataset(camvid), cache=cache())
     assert result.images == 101
     assert result.agreement.overall >= 0.9995
     assert abs(result.delta_precision) <= 0.02

@@ -75,7 +75,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from edaformer.engines.tune.trials import Trials
+from edaformer.engines.tune.search.trials import Trials
 from edaformer.isr import BASE
 with Trials.open(Path(sys.argv[1]), {"a": "b"}, resume=True) as trials:
     for at in range(10**6):
