@@ -197,7 +197,7 @@ def test_gates_are_checked(gates: dict[str, float]) -> None:
 def test_camvid_figures_of_the_published_implementation(
     align: str, isr: str, camvid: Path, camvid_checkpoint: Path
 ) -> None:
-    """Four settings; each ratio alone is held by the published logits and families/test_table.py."""
+    """Four settings; each ratio alone is held by the published logits and test_table.py."""
     figures = json.loads(camvid_checkpoint.with_suffix(".json").read_text())[align].get(isr)
     if figures is None:
         pytest.skip(f"no published figures of {isr}, padded")
