@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from edaformer.cli.main import app
 
 TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
-COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run", "tune")
+COMMANDS = [made.callback.__name__ for made in app.registered_commands if made.callback]
 
 
 def render() -> str:

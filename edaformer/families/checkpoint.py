@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,12 @@ class Checkpoint:
 def demo_checkpoint() -> Path:
     """The checkpoint inside this package: EDAFormer-T, trained on drawn street scenes."""
     return Path(__file__).parents[1] / "demo" / "edaformer_t_scenes.safetensors"
+
+
+def misfits(problems: Mapping[str, Iterable[str]]) -> str:
+    """What does not fit a network, such as ``2 missing (a, b)``; empty where all does."""
+    listed = {what: list(names) for what, names in problems.items()}
+    return "; ".join(f"{len(n)} {what} ({some(n)})" for what, n in listed.items() if n)
 
 
 def some(names: Iterable[str]) -> str:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edaformer.isr import ISR
+from edaformer.isr import Places
+
+Size = tuple[int, int]  # (H, W)
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,14 @@ class Cost:
         return sum(part.attention_macs for part in self.parts) / self.macs
 
 
-def maps_of(isr: ISR, size: tuple[int, int]) -> list[tuple[int, int]]:
+def map_of(size: Size, stride: int) -> Size:
+    """(H, W) of a feature map of this stride."""
+    return -(-size[0] // stride), -(-size[1] // stride)
+
+
+def maps_of(places: Places, size: Size) -> list[Size]:
     """The (H, W) of the map that each place attends from, for an input of ``size``."""
-    return [(-(-size[0] // p.stride), -(-size[1] // p.stride)) for p in isr.places.all]
+    return [map_of(size, place.stride) for place in places.all]
 
 
 def mlp_macs(channels: int, hidden: int) -> int:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-Size = tuple[int, int]  # (H, W)
-
 
 @dataclass(frozen=True)
 class Layer:
@@ -48,8 +46,3 @@ def mlp_layers(channels: int, hidden: int, tokens: int) -> tuple[Layer, ...]:
         Layer("depthwise", 9 * wide, 9 * hidden, wide, wide),
         Layer("narrow and add", wide * channels, weights, wide + n, n),
     )
-
-
-def map_of(size: Size, stride: int) -> Size:
-    """(H, W) of a feature map of this stride."""
-    return -(-size[0] // stride), -(-size[1] // stride)

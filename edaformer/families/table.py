@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from edaformer.errors import CheckpointError, require
 from edaformer.families.architecture import Architecture
 from edaformer.families.checkpoint import Checkpoint
-from edaformer.families.cost import Cost
+from edaformer.families.cost import Cost, Size
 from edaformer.families.edaformer import cost as edaformer_cost
 from edaformer.families.edaformer import layers as edaformer_layers
 from edaformer.families.edaformer import loader as edaformer_loader
 from edaformer.families.edaformer.sizes import VARIANTS, get_variant
-from edaformer.families.layers import Layer, Size
+from edaformer.families.layers import Layer
 from edaformer.families.segformer import cost as segformer_cost
 from edaformer.families.segformer import layers as segformer_layers
 from edaformer.families.segformer import loader as segformer_loader

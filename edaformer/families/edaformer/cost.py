@@ -21,7 +21,7 @@ _PARTS = ("stage 1", "stage 2", "stage 3", "stage 4", "decoder c4", "decoder c3"
 
 def count(variant: Variant, num_classes: int, size: tuple[int, int], isr: ISR) -> Cost:
     """One image of ``size`` (H, W), which the ISR fits."""
-    maps = maps_of(isr, size)
+    maps = maps_of(isr.places, size)
     widths = variant.widths
     parts = []
     for stage in range(4):

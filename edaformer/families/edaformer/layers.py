@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from edaformer.families.cost import Size, map_of
 from edaformer.families.edaformer.sizes import (
     DECODER_DEPTHS,
     DECODER_STAGES,
     PATCH_KERNELS,
     Variant,
 )
-from edaformer.families.layers import Layer, Size, map_of, mlp_layers
+from edaformer.families.layers import Layer, mlp_layers
 from edaformer.isr import EDAFORMER
 
 STRIDES = tuple(place.stride for place in EDAFORMER.all)

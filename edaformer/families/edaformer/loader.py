@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import CheckpointError, require
-from edaformer.families.checkpoint import Checkpoint, Coverage, some
+from edaformer.families.checkpoint import Checkpoint, Coverage, misfits, some
 from edaformer.families.edaformer.sizes import VARIANTS, Variant
 from edaformer.files import sha256, write_whole
 from edaformer.isr import ISR
@@ -272,11 +272,10 @@ def _check(path: Path, state: Mapping[str, Tensor], variant: Variant, num_classe
             key for key, value in state.items() if not bool(torch.isfinite(value).all())
         ],
     }
-    found = [f"{len(names)} {what} ({some(names)})" for what, names in problems.items() if names]
-    if found:
+    if found := misfits(problems):
         raise CheckpointError(
             f"{path} does not fit EDAFormer-{variant.name} with {num_classes} classes: "
-            f"{'; '.join(found)}; use a complete checkpoint of this model"
+            f"{found}; use a complete checkpoint of this model"
         )
 
 

@@ -12,7 +12,7 @@ from edaformer.isr import ISR
 
 def count(sizes: SegFormerSizes, num_classes: int, size: tuple[int, int], isr: ISR) -> Cost:
     """One image of ``size`` (H, W), which the ISR fits."""
-    maps = maps_of(isr, size)
+    maps = maps_of(isr.places, size)
     parts = [_stage(sizes, stage, maps[stage], isr.encoder[stage]) for stage in range(4)]
     tokens = [height * width for height, width in maps]
     width = sizes.decoder_width

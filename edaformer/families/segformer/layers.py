@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edaformer.families.layers import Layer, Size, map_of, mlp_layers
+from edaformer.families.cost import Size, map_of, maps_of
+from edaformer.families.layers import Layer, mlp_layers
 from edaformer.families.segformer.sizes import SegFormerSizes
 
 
@@ -26,7 +27,7 @@ def place_layers(sizes: SegFormerSizes, size: Size, place: int, ratio: int) -> t
 def fixed_layers(sizes: SegFormerSizes, num_classes: int, size: Size) -> tuple[Layer, ...]:
     """What no ratio changes: normalisation before, branches, classifying and labels behind."""
     image, width = size[0] * size[1], sizes.decoder_width
-    areas = [rows * columns for rows, columns in maps(sizes, size)]
+    areas = [rows * columns for rows, columns in maps_of(sizes.places, size)]
     largest, small = areas[0] * width, sum(areas[1:]) * width
     branches = [
         Layer("branch", n * c * width, c * width, n * c, n * width)
@@ -40,11 +41,6 @@ def fixed_layers(sizes: SegFormerSizes, num_classes: int, size: Size) -> tuple[L
               areas[0] * num_classes),
         Layer("resize and argmax", 0, 0, areas[0] * num_classes, 0, image_bytes=image),
     )  # fmt: skip
-
-
-def maps(sizes: SegFormerSizes, size: Size) -> list[Size]:
-    """(H, W) of every stage's map."""
-    return [map_of(size, place.stride) for place in sizes.places.all]
 
 
 def _attention(sizes: SegFormerSizes, stage: int, size: Size, ratio: int) -> Iterator[Layer]:
@@ -73,8 +69,8 @@ def _attention(sizes: SegFormerSizes, stage: int, size: Size, ratio: int) -> Ite
 def _embedding(sizes: SegFormerSizes, size: Size, stage: int) -> Iterator[Layer]:
     """Patch embedding, and the two normalisations outside the blocks."""
     channels, before = sizes.widths[stage], sizes.widths[stage - 1] if stage else 3
-    rows, columns = maps(sizes, size)[stage]
-    above = maps(sizes, size)[stage - 1] if stage else size
+    rows, columns = maps_of(sizes.places, size)[stage]
+    above = maps_of(sizes.places, size)[stage - 1] if stage else size
     tokens, weights = rows * columns, sizes.patches[stage] ** 2 * before * channels
     read = above[0] * above[1] * before
     yield Layer("embed", tokens * weights, weights, read, tokens * channels)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from edaformer import files
 from edaformer.errors import CheckpointError, InputError, require
-from edaformer.families.checkpoint import Checkpoint, Coverage, some
+from edaformer.families.checkpoint import Checkpoint, Coverage, misfits
 from edaformer.families.segformer.sizes import Four, SegFormerSizes
 from edaformer.isr import ISR
 from edaformer.preprocess import MAX_SIDE, RELEASE, Normalisation
@@ -164,10 +164,9 @@ def _weights(path: Path, config: Any) -> dict[str, Tensor]:
         "wrongly shaped": [key for key, *_ in report["mismatched_keys"]],
         "not finite": [key for key, value in state.items() if not torch.isfinite(value).all()],
     }
-    found = [f"{len(k)} {what} ({some(sorted(k))})" for what, k in problems.items() if k]
-    if found:
+    if found := misfits({what: sorted(keys) for what, keys in problems.items()}):
         raise CheckpointError(
-            f"the weights in {path} do not fit its {_CONFIG}: {'; '.join(found)}; use a complete "
+            f"the weights in {path} do not fit its {_CONFIG}: {found}; use a complete "
             "folder of SegformerForSemanticSegmentation"
         )
     return state
