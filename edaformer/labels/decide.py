@@ -1,8 +1,7 @@
 """From logits to labels: resize as the release does, average, and let the largest class win.
 
 Works class by class on planes of the image's size, so that 150 classes at 1024x2048 take a few
-planes and not gigabytes. Resizes are OpenCV's bilinear ones with half-pixel centres, which are
-PyTorch's (align_corners=False) to float rounding.
+planes and not gigabytes. Resizes are labels.geometry's, the same on every machine.
 
     logits at 1/8 -> the size the network ran at -> cropped to what was valid -> windows averaged
     -> the image's size -> (several passes: mean of the classes' probabilities) -> argmax
@@ -11,13 +10,12 @@ PyTorch's (align_corners=False) to float rounding.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.errors import require
 from edaformer.evaluation.protocol import Pass, Size, Tile
+from edaformer.labels.geometry import bilinear
 
 Plane = NDArray[np.float32]  # (H, W)
 Logits = NDArray[np.float32]  # (classes, h, w)
@@ -45,7 +43,7 @@ class PassLogits:
         whole = _averaged(self.made_for, self.tiles, label)
         if self.made_for.flipped:
             whole = np.ascontiguousarray(whole[:, ::-1])
-        return resize(whole, size)
+        return bilinear(whole, size)
 
 
 @dataclass(frozen=True)
@@ -80,15 +78,6 @@ def decide(passes: tuple[PassLogits, ...], size: Size) -> Decision:
         return Decision(labels, (best - second).astype(np.float16))
 
 
-def resize(array: NDArray[Any], size: Size) -> NDArray[Any]:
-    """Bilinear with half-pixel centres: (H, W) float32 or (H, W, 3) uint8 to ``size`` (H, W)."""
-    if array.shape[:2] == size:
-        return array
-    cv2 = require("cv2", "export")
-    made: NDArray[Any] = cv2.resize(array, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-    return made
-
-
 def _averaged(made_for: Pass, tiles: tuple[TileLogits, ...], label: int) -> Plane:
     """One class on the resized image, overlapping windows averaged."""
     if len(tiles) == 1 and (tiles[0].tile.height, tiles[0].tile.width) == made_for.size:
@@ -104,7 +93,7 @@ def _averaged(made_for: Pass, tiles: tuple[TileLogits, ...], label: int) -> Plan
 
 def _valid(one: TileLogits, label: int) -> Plane:
     """One class of a tile at the size it ran at, cropped to the image's part."""
-    plane = resize(np.ascontiguousarray(one.logits[label]), one.ran_at)
+    plane = bilinear(one.logits[label], one.ran_at)
     return np.ascontiguousarray(plane[: one.tile.height, : one.tile.width])
 
 

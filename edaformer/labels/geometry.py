@@ -123,6 +123,20 @@ def labels_from_logits(
     return labels, margin
 
 
+def bilinear(plane: NDArray[np.floating], size: Size) -> NDArray[np.float32]:
+    """(h, w) -> float32 (height, width): PyTorch's ``interpolate(align_corners=False)``.
+
+    Where no side changes this is the plane itself.
+    """
+    if plane.shape == size:
+        return np.asarray(plane, np.float32)
+    y, x = (
+        Taps.half_pixel(_ratio(own, wanted), wanted, own)
+        for own, wanted in zip(plane.shape, size, strict=True)
+    )
+    return _bilinear(plane, y, x)
+
+
 def resize_labels(labels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     """uint8 (H, W) -> uint8 (height, width): PyTorch's ``nearest-exact``."""
     rows, columns = (_nearest(s, o) for s, o in zip(labels.shape, size, strict=True))
@@ -135,12 +149,16 @@ def _ratio(numerator: int, denominator: int) -> float:
 
 
 def _bilinear(plane: NDArray[np.generic], y: Taps, x: Taps) -> NDArray[np.float32]:
-    """(h, w) -> (len(y), len(x))."""
-    above, below = plane[y.low].astype(np.float32), plane[y.high].astype(np.float32)
+    """(h, w) -> (len(y), len(x)): along rows first, and those rows alone that are needed."""
+    first = int(y.low[0])
+    rows = plane[first : int(y.high[-1]) + 1].astype(np.float32)
     with np.errstate(invalid="ignore"):  # 0 * inf, as the kernels have it
-        upper = x.low_weight * above[:, x.low] + x.high_weight * above[:, x.high]
-        lower = x.low_weight * below[:, x.low] + x.high_weight * below[:, x.high]
-        made: NDArray[np.float32] = y.low_weight[:, None] * upper + y.high_weight[:, None] * lower
+        wide = x.low_weight * rows[:, x.low] + x.high_weight * rows[:, x.high]
+        made: NDArray[np.float32] = wide[y.low - first]
+        made *= y.low_weight[:, None]
+        below = wide[y.high - first]
+        below *= y.high_weight[:, None]
+        made += below
     return made
 
 

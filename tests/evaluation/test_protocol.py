@@ -17,8 +17,8 @@ from edaformer.evaluation.protocol import (
     plan_passes,
     window_starts,
 )
-from edaformer.labels.decide import PassLogits, TileLogits, decide, resize
-from edaformer.labels.geometry import resize_labels
+from edaformer.labels.decide import PassLogits, TileLogits, decide
+from edaformer.labels.geometry import bilinear, resize_labels
 
 ADE, CITY, NATIVE = (PROTOCOLS[name] for name in ("ade20k", "cityscapes", "native"))
 
@@ -137,7 +137,7 @@ def torch_resize(array: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def test_resize_is_torch_s(size: tuple[int, int]) -> None:
     plane = np.random.default_rng(0).standard_normal((24, 36)).astype(np.float32)
     expected = torch_resize(torch.from_numpy(plane)[None, None], size)[0, 0].numpy()
-    assert resize(plane, size) == pytest.approx(expected, abs=2e-5)
+    assert bilinear(plane, size) == pytest.approx(expected, abs=2e-5)
 
 
 def test_whole_image_to_labels_and_margin_as_torch_does() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from edaformer.engines.tune.result import Point, Tuning, cost_of
 from edaformer.errors import require
 from edaformer.evaluation.bootstrap import Interval
+from edaformer.media.page import render
 
 _TEMPLATE = Path(__file__).parent / "front.html.jinja"
 _BELOW = 0.3  # of the range of interest, that the plot still shows below it
@@ -52,18 +53,8 @@ def front_png(result: Tuning) -> bytes:
 
 
 def front_html(result: Tuning) -> str:
-    """The page: pick, plot, table, sensitivity.
-
-    Raises:
-        MissingError: without Jinja2.
-    """
-    jinja2 = require("jinja2", "export")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    page: str = template.render(result=result, plot=_Plot.of(result), span=span, mb=megabytes)
-    return page
+    """The page: pick, plot, table, sensitivity."""
+    return render(_TEMPLATE, result=result, plot=_Plot.of(result), span=span, mb=megabytes)
 
 
 def x_label(result: Tuning) -> str:

@@ -17,8 +17,9 @@ from edaformer.engines.segmenters.artifact import ArtifactSegmenter
 from edaformer.engines.segmenters.segmenter import Images, Segmenter
 from edaformer.errors import InputError
 from edaformer.evaluation.protocol import FitName, Pass, Passes, Protocol, Size, Tile, plan_passes
-from edaformer.labels.decide import Decision, PassLogits, TileLogits, decide, resize
+from edaformer.labels.decide import Decision, PassLogits, TileLogits, decide
 from edaformer.labels.geometry import resize_labels
+from edaformer.labels.resize import opencv_bilinear
 from edaformer.manifest import Manifest
 from edaformer.preprocess import RELEASE
 
@@ -99,7 +100,7 @@ def artifact_labels(artifact: ArtifactSegmenter, image: Image, passes: Passes) -
 def feeds(image: Image, one: Pass, fill: tuple[int, int, int] = RELEASE.fill) -> Iterator[Image]:
     """What the network is given for each tile of a pass; ``fill`` is the colour around it."""
     for step in one.steps:
-        image = resize(image, step)
+        image = opencv_bilinear(image, step)
     if one.flipped:
         image = image[:, ::-1]
     for tile in one.tiles:

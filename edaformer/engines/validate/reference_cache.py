@@ -26,7 +26,7 @@ from edaformer.evaluation.protocol import Passes
 from edaformer.files import write_whole
 from edaformer.labels.decide import Decision
 
-_FORMAT = 1  # of the entries and of the arithmetic that makes them
+_FORMAT = 2  # of the entries and of the arithmetic that makes them
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 

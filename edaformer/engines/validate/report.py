@@ -14,27 +14,19 @@ import numpy as np
 
 from edaformer.engines.validate.pictures import hexadecimal, panels
 from edaformer.engines.validate.validation import Validation
-from edaformer.errors import require
 from edaformer.evaluation.bootstrap import Interval
 from edaformer.evaluation.metrics import BAND
+from edaformer.media.page import render
 from edaformer.media.palette import class_colours
 
 _TEMPLATE = Path(__file__).parent / "report.html.jinja"
 
 
 def html_report(result: Validation) -> str:
-    """The page.
-
-    Raises:
-        MissingError: without Jinja2.
-    """
-    jinja2 = require("jinja2", "export")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    """The page."""
     colours = class_colours(result.classes, result.palette, len(result.classes))
-    page: str = template.render(
+    return render(
+        _TEMPLATE,
         result=result,
         band=BAND,
         rows=_rows(result),
@@ -45,7 +37,6 @@ def html_report(result: Validation) -> str:
         span=_span,
         points=_points,
     )
-    return page
 
 
 def _rows(result: Validation) -> list[tuple[Any, str]]:
