@@ -8,8 +8,9 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from edaformer.errors import InputError
 
@@ -26,8 +27,18 @@ def sha256(path: Path) -> str:
 def write_whole(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``, whole or not at all, replacing what was there.
 
-    The bytes go to a file without a name, which the kernel frees if the process dies, and get
-    their name only once they are on disk.
+    Raises:
+        InputError: if the folder is missing, not writable or full.
+    """
+    with open_whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_whole(path: Path) -> Iterator[BinaryIO]:
+    """A binary file to write and read, which becomes ``path`` if the block ends well.
+
+    It has no name until its bytes are on disk, so that the kernel frees it if the process dies.
 
     Raises:
         InputError: if the folder is missing, not writable or full.
@@ -35,7 +46,8 @@ def write_whole(path: Path, data: bytes) -> None:
     check_writable(path)
     path = path.resolve()  # a link stays a link
     try:
-        _write_nameless(path, data)
+        with _nameless(path) as file:
+            yield file
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(
@@ -132,37 +144,38 @@ def check_writable(path: Path, *inputs: Path) -> None:
         raise InputError(f"the folder {folder} is not writable; name another one with -o")
 
 
-def _write_nameless(path: Path, data: bytes) -> None:
-    flags = getattr(os, "O_TMPFILE", 0)
-    if not flags:
-        _write_named(path, data)
-        return
-    try:
-        descriptor = os.open(path.parent, flags | os.O_WRONLY, 0o666)
-    except OSError:  # a file system without nameless files (some network mounts)
-        _write_named(path, data)
-        return
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        part = _part(path)  # a name can be given but not taken over, hence the rename
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:  # with a folder descriptor Python calls linkat, which follows /proc's link
-            os.link(f"/proc/self/fd/{file.fileno()}", part.name, dst_dir_fd=folder)
-        finally:
-            os.close(folder)
-    _rename(part, path)
-
-
-def _write_named(path: Path, data: bytes) -> None:
+@contextmanager
+def _nameless(path: Path) -> Iterator[BinaryIO]:
+    descriptor = _open_nameless(path.parent)
     part = _part(path)
-    try:
-        _write_synced(part, data)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with part.open("x+b") if descriptor is None else os.fdopen(descriptor, "w+b") as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if descriptor is not None:
+                _give_name(file.fileno(), part)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
     _rename(part, path)
+
+
+def _open_nameless(folder: Path) -> int | None:
+    """None on a system, or a file system (some network mounts), without nameless files."""
+    flags = getattr(os, "O_TMPFILE", 0)
+    with suppress(OSError):
+        return os.open(folder, flags | os.O_RDWR, 0o666) if flags else None
+    return None
+
+
+def _give_name(descriptor: int, path: Path) -> None:
+    """A name can be given but not taken over, hence the rename that follows."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:  # with a folder descriptor Python calls linkat, which follows /proc's link
+        os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _write_synced(path: Path, data: bytes) -> None:

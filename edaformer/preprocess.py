@@ -20,6 +20,7 @@ MEAN = (123.675, 116.28, 103.53)  # RGB, ImageNet, 0..255
 STD = (58.395, 57.12, 57.375)
 ALIGN = 32  # the encoder's total stride
 LOGITS_STRIDE = 8
+DEFAULT_SIZE = (512, 512)  # of an export, where neither the user nor the checkpoint says one
 MAX_SIDE = 8192  # pixels; larger sides are refused before memory is touched
 
 
@@ -106,6 +107,19 @@ def parse_size(text: str) -> tuple[int, int]:
             f"expected sides of 1 to {MAX_SIDE} pixels, got {height}x{width}; use e.g. 512x512"
         )
     return height, width
+
+
+def parse_align(text: str) -> int | None:
+    """Read what sides are padded to multiples of; ``none`` is None.
+
+    Raises:
+        InputError: if it is neither ``none`` nor a number from 1 to MAX_SIDE.
+    """
+    if text == "none":
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:7]) <= MAX_SIDE):
+        raise InputError(f"expected --align as 'none' or 1 to {MAX_SIDE}, got '{text}'")
+    return int(text)
 
 
 def format_size(size: tuple[int, int]) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from edaformer.data import Dataset, open_dataset
-from edaformer.engines.validate.reference_cache import ReferenceCache, default_folder, image_sha256
-from edaformer.engines.validate.validate import Reference
+from edaformer.data.archive import image_sha256
+from edaformer.engines.validate.pytorch import Reference
+from edaformer.engines.validate.reference_cache import ReferenceCache, default_folder
 from edaformer.evaluation.metrics import Score, confusion_matrix, score
 from edaformer.evaluation.protocol import get_protocol, plan_passes
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model

@@ -29,7 +29,10 @@ _LAYERS_SHOWN = 15
 def bench(
     artifacts: Annotated[list[Path], typer.Argument(help="One or more .onnx or .plan.")],
     data: Annotated[
-        str, typer.Option(help="Images: scenes or scenes:N (drawn), camvid:DIR or folder:DIR.")
+        str,
+        typer.Option(
+            help="Images: scenes or scenes:N (drawn), camvid:DIR, folder:DIR or reference:FILE."
+        ),
     ] = "scenes",
     images: Annotated[int, typer.Option(help="How many of them rotate.")] = 8,
     duration: Annotated[float, typer.Option(help="Seconds of timed frames for each.")] = 10,

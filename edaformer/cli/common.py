@@ -24,8 +24,8 @@ EXIT_PIPE = 141  # as the shell has it for SIGPIPE
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count it
 DEBUG = typer.Option("--debug", help="Show tracebacks and the libraries' own messages.")
 DATA = typer.Option(
-    help="scenes or scenes:N (drawn), camvid:DIR, ade20k:DIR, cityscapes:DIR, cocostuff164k:DIR or "
-    "folder:DIR."
+    help="scenes or scenes:N (drawn), camvid:DIR, ade20k:DIR, cityscapes:DIR, cocostuff164k:DIR, "
+    "folder:DIR or reference:FILE."
 )
 JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
 

@@ -101,11 +101,11 @@ def export(
     """
     for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require(package, "export")
-    from edaformer.export.exporter import DEFAULT_SIZE, VERIFY_IMAGES, ExportOptions, export_model
+    from edaformer.export.exporter import VERIFY_IMAGES, ExportOptions, export_model
     from edaformer.export.rewrites import choose
     from edaformer.families.table import load_checkpoint
     from edaformer.isr import ISR
-    from edaformer.preprocess import ALIGN, aligned, parse_size
+    from edaformer.preprocess import ALIGN, DEFAULT_SIZE, aligned, parse_align, parse_size
 
     dynamic = size == "dynamic"
     wanted = parse_size(size) if size is not None and not dynamic else None
@@ -123,9 +123,9 @@ def export(
         precision=precision,
         outputs=_outputs(outputs, for_),  # type: ignore[arg-type]  # checked by ExportOptions
         input=input_,
-        batch=None if batch == "dynamic" else _number("--batch", batch),
+        batch=_batch(batch),
         opset=opset,
-        align=None if align == "none" else _number("--align", align),
+        align=parse_align(align),
         tolerance=tolerance,
     )
     default = Path(options.default_name(loaded.variant.title))
@@ -155,10 +155,11 @@ def _outputs(text: str | None, target: str) -> tuple[str, ...]:
     return names
 
 
-def _number(option: str, text: str) -> int:
+def _batch(text: str) -> int | None:
+    if text == "dynamic":
+        return None
     if not (text.isascii() and text.isdigit() and len(text) < 7):
-        word = "dynamic" if option == "--batch" else "none"
-        raise InputError(f"expected {option} as a number or '{word}', got '{text}'")
+        raise InputError(f"expected --batch as a number or 'dynamic', got '{text}'")
     return int(text)
 
 

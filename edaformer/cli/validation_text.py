@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from edaformer.cli.common import print_table
+from edaformer.cli.common import print_table, say
 
 if TYPE_CHECKING:
     from edaformer.engines.validate.validation import Flips, Validation
@@ -41,6 +42,14 @@ def print_validation(result: Validation, *, per_class: bool) -> None:
     for line in (*_differences(result), *_flips(result.flips), *_departure(result.departure)):
         typer.echo(line)
     typer.echo("passed" if not result.failures else "FAILED")
+
+
+def print_saved(path: Path) -> None:
+    """Where the reference is, and what it is for."""
+    say(
+        f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB; on the device: edaformer-validate "
+        f"model.plan --reference {path.name}"
+    )
 
 
 def _print_rows(result: Validation) -> None:

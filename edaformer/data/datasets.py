@@ -8,6 +8,7 @@ cocostuff164k:DIR
 camvid:DIR         DIR/val/*.png and DIR/valannot/*.png, labels 0..10, 11 void
 folder:DIR         any other: DIR/images/*, DIR/labels/*.png of the same stem, DIR/classes.txt with
                    one name a line; label 255 is void
+reference:FILE     the images of a reference file (edaformer-validate --save-reference)
 """
 
 from __future__ import annotations
@@ -20,15 +21,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
+from edaformer.data.archive import Archive
 from edaformer.data.classes import CAMVID, ClassSet, class_set
 from edaformer.data.layouts import Reading, find_pairs
 from edaformer.data.scenes import LARGEST, SMALLEST, draw_scene, held_out_seed
 from edaformer.errors import DataError
 
 FOLDER_VOID = 255
+REFERENCE_KIND = "reference"
+TRUTH = "truth"  # its plane of labels
 SCENES = 200  # held-out scenes of the default data set
+
+
+class DataRecord(BaseModel):
+    """What is written down of a data set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    classes: tuple[str, ...] = Field(min_length=1, max_length=256)
+    ignore_label: int = Field(ge=0, le=255)
+    palette: tuple[tuple[int, int, int], ...] | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,14 @@ class Dataset(ABC):
     palette: tuple[tuple[int, int, int], ...] | None = field(default=None, kw_only=True)
     protocol: str = field(default="native", kw_only=True)  # how the release evaluates it
     notes: tuple[str, ...] = field(default=(), kw_only=True)  # what a reader of figures must know
+
+    @property
+    def record(self) -> DataRecord:
+        """What a file that was made from it says of it."""
+        return DataRecord(
+            name=self.name, classes=self.classes, ignore_label=self.ignore_label,
+            palette=self.palette, notes=self.notes,
+        )  # fmt: skip
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -134,6 +159,28 @@ class FileDataset(Dataset):
             )
 
 
+@dataclass(frozen=True)
+class ReferenceDataset(Dataset):
+    """The images and the truth of a reference file."""
+
+    archive: Archive
+
+    def __len__(self) -> int:
+        return len(self.archive.images)
+
+    def load(self, index: int) -> Sample:
+        """Read an image.
+
+        Raises:
+            DataError: if it is not as the file's head says.
+        """
+        name = self.archive.images[index].name
+        return Sample(name, self.archive.pixels(index), self.archive.plane(index, TRUTH))
+
+    def _first(self, limit: int) -> Self:
+        return replace(self, archive=self.archive.head(limit))
+
+
 def open_dataset(spec: str, size: tuple[int, int]) -> Dataset:
     """Open ``scenes``, ``scenes:N`` or ``kind:DIR``.
 
@@ -149,7 +196,8 @@ def open_dataset(spec: str, size: tuple[int, int]) -> Dataset:
         return _scenes(spec, rest, size)
     opener = _KINDS.get(kind)
     if opener is None or not rest:
-        forms = ", ".join(["scenes", "scenes:N", *(f"{name}:DIR" for name in _KINDS)])
+        kinds = (f"{name}:{'FILE' if name == REFERENCE_KIND else 'DIR'}" for name in _KINDS)
+        forms = ", ".join(["scenes", "scenes:N", *kinds])
         raise DataError(f"expected --data as one of {forms}, got '{spec}'")
     return opener(spec, Path(rest))
 
@@ -227,6 +275,20 @@ def _folder(spec: str, root: Path) -> Dataset:
     return _open(spec, "folder", root, ClassSet(classes, (), FOLDER_VOID))
 
 
+def _reference(spec: str, file: Path) -> Dataset:
+    archive = Archive.open(file, REFERENCE_KIND)
+    try:
+        data = DataRecord.model_validate(archive.about.get("data"))
+    except ValidationError as error:
+        raise DataError(f"{file} does not say what its images are; make it again") from error
+    if not all(image.pixels for image in archive.images):
+        raise DataError(f"{file} was made without images; name the data it was made from")
+    return ReferenceDataset(
+        spec, data.classes, data.ignore_label, archive, palette=data.palette,
+        protocol=str(archive.about.get("protocol")), notes=data.notes,
+    )  # fmt: skip
+
+
 def _open(
     spec: str, kind: str, root: Path, classes: ClassSet, *, protocol: str = "native"
 ) -> FileDataset:
@@ -249,6 +311,7 @@ _KINDS: dict[str, Callable[[str, Path], Dataset]] = {
     "ade20k": _ade20k,
     "cityscapes": _cityscapes,
     "cocostuff164k": _cocostuff164k,
+    REFERENCE_KIND: _reference,
 }
 
 

@@ -166,8 +166,8 @@ def run_in_onnxruntime(
     graph: ir.Model, tensors: list[str], feed: NDArray[Any]
 ) -> dict[str, NDArray[Any]]:
     """On the CPU; an FP16 graph as its rounding twin."""
-    whole = rounding_twin(graph) if is_half(graph) else graph
-    session = OnnxSession(ir.to_proto(probe(whole, tensors)).SerializeToString(), frugal=True)
+    data = ir.to_proto(probe(graph, tensors)).SerializeToString()
+    session = OnnxSession(rounding_twin(data) if is_half(graph) else data, frugal=True)
     return session.run({session.input_name: feed})
 
 

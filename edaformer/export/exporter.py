@@ -37,13 +37,19 @@ from edaformer.manifest import (
     Verification,
     Written,
 )
-from edaformer.preprocess import ALIGN, MAX_SIDE, Normalisation, format_size, network_input
+from edaformer.preprocess import (
+    ALIGN,
+    DEFAULT_SIZE,
+    MAX_SIDE,
+    Normalisation,
+    format_size,
+    network_input,
+)
 from edaformer.version import __version__
 
 _log = logging.getLogger(__name__)
 
 OPSETS = (18, 19, 20)  # what the tracer writes and TensorRT 10.3 reads
-DEFAULT_SIZE = (512, 512)
 VERIFY_IMAGES = 2
 MAX_LABELS = 256  # labels are uint8
 IGNORE_LABEL = 255

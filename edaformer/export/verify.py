@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
@@ -77,7 +78,8 @@ def verify(
         GateError: if it misses the tolerance, naming the first block that overflows if one does.
     """
     half = is_half(shipped)
-    probe = rounding_twin(shipped) if half else ir.from_proto(ir.to_proto(shipped))
+    data = ir.to_proto(shipped).SerializeToString()
+    probe = ir.from_proto(onnx.load_from_string(rounding_twin(data) if half else data))
     _expose_logits(probe)
     session = OnnxSession(ir.to_proto(probe).SerializeToString())
     figures = _Figures()

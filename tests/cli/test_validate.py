@@ -179,3 +179,70 @@ def test_bisecting_a_plan_needs_a_gpu(
     assert ran.code == 3
     assert "bisecting" in ran.err
     assert "GPU" in ran.err
+
+
+def test_the_desk_saves_and_the_device_validates(
+    command: tuple[object, ...], tmp_path: Path
+) -> None:
+    """With an artifact at the desk, and without one: the same file, the same answer."""
+    there, alone = tmp_path / "there.ref", tmp_path / "alone.ref"
+    live = run(*command, "--json", "--save-reference", there)
+    assert live.code == 0, live.err
+    assert f"--reference {there.name}" in live.err
+    artifact, *others = command
+    described = ("--isr", "16,8,2,1-2,2,4", "--size", "60x90", "--fit", "slide")
+    desk = run(*others[:4], *described, "--save-reference", alone)
+    assert (desk.code, desk.out) == (0, ""), desk.err
+    assert alone.read_bytes() == there.read_bytes()
+    device = run(artifact, *LOOSE, "--json", "--reference", there)
+    assert (device.code, device.out) == (0, live.out), device.err
+
+
+def test_a_damaged_reference_is_one_sentence(command: tuple[object, ...], tmp_path: Path) -> None:
+    path = tmp_path / "street.ref"
+    run(*command, "--limit", 1, "--save-reference", path)
+    path.write_bytes(path.read_bytes()[:-1])
+    ran = run(command[0], "--reference", path)
+    assert ran == (2, "", f"error: {path} is no reference file of this tool, or is cut short: it "
+                   "does not end with its hash; copy it again, or make it again\n")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--reference", "x", "--checkpoint", "y"), "--checkpoint: the reference says it"),
+        (("--reference", "x", "--flip"), "--flip: the reference says it"),
+        (("--reference", "x", "--no-cache"), "--no-cache: the reference says it"),
+        (("--reference", "x", "--save-reference", "y"), "--save-reference: the reference says"),
+        (("--reference", "nowhere.ref"), "nowhere.ref cannot be read (No such file"),
+        (("--isr", "base"), "--isr: the artifact says it"),
+        (("--without-images",), "--without-images is for --save-reference"),
+    ],
+)
+def test_what_a_reference_or_an_artifact_says_is_not_asked(
+    options: tuple[str, ...], words: str, small_export: ExportResult
+) -> None:
+    ran = run(small_export.path, *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "name an artifact to validate, or --save-reference FILE"),
+        (("--json", "--save-reference", "x"), "--json: nothing is judged without an artifact"),
+        (("--reference", "x"), "name the artifact that is compared with x"),
+        (("--save-reference", "x", "--align", "0"), "expected --align as 'none' or 1 to"),
+        (("--save-reference", "x", "--size", "dynamic", "--align", "8"), "leave --align out"),
+        (("--save-reference", "x", "--size", "64x64", "--isr", "99,1,1,1"), "ISR"),
+    ],
+)
+def test_what_needs_an_artifact(
+    options: tuple[str, ...], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run(*options)
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.err
+    assert list(tmp_path.iterdir()) == []

@@ -217,12 +217,13 @@ def test_reading_ahead_keeps_the_order_and_stays_close(workers: int) -> None:
     data = open_dataset("scenes:9", SIZE)
     read: list[str] = []
 
-    def prepare(sample: object) -> str:
-        read.append(sample.name)  # type: ignore[attr-defined]
-        return read[-1] if workers == 0 else sample.name  # type: ignore[attr-defined, no-any-return]
+    def load(index: int) -> str:
+        name = data.load(index).name
+        read.append(name)
+        return name
 
     taken = []
-    for name in read_ahead(data, prepare, workers=workers):
+    for name in read_ahead(load, len(data), workers=workers):
         taken.append(name)
         assert len(read) - len(taken) <= 3 * workers + workers
     assert taken == [f"scene {index}" for index in range(9)]
@@ -231,7 +232,8 @@ def test_reading_ahead_keeps_the_order_and_stays_close(workers: int) -> None:
 def test_reading_ahead_raises_at_its_turn(tmp_path: Path) -> None:
     root = make("ade20k", tmp_path)
     cut("images/validation/b.jpg")(root)
-    samples = read_ahead(open_dataset(f"ade20k:{root}", SIZE), lambda s: s.name, workers=2)
-    assert next(samples) == "a"
+    data = open_dataset(f"ade20k:{root}", SIZE)
+    samples = read_ahead(data.load, len(data), workers=2)
+    assert next(samples).name == "a"
     with pytest.raises(DataError, match=r"b.jpg cannot be read"):
         next(samples)

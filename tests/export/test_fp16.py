@@ -69,8 +69,9 @@ def test_a_large_weight_keeps_only_its_module() -> None:
     made = types(model)
     assert (made["a.mlp/MatMul"], made["b.mlp/Add"]) == (F32, F16)
     x = np.ones((1, 2), np.float32)
-    data = ir.to_proto(rounding_twin(model)).SerializeToString()
-    assert np.isinf(OnnxSession(data).run({"x": x})["y"]).all()  # the Add's input overflows
+    assert np.isinf(
+        OnnxSession(twin_of(model)).run({"x": x})["y"]
+    ).all()  # the Add's input overflows
 
 
 def test_the_limit_leaves_a_bit_of_headroom() -> None:
@@ -84,10 +85,10 @@ def test_the_limit_leaves_a_bit_of_headroom() -> None:
 def test_the_twin_rounds_and_overflows(x: float, expected: float) -> None:
     model = two_nodes()
     convert_to_fp16(model, {})
-    twin = rounding_twin(model)
-    check(twin)
+    twin = twin_of(model)
+    check(parsed(twin))
     feed = {"x": np.full((1, 2), x, np.float32)}
-    assert OnnxSession(ir.to_proto(twin).SerializeToString()).run(feed)["y"][0, 0] == expected
+    assert OnnxSession(twin).run(feed)["y"][0, 0] == expected
 
 
 def test_the_plain_half_graph_hides_overflow_on_the_cpu() -> None:
@@ -125,12 +126,20 @@ def test_the_whole_graph(graph: ir.Model, one_image: np.ndarray) -> None:
 def test_the_twin_of_the_whole_graph_has_its_names(graph: ir.Model, one_image: np.ndarray) -> None:
     convert_to_fp16(graph, {})
     before = ir.to_proto(graph).SerializeToString()
-    twin = rounding_twin(graph)
-    check(twin)
+    twin = twin_of(graph)
+    check(parsed(twin))
     assert ir.to_proto(graph).SerializeToString() == before
-    assert not is_half_outside_casts(twin)
-    made = OnnxSession(ir.to_proto(twin).SerializeToString()).run({"image": one_image})
+    assert not is_half_outside_casts(parsed(twin))
+    made = OnnxSession(twin).run({"image": one_image})
     assert set(made) == {"labels", "logits"}
+
+
+def twin_of(model: ir.Model) -> bytes:
+    return rounding_twin(ir.to_proto(model).SerializeToString())
+
+
+def parsed(data: bytes) -> ir.Model:
+    return ir.from_proto(onnx.load_from_string(data))
 
 
 def is_half_outside_casts(model: ir.Model) -> bool:

@@ -17,9 +17,8 @@ from edaformer.families.table import count, named, names, owner
 from edaformer.files import sha256
 from edaformer.isr import ISR
 from edaformer.manifest import Bounds, EngineRecord, Manifest
-from edaformer.preprocess import RELEASE, Normalisation, format_size
+from edaformer.preprocess import DEFAULT_SIZE, RELEASE, Normalisation, format_size
 
-_DEFAULT_SIZE = (512, 512)
 _DEFAULT_CLASSES = 150
 _CHECKPOINT_MAGIC = (b"PK\x03\x04", b"\x80")
 
@@ -140,7 +139,7 @@ def _describe_variant(
     if not 1 <= classes <= 65536:
         raise InputError(f"expected --classes of 1 to 65536, got {classes}")
     facts: list[tuple[str, object]] = [("model", f"{variant.title}, {classes} classes")]
-    at = (_isr(isr, variant), size or _DEFAULT_SIZE)
+    at = (_isr(isr, variant), size or DEFAULT_SIZE)
     return _costed("variant", (variant, classes), at, facts)
 
 
@@ -172,7 +171,7 @@ def _describe_checkpoint(
         "sha256": loaded.sha256,
         "coverage": {"used": loaded.coverage.used, "left_over": list(loaded.coverage.left_over)},
     }
-    size = size or loaded.input_size or _DEFAULT_SIZE
+    size = size or loaded.input_size or DEFAULT_SIZE
     model = (loaded.variant, loaded.num_classes)
     return _costed("checkpoint", model, (_isr(isr, loaded.variant), size), facts, extra)
 

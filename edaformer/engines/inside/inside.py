@@ -30,8 +30,8 @@ from edaformer.media.drawing import png
 from edaformer.media.frames import Frame
 from edaformer.media.inputs import find_sources
 from edaformer.media.pictures import PictureFile
+from edaformer.preprocess import DEFAULT_SIZE
 
-_DEFAULT_SIZE = (512, 512)
 _DEMO = "demo"  # the name of the checkpoint in this package
 Point = tuple[int, int]  # x, y
 
@@ -101,7 +101,7 @@ def look_inside(
     """
     watch = watch or Watch()
     loaded = load_checkpoint(_checkpoint(checkpoint))
-    size = options.size or loaded.input_size or _DEFAULT_SIZE
+    size = options.size or loaded.input_size or DEFAULT_SIZE
     model, isr = loaded.model(), ISR.parse(options.isr, loaded.places)
     base, stage = model.isr, OpenStage(model, options.stage, size)
     if isr == base:

@@ -51,10 +51,32 @@ def procedure_of(manifest: Manifest, protocol: Protocol, fit: FitName | None) ->
             no meaning with the protocol or the artifact.
     """
     fixed = None if manifest.input.dynamic_size else manifest.size
+    has_logits = any(output.name == "logits" for output in manifest.outputs)
+    made = make_procedure(protocol, fixed, fit, default="slide" if has_logits else "resize")
+    if not has_logits:
+        _refuse_averages(made)
+    return made
+
+
+def make_procedure(
+    protocol: Protocol, fixed: Size | None, fit: FitName | None, *, default: FitName = "resize"
+) -> Procedure:
+    """The procedure for an artifact that is not here; ``fit`` None takes the default.
+
+    Raises:
+        InputError: if the fit has no meaning with the protocol or the size.
+    """
     if fixed is None and fit is not None:
         raise InputError("--fit is for artifacts of one size, and this one takes any; leave it out")
-    has_logits = any(output.name == "logits" for output in manifest.outputs)
-    fit = fit or ("slide" if has_logits else "resize")
+    fit = fit or default
+    if fixed is not None and fit == "resize" and protocol.scales != (1.0,):
+        raise InputError("--fit resize knows one size, so --scales has no meaning; leave it out")
+    return Procedure(protocol, fixed, fit)
+
+
+def _refuse_averages(procedure: Procedure) -> None:
+    """Of an artifact without logits."""
+    protocol, fixed, fit = procedure.protocol, procedure.fixed, procedure.fit
     averages = {
         f"--protocol {protocol.name}": protocol.window is not None
         and fixed in {None, (protocol.window, protocol.window)},
@@ -63,11 +85,8 @@ def procedure_of(manifest: Manifest, protocol: Protocol, fit: FitName | None) ->
         "--scales": len(protocol.scales) > 1,
     }
     asked = [option for option, wanted in averages.items() if wanted]
-    if asked and not has_logits:
+    if asked:
         raise _needs_logits(asked[0])
-    if fixed is not None and fit == "resize" and protocol.scales != (1.0,):
-        raise InputError("--fit resize knows one size, so --scales has no meaning; leave it out")
-    return Procedure(protocol, fixed, fit)
 
 
 def decide_image(segmenter: Segmenter, image: Image, passes: Passes) -> Decision:

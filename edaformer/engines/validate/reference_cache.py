@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edaformer.errors import InputError
 from edaformer.evaluation.protocol import Passes
@@ -103,23 +102,10 @@ def default_folder() -> Path:
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "edaformer"
 
 
-def image_sha256(image: NDArray[np.uint8]) -> str:
-    """SHA-256 of the decoded pixels (H, W, 3) and their shape."""
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.hexdigest()
-
-
 def encode(decision: Decision) -> bytes:
-    """An entry's bytes; lossless.
-
-    Margins are smooth: their bit patterns are stored as differences along a row, high and low bytes
-    apart, which halves them (263 KB of 360x480 become 137).
-    """
-    patterns = decision.margin.view(np.uint16)
-    steps = np.diff(patterns, axis=1, prepend=np.uint16(0))  # modulo 65536
+    """An entry's bytes; lossless."""
     file = io.BytesIO()
-    low, high = (steps & 0xFF).astype(np.uint8), (steps >> 8).astype(np.uint8)
+    low, high = decision.margin_bytes()
     np.savez_compressed(file, labels=decision.labels, low=low, high=high)
     return file.getvalue()
 
@@ -131,6 +117,4 @@ def decode(data: bytes) -> Decision:
     sound = labels.dtype == low.dtype == high.dtype == np.uint8 and labels.ndim == 2
     if not (sound and labels.shape == low.shape == high.shape):
         raise ValueError("its arrays do not belong together")
-    steps = (high.astype(np.uint16) << 8) | low
-    patterns = np.cumsum(steps, axis=1, dtype=np.uint16)
-    return Decision(labels, patterns.view(np.float16))
+    return Decision.of_bytes(labels, low, high)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edaformer.data import Sample
+from edaformer.engines.validate.answers import Answers, Labels
 from edaformer.engines.validate.validation import Agreement, Flips, Shown
 from edaformer.evaluation.bootstrap import Bootstrap, Interval, interval
 from edaformer.evaluation.metrics import (
@@ -19,23 +20,11 @@ from edaformer.evaluation.metrics import (
     confusion_matrix,
     iou_of_counts,
 )
-from edaformer.labels.decide import Decision
 
-Labels = NDArray[np.uint8]  # (H, W)
 BASE, REFERENCE, CANDIDATE, LETTER = range(4)  # the rows
 _ROWS = 4
 _PATTERNS = 1 << 16  # of a half-precision number; those of magnitudes ascend with them
 _EXTRA = 4  # figures beside the counts: equal to base, to the reference, to the letter; all pixels
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What the segmenters made of one image."""
-
-    base: Decision
-    reference: Decision
-    candidate: Labels
-    letter: Decision | None  # None: the reference went to the letter
 
 
 @dataclass
@@ -107,22 +96,22 @@ class Tally:
         self.confusions = np.zeros((_ROWS, self.classes, self.classes), np.int64)
         self.bootstrap = Bootstrap(_ROWS * 3 * self.classes + _EXTRA)
 
-    def add(self, sample: Sample, made: Predictions) -> None:
-        """One image."""
-        reference, base = made.reference.labels, made.base.labels
+    def add(self, sample: Sample, answers: Answers, candidate: Labels) -> None:
+        """One image: PyTorch's answers, and the artifact's labels."""
+        reference, base = answers.reference.labels, answers.base
         band = boundary_band(reference)
-        same = made.candidate == reference
+        same = candidate == reference
         equal_isr = self.isr.add(reference == base, band)
         equal = self.artifact.add(same, band)
-        self.flips.add(made.reference.margin, same)
-        letter = reference if made.letter is None else made.letter.labels
-        confusions = self._confusions(sample.labels, base, reference, made.candidate, letter)
+        self.flips.add(answers.reference.margin, same)
+        letter = reference if answers.letter is None else answers.letter
+        confusions = self._confusions(sample.labels, base, reference, candidate, letter)
         self.confusions += confusions
         counts = np.concatenate([class_counts(one).ravel() for one in confusions])
         extra = [equal_isr, equal, np.count_nonzero(letter == reference), same.size]
         self.bootstrap.add(np.concatenate([counts, extra]))
-        self._show(sample, made, equal / same.size)
-        self.fitted += made.letter is not None
+        self._show(sample, reference, candidate, equal / same.size)
+        self.fitted += answers.letter is not None
         self.images += 1
 
     def worst(self) -> tuple[Shown, ...]:
@@ -167,11 +156,10 @@ class Tally:
         counts = sums[:, start : start + 3 * self.classes]
         return iou_of_counts(counts.reshape(-1, 3, self.classes))
 
-    def _show(self, sample: Sample, made: Predictions, agreement: float) -> None:
+    def _show(self, sample: Sample, reference: Labels, candidate: Labels, agreement: float) -> None:
         shown = Shown(
-            self.images, sample.name, agreement, sample.image, sample.labels,
-            made.reference.labels, made.candidate,
-        )  # fmt: skip
+            self.images, sample.name, agreement, sample.image, sample.labels, reference, candidate
+        )
         entry = (-agreement, -self.images, shown)  # the heap drops its least: the best, then latest
         push = heapq.heappush if len(self._worst) < self.keep_worst else heapq.heappushpop
         push(self._worst, entry)

@@ -10,88 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edaformer.data import Dataset, Sample
-from edaformer.data.ahead import read_ahead
+from edaformer.data import Dataset
 from edaformer.engines.artifact.kind import artifact_manifest
 from edaformer.engines.segmenters import open_artifact
-from edaformer.engines.segmenters.artifact import ArtifactSegmenter
-from edaformer.engines.segmenters.pytorch import TorchSegmenter
-from edaformer.engines.validate.procedure import (
-    Image,
-    Procedure,
-    artifact_labels,
-    decide_image,
-    procedure_of,
-)
-from edaformer.engines.validate.reference_cache import CacheKey, ReferenceCache, image_sha256
-from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, Predictions, Tally
+from edaformer.engines.validate.answers import Setting, Source, check_together
+from edaformer.engines.validate.procedure import artifact_labels, procedure_of
+from edaformer.engines.validate.saved import Saving
+from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, Tally
 from edaformer.engines.validate.validation import GateResult, Gates, Row, Validation
-from edaformer.errors import DataError, InputError
 from edaformer.evaluation.metrics import score
-from edaformer.evaluation.protocol import FitName, Passes, Protocol, get_protocol
-from edaformer.families.checkpoint import Checkpoint
-from edaformer.isr import ISR
-from edaformer.labels.decide import Decision
+from edaformer.evaluation.protocol import FitName, Protocol, get_protocol
 from edaformer.manifest import Manifest
 
-
-@dataclass(frozen=True)
-class Reference:
-    """PyTorch float32 at one ISR, out of the cache where it was there before."""
-
-    checkpoint: Checkpoint
-    isr: ISR
-    segmenter: TorchSegmenter
-    cache: ReferenceCache | None
-
-    @classmethod
-    def of(
-        cls, checkpoint: Checkpoint, isr: ISR, align: int | None, cache: ReferenceCache | None
-    ) -> Reference:
-        """The checkpoint at ``isr``, padded as the artifact pads."""
-        return cls(checkpoint, isr, TorchSegmenter(checkpoint.model(isr), align), cache)
-
-    def decide(self, image: Image, image_hash: str, passes: Passes) -> Decision:
-        """Labels and margins."""
-        import torch
-
-        if self.cache is None:
-            return decide_image(self.segmenter, image, passes)
-        key = CacheKey(
-            checkpoint_sha256=self.checkpoint.sha256,
-            isr=str(self.isr),
-            align=self.segmenter.align,
-            passes=passes,
-            image_sha256=image_hash,
-            torch_version=torch.__version__,
-        )
-        return self.cache.get_or_make(key, lambda: decide_image(self.segmenter, image, passes))
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """The segmenters, and how they are run."""
-
-    base: Reference
-    reference: Reference
-    candidate: ArtifactSegmenter
-    procedure: Procedure
-
-    def predict(self, image: Image, image_hash: str) -> Predictions:
-        """What they make of an image."""
-        size = (image.shape[0], image.shape[1])
-        passes, letter = self.procedure.passes(size), self.procedure.by_the_letter(size)
-        base = self.base.decide(image, image_hash, passes)
-        same = self.reference is self.base
-        return Predictions(
-            base=base,
-            reference=base if same else self.reference.decide(image, image_hash, passes),
-            candidate=artifact_labels(self.candidate, image, passes),
-            letter=None if letter == passes else self.reference.decide(image, image_hash, letter),
-        )
+if TYPE_CHECKING:
+    from edaformer.engines.validate.reference_cache import ReferenceCache
+    from edaformer.families.checkpoint import Checkpoint
 
 
 def validate(
@@ -105,6 +41,8 @@ def validate(
     fit: FitName | None = None,
     cache: ReferenceCache | None = None,
     workers: int = 1,
+    save: Path | None = None,
+    with_images: bool = True,
     keep_worst: int = 6,
     on_image: Callable[[int, int], None] = lambda *_: None,
 ) -> Validation:
@@ -121,6 +59,8 @@ def validate(
             where it gives logits and resize where it gives labels alone.
         cache: where PyTorch's predictions are kept; None computes them here and now.
         workers: threads that read ahead; 0 reads in between.
+        save: where PyTorch's answers are saved for validations without it; None: nowhere.
+        with_images: whether the pixels are saved with them.
         keep_worst: how many images of least agreement the result holds.
         on_image: told how many images are done, and of how many.
 
@@ -129,35 +69,72 @@ def validate(
             logits that the artifact does not give.
         MissingError: for a plan without a GPU.
     """
-    if workers < 0:
-        raise InputError(f"expected --workers of 0 or more, got {workers}")
+    from edaformer.engines.validate.pytorch import PyTorchAnswers
+
     manifest = artifact_manifest(artifact)
-    _check_together(artifact, manifest, checkpoint, data)
     procedure = procedure_of(manifest, protocol or get_protocol(data.protocol), fit)
-    tally = Tally(len(data.classes), data.ignore_label, keep_worst)
+    source: Source = PyTorchAnswers(
+        checkpoint, data, manifest.isr_value, procedure, align=manifest.input.alignment,
+        cache=cache, workers=workers,
+    )  # fmt: skip
+    if save is not None:
+        source = Saving(source, save, with_images=with_images)
+    return compare(
+        artifact, source, gates=gates, provider=provider, keep_worst=keep_worst, on_image=on_image
+    )
+
+
+def compare(
+    artifact: Path,
+    source: Source,
+    *,
+    gates: Gates | None = None,
+    provider: str = "auto",
+    keep_worst: int = 6,
+    on_image: Callable[[int, int], None] = lambda *_: None,
+) -> Validation:
+    """Compare ``artifact`` with PyTorch's answers, wherever they come from.
+
+    Args:
+        artifact: an ``.onnx`` or ``.plan``.
+        source: the answers, to what this artifact is asked.
+        gates: what must hold; None takes the defaults.
+        provider: for ONNX: auto, cpu or cuda.
+        keep_worst: how many images of least agreement the result holds.
+        on_image: told how many images are done, and of how many.
+
+    Raises:
+        InputError: if the artifact and the answers do not belong together, or the protocol needs
+            logits that the artifact does not give.
+        DataError: if the classes differ, or an image cannot be read.
+        MissingError: for a plan without a GPU.
+    """
+    manifest = artifact_manifest(artifact)
+    check_together(artifact, manifest, source)
+    setting = source.setting
+    asked = setting.procedure
+    procedure = procedure_of(
+        manifest, asked.protocol, None if manifest.input.dynamic_size else asked.fit
+    )
+    tally = Tally(len(setting.data.classes), setting.data.ignore_label, keep_worst)
     with closing(open_artifact(artifact, provider=provider)) as candidate:
-        align, isr = manifest.input.alignment, manifest.isr_value
-        base = Reference.of(checkpoint, checkpoint.places.base, align, cache)
-        reference = base if isr == base.isr else Reference.of(checkpoint, isr, align, cache)
-        compared = _Compared(base, reference, candidate, procedure)
-        samples = read_ahead(data, _with_hash, workers=workers)
-        for done, (sample, image_hash) in enumerate(samples, start=1):
-            tally.add(sample, compared.predict(sample.image, image_hash))
-            on_image(done, len(data))
-    return _result(tally, compared, data, gates or Gates())
+        for done, (sample, answers) in enumerate(source.answered(), start=1):
+            passes = procedure.passes((sample.image.shape[0], sample.image.shape[1]))
+            tally.add(sample, answers, artifact_labels(candidate, sample.image, passes))
+            on_image(done, len(source))
+        description = candidate.description
+    return _result(tally, manifest, description, setting, gates or Gates())
 
 
-def _with_hash(sample: Sample) -> tuple[Sample, str]:
-    return sample, image_sha256(sample.image)
-
-
-def _result(tally: Tally, compared: _Compared, data: Dataset, gates: Gates) -> Validation:
-    manifest, torch = compared.candidate.manifest, compared.reference.segmenter.description
+def _result(
+    tally: Tally, manifest: Manifest, description: str, setting: Setting, gates: Gates
+) -> Validation:
+    data, torch = setting.data, setting.description
     scores = [score(confusion) for confusion in tally.confusions]
     described = {
-        BASE: (torch, str(compared.base.isr)),
+        BASE: (torch, setting.isr_base),
         REFERENCE: (torch, manifest.isr),
-        CANDIDATE: (compared.candidate.description, manifest.isr),
+        CANDIDATE: (description, manifest.isr),
         LETTER: (f"{torch}, to the letter", manifest.isr),
     }
     rows = [Row(*described[row], scores[row]) for row in range(len(scores))]
@@ -171,8 +148,8 @@ def _result(tally: Tally, compared: _Compared, data: Dataset, gates: Gates) -> V
         palette=data.palette or manifest.palette,
         size=manifest.size,
         align=manifest.input.alignment,
-        protocol=compared.procedure.protocol.label,
-        fit=compared.procedure.fit,
+        protocol=setting.procedure.protocol.label,
+        fit=setting.fit,
         fitted=tally.fitted,
         reference_base=rows[BASE],
         reference=rows[REFERENCE],
@@ -200,30 +177,3 @@ def _gates(gates: Gates, drop: float, agreement: float) -> tuple[GateResult, ...
         GateResult("max_miou_drop", drop, gates.max_miou_drop, None if keeps else too_low),
         GateResult("min_agreement", agreement, gates.min_agreement, None if agrees else too_few),
     )
-
-
-def _check_together(
-    artifact: Path, manifest: Manifest, checkpoint: Checkpoint, data: Dataset
-) -> None:
-    if manifest.checkpoint_sha256 != checkpoint.sha256:
-        raise InputError(
-            f"{artifact} was exported from another checkpoint (SHA-256 "
-            f"{manifest.checkpoint_sha256[:12]}..., {checkpoint.path.name} has "
-            f"{checkpoint.sha256[:12]}...); name the one it came from"
-        )
-    if manifest.num_classes != len(data.classes):
-        raise DataError(
-            f"{data.name} has {len(data.classes)} classes and {artifact} predicts "
-            f"{manifest.num_classes}; use the data set it was trained on"
-        )
-    own, theirs = (_folded(names) for names in (manifest.classes or (), data.classes))
-    if own and own != theirs:
-        at = next(i for i, (a, b) in enumerate(zip(own, theirs, strict=True)) if a != b)
-        raise DataError(
-            f"class {at} is '{data.classes[at]}' in {data.name} and "
-            f"'{(manifest.classes or ())[at]}' in {artifact}; use the data set it was trained on"
-        )
-
-
-def _folded(names: tuple[str, ...]) -> list[str]:
-    return [name.strip().casefold() for name in names]

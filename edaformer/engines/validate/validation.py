@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from edaformer.errors import InputError
 from edaformer.evaluation.bootstrap import LEVEL, REPLICATES, Interval
 from edaformer.evaluation.metrics import Score
-from edaformer.export.bisect import Departure
 from edaformer.manifest import Manifest
 from edaformer.preprocess import format_size
+
+if TYPE_CHECKING:
+    from edaformer.export.bisect import Departure
 
 
 @dataclass(frozen=True)

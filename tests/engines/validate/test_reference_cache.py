@@ -12,7 +12,6 @@ from edaformer.engines.validate.reference_cache import (
     decode,
     default_folder,
     encode,
-    image_sha256,
 )
 from edaformer.errors import InputError
 from edaformer.evaluation.protocol import PROTOCOLS, plan_passes
@@ -87,14 +86,6 @@ def test_a_damaged_entry_is_made_again_and_said(damage: str, tmp_path: Path) -> 
     assert (cache.made, cache.found) == (1, 0)
     assert "is damaged" in notes[0]
     assert (ReferenceCache(tmp_path).get_or_make(KEY, refuse).labels == decision(1).labels).all()
-
-
-def test_an_image_is_known_by_its_pixels() -> None:
-    image = np.zeros((4, 6, 3), np.uint8)
-    other = image.copy()
-    other[3, 5, 2] = 1
-    assert len({image_sha256(i) for i in (image, other, image.reshape(6, 4, 3))}) == 3
-    assert image_sha256(image[:, ::-1]) == image_sha256(image)  # mirrored zeros are zeros
 
 
 def test_a_folder_that_cannot_be(tmp_path: Path) -> None:

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from edaformer.data import Sample
-from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, Predictions, Tally
+from edaformer.engines.validate.answers import Answers
+from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, Tally
 from edaformer.evaluation.metrics import boundary_band, confusion_matrix
 from edaformer.labels.decide import Decision
 
 CLASSES, IGNORE = 4, 255
 
 
-def case(seed: int, size: tuple[int, int]) -> tuple[Sample, Predictions]:
+def case(seed: int, size: tuple[int, int]) -> tuple[Sample, Answers, np.ndarray]:
     generator = np.random.default_rng(seed)
     reference = np.repeat(generator.integers(0, CLASSES, (size[0], 3)), size[1] // 3, axis=1)
     reference = reference.astype(np.uint8)
@@ -24,11 +25,10 @@ def case(seed: int, size: tuple[int, int]) -> tuple[Sample, Predictions]:
     truth = flipped(0.3)
     truth[0] = IGNORE
     margin = generator.exponential(1, reference.shape).astype(np.float16)
-    decisions = [Decision(flipped(share), margin) for share in (0.2, 0.1)]
+    base, other = flipped(0.2), flipped(0.1)
     image = np.zeros((*reference.shape, 3), np.uint8)
-    letter = decisions[1] if seed % 2 else None
-    made = Predictions(decisions[0], Decision(reference, margin), flipped(0.02 * seed), letter)
-    return Sample(f"image {seed}", image, truth), made
+    answers = Answers(base, Decision(reference, margin), other if seed % 2 else None)
+    return Sample(f"image {seed}", image, truth), answers, flipped(0.02 * seed)
 
 
 CASES = [case(1, (12, 15)), case(2, (20, 9)), case(3, (7, 30))]
@@ -37,26 +37,26 @@ CASES = [case(1, (12, 15)), case(2, (20, 9)), case(3, (7, 30))]
 @pytest.fixture
 def tally() -> Tally:
     made = Tally(CLASSES, IGNORE, keep_worst=2)
-    for sample, predictions in CASES:
-        made.add(sample, predictions)
+    for one in CASES:
+        made.add(*one)
     return made
 
 
 def test_confusions(tally: Tally) -> None:
     def total(pick) -> np.ndarray:  # type: ignore[no-untyped-def]
-        return sum(confusion_matrix(s.labels, pick(p), CLASSES, IGNORE) for s, p in CASES)
+        return sum(confusion_matrix(s.labels, pick(*p), CLASSES, IGNORE) for s, *p in CASES)
 
-    assert (tally.confusions[BASE] == total(lambda p: p.base.labels)).all()
-    assert (tally.confusions[REFERENCE] == total(lambda p: p.reference.labels)).all()
-    assert (tally.confusions[CANDIDATE] == total(lambda p: p.candidate)).all()
-    letter = total(lambda p: (p.letter or p.reference).labels)
+    assert (tally.confusions[BASE] == total(lambda p, _: p.base)).all()
+    assert (tally.confusions[REFERENCE] == total(lambda p, _: p.reference.labels)).all()
+    assert (tally.confusions[CANDIDATE] == total(lambda _, own: own)).all()
+    letter = total(lambda p, _: p.reference.labels if p.letter is None else p.letter)
     assert (tally.confusions[LETTER] == letter).all()
     assert (tally.images, tally.fitted) == (3, 2)
 
 
 def test_agreement_weighs_pixels_and_not_images(tally: Tally) -> None:
-    same = [p.candidate == p.reference.labels for _, p in CASES]
-    band = np.concatenate([boundary_band(p.reference.labels).ravel() for _, p in CASES])
+    same = [own == p.reference.labels for _, p, own in CASES]
+    band = np.concatenate([boundary_band(p.reference.labels).ravel() for _, p, _ in CASES])
     every = np.concatenate([one.ravel() for one in same])
     made = tally.artifact.result()
     assert made.overall == every.mean()
@@ -66,7 +66,7 @@ def test_agreement_weighs_pixels_and_not_images(tally: Tally) -> None:
 
 def test_margins_of_flipped_pixels(tally: Tally) -> None:
     margins = np.sort(
-        np.concatenate([p.reference.margin[p.candidate != p.reference.labels] for _, p in CASES])
+        np.concatenate([p.reference.margin[own != p.reference.labels] for _, p, own in CASES])
     )
     made = tally.flips.result(0.5)
     assert (made.flipped, made.ties) == (len(margins), int((margins < 0.5).sum()))
@@ -76,7 +76,7 @@ def test_margins_of_flipped_pixels(tally: Tally) -> None:
 
 
 def test_the_worst_images_are_kept_the_worst_first(tally: Tally) -> None:
-    same = [float((p.candidate == p.reference.labels).mean()) for _, p in CASES]
+    same = [float((own == p.reference.labels).mean()) for _, p, own in CASES]
     order = sorted(range(3), key=same.__getitem__)[:2]
     assert [shown.index for shown in tally.worst()] == order
     assert [shown.agreement for shown in tally.worst()] == [same[i] for i in order]
@@ -94,9 +94,9 @@ def test_intervals_hold_the_differences(tally: Tally) -> None:
 
 
 def test_one_image_has_no_interval_and_no_difference_no_margin() -> None:
-    sample, made = CASES[0]
+    sample, answers, _ = CASES[0]
     tally = Tally(CLASSES, IGNORE, keep_worst=0)
-    tally.add(sample, Predictions(made.base, made.reference, made.reference.labels, None))
+    tally.add(sample, answers, answers.reference.labels)
     assert set(tally.intervals().values()) == {None}
     flips = tally.flips.result(1.0)
     assert (flips.flipped, flips.ties, flips.margin_max) == (0, 0, None)

@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from edaformer.data import Dataset, Sample
+from edaformer.data.archive import image_sha256
 from edaformer.engines.tune.search.prefixes import Prefixes
 from edaformer.engines.tune.search.trials import Counts, Trials
 from edaformer.engines.validate.procedure import Image, Procedure, feeds
-from edaformer.engines.validate.reference_cache import image_sha256
 from edaformer.errors import DataError
 from edaformer.evaluation.metrics import class_counts, confusion_matrix
 from edaformer.evaluation.protocol import Pass

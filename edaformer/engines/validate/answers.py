@@ -1,0 +1,131 @@
+"""What PyTorch answers, and all that decides it: the desk's half of a validation.
+
+It is computed here and now (pytorch.py) or read from a file that was written where PyTorch and the
+data are (saved.py). Whoever compares an artifact with it cannot tell the two apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from edaformer.data import DataRecord, Sample
+from edaformer.engines.validate.procedure import Procedure
+from edaformer.errors import DataError, InputError
+from edaformer.evaluation.protocol import FitName, get_protocol
+from edaformer.labels.decide import Decision
+from edaformer.manifest import Manifest
+from edaformer.preprocess import format_size
+
+Labels = NDArray[np.uint8]  # (H, W)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What PyTorch float32 makes of an image."""
+
+    base: Labels  # at base ISR
+    reference: Decision  # at the artifact's; the same labels where that is base
+    letter: Labels | None  # at the artifact's, to the letter; None: the reference went so
+
+
+class Setting(BaseModel):
+    """All that decides the answers but PyTorch itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: DataRecord
+    checkpoint_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    description: str  # of what computed
+    isr_base: str
+    isr: str
+    size: tuple[int, int] | None  # (H, W) that the artifact takes; None: any
+    align: int | None = Field(ge=1)
+    protocol: Literal["native", "ade20k", "cityscapes"]
+    scales: tuple[float, ...]
+    flip: bool
+    fit: FitName
+
+    @property
+    def procedure(self) -> Procedure:
+        """How an image is given to the network.
+
+        Raises:
+            InputError: if the scales are no ratios.
+        """
+        protocol = get_protocol(self.protocol, scales=self.scales, flip=self.flip)
+        return Procedure(protocol, self.size, self.fit)
+
+
+class Source(Protocol):
+    """Samples with their answers, one at a time."""
+
+    setting: Setting
+    origin: str  # of the answers, as a message names it
+
+    def __len__(self) -> int: ...
+
+    def answered(self) -> Iterator[tuple[Sample, Answers]]:
+        """In the data's order; each time from the first on."""
+
+
+def check_together(artifact: Path, manifest: Manifest, source: Source) -> None:
+    """Refuse answers to other questions than the artifact is asked.
+
+    Raises:
+        InputError: naming what differs.
+        DataError: if the classes differ.
+    """
+    setting = source.setting
+    if manifest.checkpoint_sha256 != setting.checkpoint_sha256:
+        raise InputError(
+            f"{artifact} was exported from another checkpoint (SHA-256 "
+            f"{manifest.checkpoint_sha256[:12]}..., {source.origin} has "
+            f"{setting.checkpoint_sha256[:12]}...); name the one it came from"
+        )
+    own_size = None if manifest.input.dynamic_size else manifest.size
+    differing = {
+        "ISR": (manifest.isr, setting.isr),
+        "size": (_size(own_size), _size(setting.size)),
+        "padding": (_padding(manifest.input.alignment), _padding(setting.align)),
+    }
+    for what, (own, theirs) in differing.items():
+        if own != theirs:
+            raise InputError(
+                f"{artifact} has {what} {own} and {source.origin} was made for {theirs}; make one "
+                "for this artifact with --save-reference"
+            )
+    _check_classes(artifact, manifest, setting.data)
+
+
+def _check_classes(artifact: Path, manifest: Manifest, data: DataRecord) -> None:
+    if manifest.num_classes != len(data.classes):
+        raise DataError(
+            f"{data.name} has {len(data.classes)} classes and {artifact} predicts "
+            f"{manifest.num_classes}; use the data set it was trained on"
+        )
+    own, theirs = (_folded(names) for names in (manifest.classes or (), data.classes))
+    if own and own != theirs:
+        at = next(i for i, (a, b) in enumerate(zip(own, theirs, strict=True)) if a != b)
+        raise DataError(
+            f"class {at} is '{data.classes[at]}' in {data.name} and "
+            f"'{(manifest.classes or ())[at]}' in {artifact}; use the data set it was trained on"
+        )
+
+
+def _folded(names: tuple[str, ...]) -> list[str]:
+    return [name.strip().casefold() for name in names]
+
+
+def _size(size: tuple[int, int] | None) -> str:
+    return "dynamic" if size is None else format_size(size)
+
+
+def _padding(align: int | None) -> str:
+    return "none" if align is None else f"to multiples of {align}"

@@ -1,0 +1,131 @@
+"""PyTorch's answers, computed here and now, or out of the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from edaformer.data import Dataset, Sample
+from edaformer.data.ahead import read_ahead
+from edaformer.data.archive import image_sha256
+from edaformer.engines.segmenters.pytorch import TorchSegmenter
+from edaformer.engines.validate.answers import Answers, Setting
+from edaformer.engines.validate.procedure import Image, Procedure, decide_image
+from edaformer.engines.validate.reference_cache import CacheKey, ReferenceCache
+from edaformer.errors import InputError
+from edaformer.evaluation.protocol import Passes
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.isr import ISR
+from edaformer.labels.decide import Decision
+
+
+@dataclass(frozen=True)
+class Reference:
+    """PyTorch float32 at one ISR, out of the cache where it was there before."""
+
+    checkpoint: Checkpoint
+    isr: ISR
+    segmenter: TorchSegmenter
+    cache: ReferenceCache | None
+
+    @classmethod
+    def of(
+        cls, checkpoint: Checkpoint, isr: ISR, align: int | None, cache: ReferenceCache | None
+    ) -> Reference:
+        """The checkpoint at ``isr``, padded as the artifact pads."""
+        return cls(checkpoint, isr, TorchSegmenter(checkpoint.model(isr), align), cache)
+
+    def decide(self, image: Image, image_hash: str, passes: Passes) -> Decision:
+        """Labels and margins."""
+        if self.cache is None:
+            return decide_image(self.segmenter, image, passes)
+        key = CacheKey(
+            checkpoint_sha256=self.checkpoint.sha256,
+            isr=str(self.isr),
+            align=self.segmenter.align,
+            passes=passes,
+            image_sha256=image_hash,
+            torch_version=torch.__version__,
+        )
+        return self.cache.get_or_make(key, lambda: decide_image(self.segmenter, image, passes))
+
+
+class PyTorchAnswers:
+    """A Source that has PyTorch, the checkpoint and the data."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        data: Dataset,
+        isr: ISR,
+        procedure: Procedure,
+        *,
+        align: int | None,
+        cache: ReferenceCache | None = None,
+        workers: int = 1,
+    ) -> None:
+        """Load the network at both settings.
+
+        Args:
+            checkpoint: as loaded.
+            data: images with their truth.
+            isr: the artifact's.
+            procedure: how it is given an image.
+            align: what it pads to multiples of.
+            cache: where answers are kept; None computes all of them.
+            workers: threads that read images ahead; 0 reads in between.
+
+        Raises:
+            InputError: for a negative number of workers.
+        """
+        if workers < 0:
+            raise InputError(f"expected --workers of 0 or more, got {workers}")
+        self._data, self._workers = data, workers
+        self.base = Reference.of(checkpoint, checkpoint.places.base, align, cache)
+        same = isr == self.base.isr
+        self.reference = self.base if same else Reference.of(checkpoint, isr, align, cache)
+        self.origin = checkpoint.path.name
+        protocol = procedure.protocol
+        self.setting = Setting(
+            data=data.record,
+            checkpoint_sha256=checkpoint.sha256,
+            description=self.reference.segmenter.description,
+            isr_base=str(self.base.isr),
+            isr=str(isr),
+            size=procedure.fixed,
+            align=align,
+            protocol=protocol.name,  # type: ignore[arg-type]  # checked by it
+            scales=protocol.scales,
+            flip=protocol.flip,
+            fit=procedure.fit,
+        )
+        self._procedure = procedure
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def answered(self) -> Iterator[tuple[Sample, Answers]]:
+        """In the data set's order."""
+        samples = read_ahead(
+            lambda at: _with_hash(self._data.load(at)), len(self), workers=self._workers
+        )
+        for sample, image_hash in samples:
+            yield sample, self._answers(sample.image, image_hash)
+
+    def _answers(self, image: Image, image_hash: str) -> Answers:
+        size = (image.shape[0], image.shape[1])
+        passes, letter = self._procedure.passes(size), self._procedure.by_the_letter(size)
+        base = self.base.decide(image, image_hash, passes)
+        reference = base
+        if self.reference is not self.base:
+            reference = self.reference.decide(image, image_hash, passes)
+        to_the_letter = None
+        if letter != passes:
+            to_the_letter = self.reference.decide(image, image_hash, letter).labels
+        return Answers(base.labels, reference, to_the_letter)
+
+
+def _with_hash(sample: Sample) -> tuple[Sample, str]:
+    return sample, image_sha256(sample.image)
