@@ -40,6 +40,7 @@ NAME_LIMIT = 4095  # bytes, NvInfer.h: INetworkDefinition::setName
 _NAMES_PLAIN = 1500  # bytes of class names above which they are compressed
 _NAMES_MAX = 1 << 16  # bytes they may inflate to: the name comes from an untrusted file
 _SHA256 = Field(pattern="^[0-9a-f]{64}$")
+_NEWER = ("sizes", "witness_sha256")  # than the first version
 ONLY_IN_SIDECAR = {"palette", "rewrites", "kept_fp32", "verification", "engine"}
 
 
@@ -216,14 +217,16 @@ class Manifest(_Record):
     rewrites: tuple[str, ...] | None = None
     kept_fp32: tuple[KeptFP32, ...] | None = None
     verification: Verification | None = None
+    witness_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # of the file beside
     engine: EngineRecord | None = None
 
     @model_serializer(mode="wrap")
-    def _without_sizes_of_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """An EDAFormer's is written as it was before there were other families."""
+    def _without_newer_nones(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What does not apply is left out, so that older versions read it where they can."""
         content: dict[str, Any] = dump(self)
-        if self.sizes is None:
-            content.pop("sizes", None)
+        for name in _NEWER:
+            if getattr(self, name) is None:
+                content.pop(name, None)
         return content
 
     @property

@@ -1,41 +1,117 @@
-"""``edaformer-check``: will an artifact run here?"""
+"""``edaformer-check``: will an artifact run here, and does it label as PyTorch did?"""
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edaformer.cli.common import DEBUG, JSON, guarded, print_json, print_pairs, run
+from edaformer.cli.common import DEBUG, JSON, guarded, print_json, print_pairs, run, say
+from edaformer.errors import EXIT_GATE, InputError
+
+if TYPE_CHECKING:
+    from edaformer.engines.artifact.verdict import Verdict
+    from edaformer.labels.witness import Failure, Trial
+    from edaformer.manifest import Manifest
 
 
 @guarded
 def check(
     artifact: Annotated[Path, typer.Argument(help="An .onnx or a .plan.")],
+    run_: Annotated[
+        bool,
+        typer.Option(
+            "--run",
+            help="Run the witness frames that lie beside it, and compare with PyTorch's "
+            "labels: needs the artifact's runtime.",
+        ),
+    ] = False,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="With --run: where labels are wrong, write the two pictures there."),
+    ] = None,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
 ) -> None:
     """Say whether an artifact will run on this machine; needs no GPU and no TensorRT.
 
-    Exit code 0: it will. 1: it is for another machine or TensorRT. 2: it is damaged, or no
-    artifact. 3: only something of this machine is missing (a GPU, a driver, a package).
+    Exit code 0: it will. 1: it is for another machine or TensorRT, or labels wrongly (--run). 2: it
+    is damaged, or no artifact. 3: only something of this machine is missing (a GPU, a driver, a
+    package).
 
-    Example: edaformer-check model.plan
-    """
+    Example: edaformer-check model.plan --run
+    """  # fmt: skip
     from edaformer.engines.artifact.preflight import preflight
 
+    if pictures is not None:
+        _check_pictures(pictures, asked=run_)
     verdict = preflight(artifact)
+    trial, seconds = _try(artifact) if run_ and verdict.ok else (None, 0.0)
     if as_json:
-        print_json(verdict.to_json())
+        witness = {"witness": None if trial is None else trial.to_json()} if run_ else {}
+        print_json(verdict.to_json() | witness)
     else:
-        print_pairs(str(artifact), [*verdict.facts, ("verdict", verdict.sentence)])
-        for problem in verdict.problems:
-            typer.echo(f"  {problem.kind}: {problem.text}\n    mend it: {problem.fix}")
-        for note in verdict.notes:
-            typer.echo(f"  note: {note}")
+        _print(verdict, trial, seconds)
+    if trial is not None and not trial.right:
+        _tell(verdict, trial, pictures)
+        raise typer.Exit(EXIT_GATE)
     if verdict.problems:
         raise typer.Exit(verdict.exit_code)
+
+
+def _check_pictures(folder: Path, *, asked: bool) -> None:
+    if not asked:
+        raise InputError("--pictures is for --run; add it, or leave it out")
+    if not folder.is_dir():
+        raise InputError(f"the folder {folder} does not exist; create it: mkdir -p {folder}")
+
+
+def _try(artifact: Path) -> tuple[Trial, float]:
+    from edaformer.engines.segmenters.trial import try_witness
+
+    start = time.perf_counter()
+    return try_witness(artifact), time.perf_counter() - start
+
+
+def _print(verdict: Verdict, trial: Trial | None, seconds: float) -> None:
+    tried = [] if trial is None else [("witness", f"{trial} ({seconds:.1f} s)")]
+    print_pairs(str(verdict.path), [*verdict.facts, ("verdict", verdict.sentence), *tried])
+    for problem in verdict.problems:
+        typer.echo(f"  {problem.kind}: {problem.text}\n    mend it: {problem.fix}")
+    for note in verdict.notes:
+        typer.echo(f"  note: {note}")
+
+
+def _tell(verdict: Verdict, trial: Trial, pictures: Path | None) -> None:
+    """What to do about wrong labels."""
+    assert verdict.manifest is not None
+    say(f"{verdict.path} labels wrongly here: {trial.worst}")
+    if pictures is not None:
+        written = _write(trial.worst, verdict.manifest, pictures)
+        say(f"pictures: {', '.join(map(str, written))}")
+    say(
+        "next, at the desk: edaformer-validate "
+        f"{verdict.path.name} --checkpoint CHECKPOINT --bisect names the module; edaformer-export "
+        "CHECKPOINT --attention unfused makes one without fused attention"
+    )
+
+
+def _write(failure: Failure, manifest: Manifest, folder: Path) -> list[Path]:
+    from edaformer.files import write_whole
+    from edaformer.media.drawing import Style, png
+    from edaformer.media.palette import class_colours
+
+    colours = class_colours(manifest.classes, manifest.palette, manifest.num_classes)
+    style = Style(manifest.classes or (), colours, weight=1.0)
+    name = re.sub(r"[^a-z0-9]+", "_", failure.known.name)
+    written = []
+    for whose, labels in (("pytorch", failure.known.labels), ("artifact", failure.labels)):
+        written.append(folder / f"{name}_{whose}.png")
+        write_whole(written[-1], png(style.paletted(labels)))
+    return written
 
 
 def main() -> None:

@@ -216,16 +216,22 @@ def write_archive(path: Path, kind: str) -> Iterator[ArchiveWriter]:
     Raises:
         InputError: if ``path`` cannot be written.
     """
-    with open_whole(path) as file:
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.comment = _SEAL + b"0" * 64
-            writer = ArchiveWriter(kind, archive)
-            yield writer
-            writer.finish()
-        size = file.seek(0, io.SEEK_END)
-        digest = _digest(file, size - 64)
-        file.seek(size - 64)
-        file.write(digest.encode())
+    with open_whole(path) as file, sealed(file, kind) as writer:
+        yield writer
+
+
+@contextmanager
+def sealed(file: BinaryIO, kind: str) -> Iterator[ArchiveWriter]:
+    """Write an archive into an empty ``file``, which can be read too; it is not closed."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.comment = _SEAL + b"0" * 64
+        writer = ArchiveWriter(kind, archive)
+        yield writer
+        writer.finish()
+    size = file.seek(0, io.SEEK_END)
+    digest = _digest(file, size - 64)
+    file.seek(size - 64)
+    file.write(digest.encode())
 
 
 def image_sha256(image: Pixels) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import time
@@ -15,19 +16,22 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common
 import torch
+from numpy.typing import NDArray
 
 from edaformer.errors import InputError
 from edaformer.export.fp16 import Kept, convert_to_fp16
 from edaformer.export.graph import trace
 from edaformer.export.ranges import measure_ranges
 from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
-from edaformer.export.verify import Images, natural_noise, run_shipped, verify
+from edaformer.export.verify import Images, Probe, natural_noise, run_shipped, verify
+from edaformer.export.witness import ask, witness_frames
 from edaformer.export.wrapper import Deployment, Geometry
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.network import Network
 from edaformer.families.table import RecordedSizes, count
 from edaformer.files import check_writable, sha256, write_whole
 from edaformer.isr import BASE, ISR
+from edaformer.labels.witness import witness_bytes, witness_path
 from edaformer.manifest import (
     ONNX_KEY,
     InputSpec,
@@ -155,7 +159,7 @@ def export_model(
     images: Images | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> ExportResult:
-    """Export ``checkpoint`` to ``path``; the file appears only if verification passes.
+    """Export ``checkpoint`` to ``path``, its witness frames beside it, if verification passes.
 
     Args:
         checkpoint: as loaded.
@@ -169,8 +173,10 @@ def export_model(
         GateError: if the graph differs from PyTorch by more than the tolerance.
     """
     start = time.perf_counter()
+    check_writable(witness_path(path))
     check_writable(path, checkpoint.path, *checkpoint.path.glob("*"))  # of a folder, all its files
     _check_classes(checkpoint)
+    pictures = None if images is None else images.array.astype(np.uint8)
     images = _input_images(images, options, checkpoint.normalisation)
     reference = deployment(checkpoint.model(options.isr), options)
     on_step("tracing the graph")
@@ -190,14 +196,20 @@ def export_model(
         kept = convert_to_fp16(graph, ranges)
     drop_unused(graph)
     on_step(f"verifying against PyTorch float32 on {images.source}")
-    verification = verify(graph, reference, images, tolerance=options.tolerance)
+    probe = Probe(graph)
+    verification = verify(probe, reference, images, tolerance=options.tolerance)
     if options.dynamic_size:
-        _verify_another_size(graph, reference, options)
+        _verify_another_size(probe, reference, options)
     manifest = _manifest(checkpoint, options, rewrites, _kept_modules(kept), verification)
+    on_step("asking PyTorch for the witness frames")
+    witness = _witness(probe, reference, manifest, options, pictures)
+    manifest = manifest.model_copy(update={"witness_sha256": hashlib.sha256(witness).hexdigest()})
     proto = _finish(graph, manifest)
     data = proto.SerializeToString(deterministic=True)
     run_shipped(data, images, options.batch)
+    witness_path(path).unlink(missing_ok=True)  # at no moment has a file another one's beside it
     write_whole(path, data)
+    write_whole(witness_path(path), witness)
     size = options.geometry.padded
     return ExportResult(
         path=path,
@@ -211,7 +223,20 @@ def export_model(
     )
 
 
-def _verify_another_size(graph: ir.Model, reference: Deployment, options: ExportOptions) -> None:
+def _witness(
+    probe: Probe,
+    reference: Deployment,
+    manifest: Manifest,
+    options: ExportOptions,
+    pictures: NDArray[np.uint8] | None,
+) -> bytes:
+    """The witness file, the graph itself tried on it."""
+    frames = witness_frames(options.size, manifest.input.normalisation, pictures)
+    known = ask(probe, reference, frames, manifest, tolerance=options.tolerance)
+    return witness_bytes(known, checkpoint_sha256=manifest.checkpoint_sha256, isr=manifest.isr)
+
+
+def _verify_another_size(probe: Probe, reference: Deployment, options: ExportOptions) -> None:
     """A dynamic size must hold where it was not traced: one step taller, two steps wider."""
     height, width = options.size
     size = (height + ALIGN, width + 2 * ALIGN)
@@ -219,7 +244,7 @@ def _verify_another_size(graph: ir.Model, reference: Deployment, options: Export
     other = Images(noise, f"noise of {format_size(size)}")
     if options.batch is not None:
         other = Images(np.repeat(other.array, options.batch, axis=0), other.source)
-    verify(graph, reference, other, tolerance=options.tolerance)
+    verify(probe, reference, other, tolerance=options.tolerance)
 
 
 def _check_classes(checkpoint: Checkpoint) -> None:

@@ -63,13 +63,38 @@ def natural_noise(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[n
     return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
 
 
+class Probe:
+    """A graph that will be shipped, run on the CPU: a half one as its rounding twin."""
+
+    def __init__(self, shipped: ir.Model) -> None:
+        self.half = is_half(shipped)
+        self.batch = _fixed_batch(shipped)
+        data = ir.to_proto(shipped).SerializeToString()
+        data = rounding_twin(data) if self.half else data
+        self._graph = ir.from_proto(onnx.load_from_string(data))
+        _expose_logits(self._graph)
+        self._session = OnnxSession(ir.to_proto(self._graph).SerializeToString())
+
+    def run(self, batch: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+        """All outputs, logits among them.
+
+        Raises:
+            GateError: if a logit is not finite, naming the first block that overflows.
+        """
+        name = self._session.input_name
+        made = self._session.run({name: batch})
+        if not np.isfinite(made["logits"]).all():
+            raise _overflow(self._graph, batch, name)
+        return made
+
+
 def verify(
-    shipped: ir.Model, reference: Deployment, images: Images, *, tolerance: float | None = None
+    probe: Probe, reference: Deployment, images: Images, *, tolerance: float | None = None
 ) -> Verification:
-    """Compare ``shipped`` with ``reference`` on ``images``.
+    """Compare a graph with ``reference`` on ``images``.
 
     Args:
-        shipped: the graph as it will be written; half graphs are checked through their twin.
+        probe: the graph as it will be written.
         reference: the unrewritten float32 model, its first outputs labels and logits.
         images: at least one; a fixed batch is filled by repeating the last.
         tolerance: on the largest logit error; None uses the rule of the precision.
@@ -77,29 +102,22 @@ def verify(
     Raises:
         GateError: if it misses the tolerance, naming the first block that overflows if one does.
     """
-    half = is_half(shipped)
-    data = ir.to_proto(shipped).SerializeToString()
-    probe = ir.from_proto(onnx.load_from_string(rounding_twin(data) if half else data))
-    _expose_logits(probe)
-    session = OnnxSession(ir.to_proto(probe).SerializeToString())
     figures = _Figures()
-    for batch in images.batches(_fixed_batch(shipped)):
+    for batch in images.batches(probe.batch):
         with torch.inference_mode():
             labels, logits = reference(torch.from_numpy(batch))[:2]
-        made = session.run({session.input_name: batch})
-        if not np.isfinite(made["logits"]).all():
-            raise _overflow(probe, batch, session.input_name)
+        made = probe.run(batch)
         made["logits"] = made["logits"][:, : logits.shape[1]]  # without pad-classes' copies
         geometry = reference.geometry
         padded = (labels.shape[1], labels.shape[2]) if geometry.dynamic else geometry.padded
         figures.add(logits, labels, made, padded)
     rule = "--tolerance"
     if tolerance is None:
-        tolerance, rule = figures.default_tolerance(half=half)
+        tolerance, rule = logit_tolerance(figures.expected, half=probe.half)
     result = Verification(
         images=len(images.array),
         source=images.source,
-        rounding_emulated=half,
+        rounding_emulated=probe.half,
         max_logit_error=figures.max_error,
         mean_logit_error=figures.mean_error,
         cosine=figures.cosine,
@@ -170,12 +188,14 @@ class _Figures:
             total += int(counted.sum())
         return equal / total if total else self.agreement()
 
-    def default_tolerance(self, *, half: bool) -> tuple[float, str]:
-        if not half:
-            return FP32_TOLERANCE, f"{FP32_TOLERANCE:g} absolute"
-        logits = np.concatenate([x.ravel() for x in self.expected])
-        bound = FP16_SHARE * float(logits.std() + np.abs(logits).max())
-        return bound, "2 % of the logits' standard deviation + 2 % of their largest magnitude"
+
+def logit_tolerance(expected: list[NDArray[np.float32]], *, half: bool) -> tuple[float, str]:
+    """The largest logit error that a precision may make, and the rule in words."""
+    if not half:
+        return FP32_TOLERANCE, f"{FP32_TOLERANCE:g} absolute"
+    logits = np.concatenate([x.ravel() for x in expected])
+    bound = FP16_SHARE * float(logits.std() + np.abs(logits).max())
+    return bound, "2 % of the logits' standard deviation + 2 % of their largest magnitude"
 
 
 def _gate(result: Verification) -> None:

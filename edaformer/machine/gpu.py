@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import re
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 _DRIVER = "libcuda.so.1"
@@ -47,6 +50,17 @@ def query_gpu() -> Gpu | None:
         memory_bytes=memory.value,
         cuda_version=(version.value // 1000, version.value % 1000 // 10),
     )
+
+
+def driver_version() -> str:
+    """The driver's own version where its kernel module says so, else the CUDA that it serves."""
+    with suppress(OSError):
+        text = Path("/proc/driver/nvidia/version").read_text(errors="replace")
+        found = re.search(r"NVRM version: .*?\b(\d+\.\d+(?:\.\d+)?)\b", text)
+        if found is not None:
+            return found[1]
+    gpu = query_gpu()
+    return "none" if gpu is None else "CUDA " + ".".join(map(str, gpu.cuda_version))
 
 
 def _first_device() -> tuple[Any, ctypes.c_int] | None:

@@ -7,7 +7,7 @@ import pytest
 from edaformer.errors import GateError
 from edaformer.export.fp16 import convert_to_fp16
 from edaformer.export.ranges import measure_ranges
-from edaformer.export.verify import Images, natural_noise, verify
+from edaformer.export.verify import Images, Probe, natural_noise, verify
 from edaformer.export.wrapper import Deployment
 
 
@@ -24,7 +24,7 @@ def scaled(graph: ir.Model, name: str, factor: float) -> ir.Model:
 def test_fp32_agrees_exactly_enough(
     graph: ir.Model, deployment: Deployment, images: Images
 ) -> None:
-    result = verify(graph, deployment, images)
+    result = verify(Probe(graph), deployment, images)
     assert result.max_logit_error <= 1e-4
     assert result.label_agreement_decided == 1
     assert not result.rounding_emulated
@@ -34,7 +34,7 @@ def test_fp32_agrees_exactly_enough(
 
 def test_fp16_is_verified_as_fp16(graph: ir.Model, deployment: Deployment, images: Images) -> None:
     convert_to_fp16(graph, {})
-    result = verify(graph, deployment, images)
+    result = verify(Probe(graph), deployment, images)
     assert result.rounding_emulated
     assert 1e-4 < result.max_logit_error <= result.tolerance
     assert result.label_agreement > 0.98
@@ -44,7 +44,7 @@ def test_fp16_is_verified_as_fp16(graph: ir.Model, deployment: Deployment, image
 def test_a_wrong_weight_is_noticed(graph: ir.Model, deployment: Deployment, images: Images) -> None:
     scaled(graph, "model.decoder.classify.weight", 1.1)
     with pytest.raises(GateError, match=r"differs from PyTorch by .* nothing was written"):
-        verify(graph, deployment, images)
+        verify(Probe(graph), deployment, images)
 
 
 def test_wrong_labels_are_noticed_where_the_logits_are_right(
@@ -53,14 +53,14 @@ def test_wrong_labels_are_noticed_where_the_logits_are_right(
     first = next(node for node in graph.graph if node.op_type == "ReduceMin")
     first.op_type, first.name = "ReduceMax", "labels/ReduceMax_1"  # the beaten ones' mark instead
     with pytest.raises(GateError, match="labels agree with PyTorch on"):
-        verify(graph, deployment, images)
+        verify(Probe(graph), deployment, images)
 
 
 def test_tolerance_overrides(graph: ir.Model, deployment: Deployment, images: Images) -> None:
     convert_to_fp16(graph, {})
     with pytest.raises(GateError, match=r"more than 1e-05 .*--tolerance"):
-        verify(graph, deployment, images, tolerance=1e-5)
-    assert verify(graph, deployment, images, tolerance=9.0).tolerance == 9
+        verify(Probe(graph), deployment, images, tolerance=1e-5)
+    assert verify(Probe(graph), deployment, images, tolerance=9.0).tolerance == 9
 
 
 MLP = "model.encoder.stage3.blocks.0.mlp"
@@ -71,7 +71,7 @@ def test_overflow_names_the_block(graph: ir.Model, deployment: Deployment, image
     scaled(scaled(graph, f"{MLP}.fc1.bias", 1e6), f"{MLP}.dwconv.weight", 1)
     convert_to_fp16(graph, {})
     with pytest.raises(GateError, match=r"FLOAT16 overflows in encoder\.stage3\.blocks\.0\.mlp"):
-        verify(graph, deployment, images)
+        verify(Probe(graph), deployment, images)
 
 
 def test_a_block_that_would_overflow_is_kept_in_fp32(
@@ -84,7 +84,7 @@ def test_a_block_that_would_overflow_is_kept_in_fp32(
     assert {name.partition("/")[0] for name in reason.nodes} >= {"encoder.stage3.blocks.0.mlp"}
     # the reference has other weights, so only finiteness is asked for here
     with pytest.raises(GateError, match="differs from PyTorch"):
-        verify(graph, deployment, images)
+        verify(Probe(graph), deployment, images)
 
 
 @pytest.mark.parametrize(

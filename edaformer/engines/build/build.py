@@ -15,6 +15,7 @@ from edaformer.engines.artifact.proof import failures, summarise
 from edaformer.engines.build.compiler import BuildOptions, bounds_of, compile_network
 from edaformer.errors import GateError, InputError
 from edaformer.files import check_writable, sha256, write_whole
+from edaformer.labels.witness import copy_witness
 from edaformer.machine import backend
 from edaformer.machine.backend import Backend
 from edaformer.machine.gpu import query_gpu
@@ -90,6 +91,7 @@ def build_engine(
     )
     manifest = manifest.model_copy(update={"engine": record})
     write_plan(path, compiled.plan, manifest)
+    copy_witness(onnx, path)
     if options.timing_cache is not None:
         write_whole(options.timing_cache, compiled.timings)
     return BuildResult(path, record.plan_sha256, compiled.seconds, manifest)

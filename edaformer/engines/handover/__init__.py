@@ -1,7 +1,8 @@
 """Hand an artifact over: a folder that a server takes as it is, written whole or not at all.
 
 ``triton`` makes a model of a Triton repository, ``deepstream`` what DeepStream's nvinfer reads.
-What is packed is a plan with its sidecar, or the ONNX file where the server runs or builds that.
+What is packed is a plan with its sidecar, or the ONNX file where the server runs or builds that,
+and the witness frames that lie beside it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from edaformer.engines.handover.deepstream import deepstream_files
 from edaformer.engines.handover.triton import check_name, triton_files
 from edaformer.errors import InputError
 from edaformer.files import write_folder
+from edaformer.labels.witness import read_witness, witness_path
 from edaformer.manifest import Bounds, Manifest
 
 Target = Literal["triton", "deepstream"]
@@ -102,6 +104,7 @@ def hand_over(
         bounds = manifest.engine.bounds if manifest.engine is not None else None
     else:
         manifest, packed = read_onnx_manifest(artifact), {"model.onnx": artifact.read_bytes()}
+    packed |= _packed_witness(artifact, manifest, next(iter(packed)))
     check_manifest(manifest, target, path)
     _check_bounds(artifact, manifest, bounds)
     make = triton_files if target == "triton" else deepstream_files
@@ -123,3 +126,10 @@ def _packed_plan(artifact: Path, target: Target) -> tuple[Manifest, dict[str, by
     if plan.has_sidecar:
         packed["model.plan.json"] = sidecar_path(artifact).read_bytes()
     return manifest, packed
+
+
+def _packed_witness(artifact: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
+    """The witness frames beside the artifact, where they are, as those of ``name``."""
+    if read_witness(artifact, manifest) is None:
+        return {}
+    return {witness_path(Path(name)).name: witness_path(artifact).read_bytes()}

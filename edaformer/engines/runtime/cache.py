@@ -47,18 +47,19 @@ class RuntimeCache:
         self._kept = data
 
 
-def cache_path(
-    plan: Path, sha256: str, gpu: str, capability: tuple[int, int], version: str
+def path_beside(
+    plan: Path, sha256: str, gpu: str, capability: tuple[int, int], version: str, *, suffix: str
 ) -> Path:
-    """Where the cache of a plan lies.
+    """Where what is kept of a plan on a machine lies.
 
     Args:
         plan: the plan.
-        sha256: its hash; a plan built anew under the same name gets a cache of its own.
+        sha256: its hash; a plan built anew under the same name gets one of its own.
         gpu: the GPU's name.
         capability: its compute capability.
-        version: TensorRT-RTX's.
+        version: TensorRT's.
+        suffix: of what is kept: ``cache``, ``verdict``.
     """
     name = re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")
     key = f"{sha256[:12]}-{name}-sm{capability[0]}{capability[1]}-{version}"
-    return plan.with_name(f"{plan.name}.{key}.cache")
+    return plan.with_name(f"{plan.name}.{key}.{suffix}")

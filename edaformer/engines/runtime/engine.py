@@ -27,6 +27,7 @@ from edaformer.errors import DeviceError, EdaformerError, InputError
 if TYPE_CHECKING:
     from edaformer.engines.artifact.plan import Plan
     from edaformer.engines.runtime.runner import Runner, Slot
+    from edaformer.engines.runtime.witness import Asking
     from edaformer.manifest import Manifest
 
 __all__ = ["Engine", "FrameTimes"]
@@ -63,6 +64,8 @@ class Engine(Closing):
         network = self._runner.network
         self.manifest: Manifest = network.manifest
         self._about = f"{plan.flavour} {network.version} {self.manifest.precision}"
+        self._reversed = colour == "bgr"
+        self._witness = "witness not asked"
 
     @classmethod
     def load(
@@ -73,6 +76,7 @@ class Engine(Closing):
         margin: bool = False,
         cuda_graph: bool = True,
         runtime_cache: bool = True,
+        witness: Asking = "once",
     ) -> Engine:
         """Load a plan that edaformer-build wrote.
 
@@ -83,22 +87,34 @@ class Engine(Closing):
             cuda_graph: launch a pass as one CUDA graph from the second time on that it comes with
                 the same addresses.
             runtime_cache: keep what TensorRT-RTX compiles beside the plan; TensorRT has no such.
+            witness: when the frames beside the plan, with PyTorch's answers, are asked: ``once``
+                for each plan, GPU, driver and TensorRT, ``always`` or ``never``. A plan without
+                such frames loads, and ``description`` says so.
 
         Raises:
             InputError: if the plan is none, is damaged, or does not run here.
+            GateError: if it runs and labels a witness frame otherwise than PyTorch did.
             MissingError: if a package, the GPU or its driver is not here.
             DeviceError: if the GPU fails.
         """
-        return cls(
-            _preflight(Path(path)), colour=colour, margin=margin, cuda_graph=cuda_graph,
-            runtime_cache=runtime_cache,
-        )  # fmt: skip
+        if witness not in {"once", "always", "never"}:
+            raise InputError(f"expected witness as 'once', 'always' or 'never', got {witness!r}")
+        plan = _preflight(Path(path))
+        engine = cls(
+            plan, colour=colour, margin=margin, cuda_graph=cuda_graph, runtime_cache=runtime_cache
+        )
+        try:
+            engine._ask_witness(plan, witness)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
 
     @property
     def description(self) -> str:
-        """What computes, in which precision, and whether passes are CUDA graphs."""
+        """What computes, in which precision, whether in CUDA graphs, and what the witness said."""
         graphs = self._runner is not None and self._runner.uses_graphs
-        return f"{self._about}, {'CUDA graph' if graphs else 'no CUDA graph'}"
+        return f"{self._about}, {'CUDA graph' if graphs else 'no CUDA graph'}, {self._witness}"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -218,6 +234,19 @@ class Engine(Closing):
         if getattr(self, "_gpu", None) is not None and not sys.is_finalizing():
             with suppress(Exception):
                 self._shut()
+
+    def _ask_witness(self, plan: Plan, asking: Asking) -> None:
+        from edaformer.engines.runtime.witness import Witness
+        from edaformer.machine.gpu import driver_version
+
+        with self._at_work() as runner:
+            gpu, network = runner.network.gpu, runner.network
+            machine = f"{gpu.name}, driver {driver_version()}, {plan.flavour} {network.version}"
+            verdict = network.path_beside(plan, "verdict")
+        order = slice(None, None, -1 if self._reversed else 1)
+        self._witness = Witness(plan, self.manifest, verdict, machine).ask(
+            asking, lambda frame: self(np.ascontiguousarray(frame[..., order]))
+        )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -40,7 +40,7 @@ class Network:
         chosen = backend.use(plan.flavour)
         self.manifest = plan.known_manifest()
         self.version = chosen.version
-        self._gpu = gpu
+        self.gpu = gpu
         self._logger = backend.make_logger()
         self._reasons = backend.last_errors
         self._runtime: Any = backend.trt.Runtime(self._logger)
@@ -114,6 +114,15 @@ class Network:
         if not self._context.execute_async_v3(stream.handle):
             raise self._failure("cannot execute the plan")
 
+    def path_beside(self, plan: Plan, suffix: str) -> Path:
+        """Where what is kept of the plan on this machine lies."""
+        from edaformer.engines.runtime.cache import path_beside
+
+        gpu = self.gpu
+        return path_beside(
+            plan.path, plan.sha256, gpu.name, gpu.capability, self.version, suffix=suffix
+        )
+
     def is_capturable(self, stream: Any) -> bool:
         """Whether TensorRT lets this be captured in a CUDA graph; where it cannot say, yes."""
         ask = getattr(self._context, "is_stream_capturable", None)
@@ -169,7 +178,7 @@ class Network:
                 continue
             if name in self._buffers:
                 self._buffers.pop(name).free()
-            self._buffers[name] = self._gpu.allocate(size)
+            self._buffers[name] = self.gpu.allocate(size)
             self._sizes[name] = size
 
     def _dtype(self, tensor: str) -> str:
@@ -214,11 +223,9 @@ class Network:
         return context
 
     def _open_cache(self, plan: Plan) -> RuntimeCache:
-        from edaformer.engines.runtime.cache import RuntimeCache, cache_path
+        from edaformer.engines.runtime.cache import RuntimeCache
 
-        gpu = self._gpu
-        path = cache_path(plan.path, plan.sha256, gpu.name, gpu.capability, self.version)
-        return RuntimeCache(path, self._config)
+        return RuntimeCache(self.path_beside(plan, "cache"), self._config)
 
     def _failure(self, what: str) -> DeviceError:
         return DeviceError(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edaformer.engines.runtime.cache import RuntimeCache, cache_path
+from edaformer.engines.runtime.cache import RuntimeCache, path_beside
 
 
 class Cache:
@@ -89,7 +89,14 @@ def test_two_at_once(tmp_path: Path) -> None:
 
 
 def test_its_name() -> None:
-    path = cache_path(Path("/m/model.plan"), "abcdef0123456789", "NVIDIA RTX 4090", (8, 9), "1.7.1")
+    path = path_beside(
+        Path("/m/model.plan"),
+        "abcdef0123456789",
+        "NVIDIA RTX 4090",
+        (8, 9),
+        "1.7.1",
+        suffix="cache",
+    )
     assert path == Path("/m/model.plan.abcdef012345-nvidia-rtx-4090-sm89-1.7.1.cache")
 
 
