@@ -156,17 +156,22 @@ def write_small_onnx(kind: Kind, path: Path) -> None:
 
 def write_small_plan(kind: Kind, path: Path) -> None:
     """Build it with the stand-in in use."""
+    shapes = [_profile(kind, at) for at in range(3)] if kind.dynamic or kind.batch is None else []
+    build(make_model(kind).SerializeToString(), make_manifest(kind), path, shapes)
+
+
+def build(model: bytes, manifest: Manifest, path: Path, shapes: list[tuple[int, ...]]) -> None:
+    """Build a plan of any model with the stand-in in use; ``shapes`` of a dynamic input."""
     backend.use("tensorrt")
     trt: Any = backend.trt
     builder = trt.Builder(backend.make_logger())
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, builder.logger)
-    assert parser.parse(make_model(kind).SerializeToString()), builder.logger.errors
-    manifest = make_manifest(kind)
+    assert parser.parse(model), builder.logger.errors
     network.name = network_name(manifest)
     config, profile = builder.create_builder_config(), builder.create_optimization_profile()
-    profile.set_shape(kind.input, *(_profile(kind, at) for at in range(3)))
-    if kind.dynamic or kind.batch is None:
+    if shapes:
+        profile.set_shape(manifest.input.name, *shapes)
         config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     assert plan is not None, builder.logger.errors
