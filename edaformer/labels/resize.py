@@ -87,6 +87,7 @@ def _pillow_table(inputs: int, outputs: int) -> Table:
         for at in places
     ]
     total = reduce(np.add, weights)  # one after the other: the order of a sum rounds, too
+    # each at most half of 2^-22 off: below 16 000 taps no sum of them passes 255, and none is cut
     whole = [(weight / total * (1 << _PILLOW_BITS) + 0.5).astype(np.int32) for weight in weights]
     return np.stack([first, *whole])
 
