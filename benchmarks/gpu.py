@@ -34,9 +34,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from edaformer.preprocess import Resize
 
 T = TypeVar("T")
 
@@ -56,6 +59,10 @@ KERNEL_SHAPES = (  # source (H, W), network (H, W), classes
     ((1080, 1920), (512, 1024), 19),
 )
 DRY_KERNEL_SHAPES = (((48, 64), (48, 64), 5), ((33, 47), (64, 96), 5))
+PREPROCESS: dict[str, Resize] = {
+    "preprocess": "opencv-bilinear",
+    "antialiased": "pillow-bilinear",
+}
 SOAK_FRAMES = 100_000
 PROBED = ("default", "CURRENT")  # targets of TensorRT-RTX
 KERNELS_MODE = "max-autotune-no-cudagraphs"  # a CUDA graph would copy the inputs first
@@ -97,7 +104,9 @@ class Run:
 class Kernels(Protocol):
     """The two kernels on torch tensors of the same device, without host copies."""
 
-    def preprocess(self, frame: Any, network: tuple[int, int]) -> Any:
+    def preprocess(
+        self, frame: Any, network: tuple[int, int], rule: Resize = "opencv-bilinear"
+    ) -> Any:
         """uint8 RGB (H, W, 3) -> floats (1, 3, *network), resized and normalised."""
 
     def labels(self, logits: Any, network: tuple[int, int], source: tuple[int, int]) -> Any:
@@ -195,7 +204,9 @@ class _OwnKernels:
         self.buffers: dict[Any, Any] = {}
         self.graphs: list[Any] = []
 
-    def preprocess(self, frame: Any, network: tuple[int, int]) -> Any:
+    def preprocess(
+        self, frame: Any, network: tuple[int, int], rule: Resize = "opencv-bilinear"
+    ) -> Any:
         import torch
 
         from edaformer.engines.runtime import kernels
@@ -206,9 +217,22 @@ class _OwnKernels:
         out = self._buffer((1, 3, *network), torch.float32)
         self._launch(kernels.frame_to_tensor(
             frame.data_ptr(), out.data_ptr(), 1, geometry,
+            self._resizing(rule, geometry, frame.device),
             reversed_colours=False, mean=MEAN, std=STD,
         ))  # fmt: skip
         return out
+
+    def _resizing(self, rule: Resize, geometry: Any, device: Any) -> Any:
+        """The tables, put on the device the first time: never while a graph is captured."""
+        import torch
+
+        from edaformer.engines.runtime.kernels import Resizing
+
+        if (rule, geometry) not in self.buffers:
+            made = Resizing.of(rule, geometry)
+            self.buffers[rule, geometry] = made, torch.from_numpy(made.tables).to(device)
+        made, tables = self.buffers[rule, geometry]
+        return replace(made, address=tables.data_ptr())
 
     def labels(self, logits: Any, network: tuple[int, int], source: tuple[int, int]) -> Any:
         import torch
@@ -270,8 +294,10 @@ class _TorchKernels:
 
     stream = "none, a dry run"
 
-    def preprocess(self, frame: Any, network: tuple[int, int]) -> Any:
-        return torch_preprocess(frame, network, *torch_constants(frame.device))
+    def preprocess(
+        self, frame: Any, network: tuple[int, int], rule: Resize = "opencv-bilinear"
+    ) -> Any:
+        return torch_preprocess(frame, network, *torch_constants(frame.device), rule)
 
     def labels(self, logits: Any, network: tuple[int, int], source: tuple[int, int]) -> Any:
         return torch_labels(logits, network, source)
@@ -378,7 +404,7 @@ def kernels(run: Run) -> dict[str, Any]:
         f"{name}_{source[0]}x{source[1]}_{network[0]}x{network[1]}_{classes}":
             (name, source, network, classes)
         for source, network, classes in (DRY_KERNEL_SHAPES if run.dry else KERNEL_SHAPES)
-        for name in ("preprocess", "labels")
+        for name in (*PREPROCESS, "labels")
     }  # fmt: skip
     with own_kernels(run) as own:
 
@@ -396,10 +422,11 @@ def _kernel_case(run: Run, own: Kernels, copied: float, case: Any, made: dict[st
     ours: Callable[[], Any]
     theirs: Callable[..., Any]
     inputs: tuple[Any, ...]
-    if name == "preprocess":
+    if name in PREPROCESS:
         moved = frame.numel() + 4 * 3 * network[0] * network[1]
-        ours = partial(own.preprocess, frame, network)
-        theirs, inputs = torch_preprocess, (frame, network, *torch_constants(frame.device))
+        rule = PREPROCESS[name]
+        ours = partial(own.preprocess, frame, network, rule)
+        theirs, inputs = torch_preprocess, (frame, network, *torch_constants(frame.device), rule)
     else:
         moved = 2 * logits.numel() + source[0] * source[1]
         ours = partial(own.labels, logits, network, source)
@@ -737,13 +764,21 @@ def torch_constants(device: Any) -> tuple[Any, Any]:
     return mean, std
 
 
-def torch_preprocess(frame: Any, network: tuple[int, int], mean: Any, std: Any) -> Any:
-    """The reference: resize (half-pixel bilinear), round to a byte as the kernel, normalise."""
+def torch_preprocess(
+    frame: Any, network: tuple[int, int], mean: Any, std: Any, rule: Resize = "opencv-bilinear"
+) -> Any:
+    """The reference: resize (half-pixel bilinear), round to a byte, normalise.
+
+    The kernel rounds its weights and each row, too: it differs by one level at most.
+    """
     import torch
 
     pixels = frame.permute(2, 0, 1)[None].float()
     if tuple(frame.shape[:2]) != tuple(network):
-        pixels = torch.nn.functional.interpolate(pixels, network, mode="bilinear").round()
+        resized = torch.nn.functional.interpolate(
+            pixels, network, mode="bilinear", antialias=rule == "pillow-bilinear"
+        )
+        pixels = resized.round()
     return (pixels - mean) / std
 
 

@@ -14,9 +14,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edaformer.engines.runtime.kernels import Resizing
 from edaformer.families.edaformer.sizes import get_variant
 from edaformer.families.table import count
 from edaformer.isr import ISR
+from edaformer.labels.geometry import Geometry, Size
+from edaformer.labels.resize import tables
+from edaformer.preprocess import RESIZES, Resize, format_size
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "records"
@@ -28,6 +32,16 @@ Written by `benchmarks/performance.py` from the records in `benchmarks/records`.
 uint8 image in host memory to a uint8 label map in host memory. How it is measured:
 [benchmark.md](benchmark.md).
 """
+FRAMES = """## A frame to the network's input
+
+One kernel, whatever the rule ([resizing.md](resizing.md)): it reads the frame's rows that have a
+weight and a table for each side, and writes the input, padding included. Nothing is held in
+between: rows that several outputs need are read again, out of the cache. *Products* are the
+multiply-adds of a channel of one output pixel, at most. Bytes are counted from the tables, in MB;
+no GPU has timed it.
+"""
+NETWORKS = ((512, 512), (360, 480))
+SOURCES = ((480, 640), (720, 1280), (1080, 1920))
 NO_GPU = """No record of a GPU yet, hence no figure of an engine; `benchmarks/gpu.py` makes one.
 """
 
@@ -41,8 +55,36 @@ def render(records: Sequence[tuple[str, dict[str, Any]]]) -> str:
         raise SystemExit(f"{', '.join(dry)}: a dry run's figures mean nothing; take it out")
     parts = [HEAD, "## On a GPU\n"]
     parts += [gpu_section(name, record) for name, record in of_gpu] or [NO_GPU]
+    parts.append(frames_section())
     parts += ["## edaformer-bench\n", *(bench_section(name, record) for name, record in of_bench)]
     return "\n".join(parts)
+
+
+def frames_section() -> str:
+    """What the frame kernel reads, computes and writes."""
+    columns = ("frame", "rule", "network", "frame read", "tables", "image written",
+               "tensor written", "products")  # fmt: skip
+    rows = [
+        _frame_row(source, size, rule)
+        for source in SOURCES for size in NETWORKS for rule in RESIZES
+    ]  # fmt: skip
+    return f"{FRAMES}\n{table(columns, rows)}"
+
+
+def _frame_row(source: Size, size: Size, rule: Resize) -> tuple[str, ...]:
+    rows, _ = tables(rule, source, size)
+    made = Resizing.of(rule, Geometry(source, size, size))
+    read = {
+        min(max(int(first) + step, 0), source[0] - 1)
+        for step, weights in enumerate(rows[1:])
+        for first in rows[0][weights > 0]
+    }
+    pixels = 3 * size[0] * size[1]
+    parts = (len(read) * 3 * source[1], made.tables.nbytes, pixels, 4 * pixels)
+    return (
+        format_size(source), f"`{rule}`", format_size(size),
+        *(f"{part / 1e6:.3f}" for part in parts), str(made.row_taps * made.column_taps),
+    )  # fmt: skip
 
 
 def bench_section(name: str, record: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from pydantic import (
 from edaformer.errors import InputError, ManifestError
 from edaformer.families.table import RecordedSizes, recorded
 from edaformer.isr import EDAFORMER, ISR, Places
-from edaformer.preprocess import ALIGN, Normalisation, aligned, format_size
+from edaformer.preprocess import ALIGN, Normalisation, Resize, aligned, format_size
 
 if TYPE_CHECKING:
     from edaformer.families.architecture import Architecture
@@ -74,6 +74,8 @@ class InputSpec(_Record):
     padded_height: int = Field(ge=1)
     padded_width: int = Field(ge=1)
     fill: Literal["zero after normalisation"] = "zero after normalisation"
+    # how frames of another size are made ready; not recorded before there were two ways
+    resize: Resize = "opencv-bilinear"
 
     @property
     def normalisation(self) -> Normalisation:

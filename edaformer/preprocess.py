@@ -3,13 +3,14 @@
 RGB, mean and standard deviation on the 0..255 scale; a checkpoint that names none was trained with
 those of the published release. Aligned inputs are padded on the right and at the bottom with zeros
 *after* normalisation; the logits are resized to the padded size and cropped to the valid one.
+Frames of another size are resized before, by the rule of the checkpoint's own processor.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ STD = (58.395, 57.12, 57.375)
 ALIGN = 32  # the encoder's total stride
 LOGITS_STRIDE = 8
 DEFAULT_SIZE = (512, 512)  # of an export, where neither the user nor the checkpoint says one
+Resize = Literal["opencv-bilinear", "pillow-bilinear"]  # named after what each equals to the byte
+RESIZES: tuple[Resize, ...] = get_args(Resize)
 MAX_SIDE = 8192  # pixels; larger sides are refused before memory is touched
 
 
@@ -39,6 +42,20 @@ class Normalisation:
 
 
 RELEASE = Normalisation()
+
+
+def known_resize(name: str, otherwise: str) -> Resize:
+    """The rule of this name; ``otherwise`` says what to do where there is none.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if name not in RESIZES:
+        raise InputError(
+            f"expected frames resized by {' or '.join(RESIZES)}, and the checkpoint's own "
+            f"processor resizes by {name}; {otherwise}"
+        )
+    return name
 
 
 def normalise(images: NDArray[np.uint8], how: Normalisation = RELEASE) -> NDArray[np.float32]:

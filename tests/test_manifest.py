@@ -55,6 +55,22 @@ def test_the_name_carries_all_but_the_sidecar_s_part() -> None:
     assert read == manifest.model_copy(update={"palette": None, "rewrites": None})
 
 
+def test_the_way_of_resizing_travels() -> None:
+    spec = make().input.model_copy(update={"resize": "pillow-bilinear"})
+    manifest = make(input=spec)
+    assert parse_network_name(network_name(manifest), "x") == manifest
+
+
+def test_manifests_from_before_there_were_two_ways() -> None:
+    """Frames were not antialiased then."""
+    content = json.loads(make().to_json())
+    del content["input"]["resize"]
+    assert parse_manifest(json.dumps(content), "x").input.resize == "opencv-bilinear"
+    content["input"]["resize"] = "bicubic"
+    with pytest.raises(ManifestError, match=r"input\.resize"):
+        parse_manifest(json.dumps(content), "x")
+
+
 def test_none_survives_the_name() -> None:
     """A dynamic batch and an unaligned input are None, which the name leaves out."""
     spec = make().input.model_copy(update={"batch": None, "align": None})

@@ -70,6 +70,13 @@ def export(
     align: Annotated[
         str, typer.Option(help="Pad image or planar input to multiples of this, or none.")
     ] = "32",
+    resize: Annotated[
+        Literal["opencv-bilinear", "pillow-bilinear"] | None,
+        typer.Option(
+            help="How the runtime resizes frames of another size: OpenCV's bilinear, or Pillow's, "
+            "antialiased. Default: as the checkpoint's own processor."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The ONNX file to write.")
     ] = None,
@@ -126,6 +133,7 @@ def export(
         batch=_batch(batch),
         opset=opset,
         align=parse_align(align),
+        resize=resize,
         tolerance=tolerance,
     )
     default = Path(options.default_name(loaded.variant.title))

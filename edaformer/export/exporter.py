@@ -46,7 +46,9 @@ from edaformer.preprocess import (
     DEFAULT_SIZE,
     MAX_SIDE,
     Normalisation,
+    Resize,
     format_size,
+    known_resize,
     network_input,
 )
 from edaformer.version import __version__
@@ -74,6 +76,7 @@ class ExportOptions:
     batch: int | None = 1  # None: dynamic
     opset: int = 18
     align: int | None = ALIGN  # None: the size as it is; tensor input is never padded
+    resize: Resize | None = None  # of frames of another size; None: as the checkpoint's processor
     tolerance: float | None = None  # on the largest logit error; None: the precision's rule
     rewrites: tuple[str, ...] | None = None  # names of rewrites; None: the precision's defaults
     must_apply: tuple[str, ...] = ()  # those of them that have to find something to do
@@ -177,6 +180,7 @@ def export_model(
     check_writable(path, checkpoint.path, *checkpoint.path.glob("*"))  # of a folder, all its files
     _check_classes(checkpoint)
     pictures = None if images is None else images.array.astype(np.uint8)
+    _resize(checkpoint, options)
     images = _input_images(images, options, checkpoint.normalisation)
     reference = deployment(checkpoint.model(options.isr), options)
     on_step("tracing the graph")
@@ -253,6 +257,10 @@ def _check_classes(checkpoint: Checkpoint) -> None:
             f"labels are uint8 and hold {MAX_LABELS} classes, the checkpoint has "
             f"{checkpoint.num_classes}; use one of at most {MAX_LABELS}"
         )
+
+
+def _resize(checkpoint: Checkpoint, options: ExportOptions) -> Resize:
+    return options.resize or known_resize(checkpoint.resize, "choose one with --resize")
 
 
 def _input_images(
@@ -371,6 +379,7 @@ def _manifest(
             align=options.align if pads else None,
             padded_height=rows,
             padded_width=columns,
+            resize=_resize(checkpoint, options),
         ),
         outputs=tuple(outputs[name] for name in options.outputs),
         logits_stride=stride,

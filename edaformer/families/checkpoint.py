@@ -42,6 +42,9 @@ class Checkpoint:
     palette: tuple[tuple[int, int, int], ...] | None = None
     input_size: tuple[int, int] | None = None  # (H, W) it was trained at, where recorded
     normalisation: Normalisation = RELEASE  # of the images it was trained on
+    # how its own processor resizes them: one of preprocess.RESIZES, or the name of another way;
+    # mmsegmentation, which trained the release, resizes with OpenCV
+    resize: str = "opencv-bilinear"
     state: dict[str, Tensor] = field(repr=False, default_factory=dict)  # our names, float32
 
     @property

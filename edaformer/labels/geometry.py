@@ -1,9 +1,10 @@
-"""Where a label comes from: the one definition of resizing that every runner follows.
+"""Where a label comes from: the one definition that every runner follows.
 
     frame (source size) -> resize -> valid area -> pad right and bottom -> network -> logits at 1/8
     logits -> upsample to the padded area -> crop to the valid area -> resize to the source size
 
-The last three are one half-pixel map, and the logits are sampled once: source row r lies at row
+The frame is resized by the rule of labels/resize.py that the artifact names. The last three are one
+half-pixel map, and the logits are sampled once: source row r lies at row
 (r + 0.5) * valid / source of the valid area, which opens the padded area, and a logit row covers
 padded / h of its rows. So the logits are read at scale * (r + 0.5) - 0.5 with scale =
 (h * valid) / (padded * source), bilinearly, and the greatest class is the label. Where source and
@@ -46,10 +47,6 @@ class Geometry:
         valid = source if spec.dynamic_size else (spec.height, spec.width)
         return cls(source, valid, spec.ran_at(valid))
 
-    def frame_scale(self) -> tuple[float, float]:
-        """Source over valid size: the step, in frame pixels, of one pixel of the valid area."""
-        return _ratio(self.source[0], self.valid[0]), _ratio(self.source[1], self.valid[1])
-
     def logits_scale(self, logits: Size) -> tuple[float, float]:
         """The step, in logits, of one pixel of the frame; ``logits`` is their (h, w)."""
         return (
@@ -82,19 +79,6 @@ class Taps:
 
     def __getitem__(self, part: slice) -> Taps:
         return Taps(self.low[part], self.high[part], self.low_weight[part], self.high_weight[part])
-
-
-def resize_frame(frame: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) -> uint8 (height, width, 3): bilinear, no antialiasing, half to even.
-
-    Every input, ``image`` or ``tensor``, starts from this uint8 frame.
-    """
-    geometry = Geometry(source=(frame.shape[0], frame.shape[1]), valid=size, padded=size)
-    scale_y, scale_x = geometry.frame_scale()
-    y = Taps.half_pixel(scale_y, size[0], frame.shape[0])
-    x = Taps.half_pixel(scale_x, size[1], frame.shape[1])
-    planes = [_bilinear(frame[:, :, channel], y, x) for channel in range(3)]
-    return np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
 
 
 def labels_from_logits(

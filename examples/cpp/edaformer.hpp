@@ -14,6 +14,7 @@
 #include <NvInfer.h>
 #include <cuda.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -129,7 +130,8 @@ class JsonReader {
 struct Manifest {
     std::string variant, isr, precision;
     int classes = 0;
-    std::string input;  // image, planar or tensor
+    std::string input;   // image, planar or tensor
+    std::string resize;  // by which rule frames of another size are
     bool dynamic_size = false;
     int height = 0, width = 0;                // the valid area
     int padded_height = 0, padded_width = 0;  // what the logits cover
@@ -149,6 +151,7 @@ inline Manifest parse_manifest(const std::string& text) {
     made.precision = json["precision"].text;
     made.classes = json["num_classes"].integer();
     made.input = input["name"].text;
+    made.resize = input.has("resize") ? input["resize"].text : "opencv-bilinear";  // the only one before
     made.dynamic_size = input["dynamic_size"].truth();
     made.height = input["height"].integer();
     made.width = input["width"].integer();
@@ -204,6 +207,68 @@ inline void check_header(const std::string& plan, const std::string& path) {
     };
     throw Error(path + " was built by TensorRT " + version(part(0), part(1), part(2)) + " and " +
                 version(own[0], own[1], own[2]) + " is here; build it again on this machine");
+}
+
+// ------------------------------------------------------------------------------------------ resizing
+
+// The rules of edaformer/labels/resize.py, number by number: of one side a table of (1 + taps, outputs),
+// the first input that an output is made of and the weights of it and those behind it.
+using Table = std::vector<int>;
+
+inline Table opencv_table(int inputs, int outputs) {
+    Table made(3 * static_cast<size_t>(outputs));
+    double scale = 1.0 / (static_cast<double>(outputs) / inputs);
+    for (int output = 0; output < outputs; ++output) {
+        float at = static_cast<float>((output + 0.5) * scale - 0.5), low = std::floor(at);
+        int* column = made.data() + output;
+        column[0] = static_cast<int>(low);
+        column[outputs] = static_cast<int>(std::nearbyint((1.0f - (at - low)) * 2048.0f));
+        column[2 * outputs] = static_cast<int>(std::nearbyint((at - low) * 2048.0f));
+    }
+    return made;
+}
+
+inline Table pillow_table(int inputs, int outputs) {
+    double scale = static_cast<double>(inputs) / outputs, reach = std::max(scale, 1.0);
+    auto centre = [&](int output) { return (output + 0.5) * scale; };
+    auto first = [&](int output) {
+        return static_cast<int>(std::max(centre(output) - reach + 0.5, 0.0));
+    };
+    auto behind = [&](int output) {
+        return static_cast<int>(std::min(centre(output) + reach + 0.5, static_cast<double>(inputs)));
+    };
+    int taps = 0;
+    for (int output = 0; output < outputs; ++output)
+        taps = std::max(taps, behind(output) - first(output));
+    Table made((1 + static_cast<size_t>(taps)) * static_cast<size_t>(outputs));
+    for (int output = 0; output < outputs; ++output) {
+        std::vector<double> weights;
+        double total = 0.0;
+        for (int at = first(output); at < behind(output); ++at) {
+            double away = std::fabs((at - centre(output) + 0.5) * (1.0 / reach));
+            weights.push_back(std::max(1.0 - away, 0.0));
+            total += weights.back();
+        }
+        size_t at = static_cast<size_t>(output);
+        made[at] = first(output);
+        for (double weight : weights)
+            made[at += static_cast<size_t>(outputs)] =
+                static_cast<int>(weight / total * (1 << 22) + 0.5);
+    }
+    return made;
+}
+
+struct Rule {
+    Table (*table)(int inputs, int outputs);
+    Rounding rounding;
+};
+
+inline const std::map<std::string, Rule>& rules() {
+    static const std::map<std::string, Rule> known{
+        {"opencv-bilinear", {opencv_table, {0, 4, 16, 2, 2}}},
+        {"pillow-bilinear", {pillow_table, {1 << 21, 22, 0, 1 << 21, 22}}},
+    };
+    return known;
 }
 
 // ---------------------------------------------------------------------------------------------- CUDA
@@ -356,7 +421,8 @@ class Engine {
     bool half_ = false;
     int height_ = 0, width_ = 0;  // of the frame
     std::unique_ptr<PinnedMemory> frame_, labels_;
-    std::unique_ptr<DeviceMemory> device_frame_, device_labels_;
+    std::unique_ptr<DeviceMemory> device_frame_, device_labels_, tables_;
+    int row_taps_ = 0, column_taps_ = 0;
     int runs_ = 0;  // with these buffers
     CUgraphExec graph_ = nullptr;
 
@@ -366,6 +432,9 @@ class Engine {
         if (made.dynamic_size)
             throw Error(path + " has a dynamic size, and this program runs plans of one size; export "
                                "with --size HxW");
+        if (!rules().count(made.resize))
+            throw Error(path + " has frames resized by " + made.resize + ", and this program does it by "
+                        "opencv-bilinear and pillow-bilinear; export with --resize and one of them");
         return made;
     }
 
@@ -408,8 +477,25 @@ class Engine {
         labels_ = std::make_unique<PinnedMemory>(pixels);
         device_frame_ = std::make_unique<DeviceMemory>(3 * pixels);
         device_labels_ = std::make_unique<DeviceMemory>(pixels);
+        put_tables(height, width);
         height_ = height;
         width_ = width;
+    }
+
+    // As kernels/__init__.py lays them out: rows', then columns' with an even number of taps.
+    void put_tables(int height, int width) {
+        const Manifest& m = manifest_;
+        auto make = rules().at(m.resize).table;
+        Table both = make(height, m.height), columns = make(width, m.width);
+        row_taps_ = static_cast<int>(both.size()) / m.height - 1;
+        column_taps_ = static_cast<int>(columns.size()) / m.width - 1;
+        if (column_taps_ % 2) columns.resize(columns.size() + static_cast<size_t>(m.width));
+        column_taps_ += column_taps_ % 2;
+        both.insert(both.end(), columns.begin(), columns.end());
+        size_t bytes = both.size() * sizeof(int);
+        tables_ = std::make_unique<DeviceMemory>(bytes);
+        EDAFORMER_CUDA(cuMemcpyHtoDAsync(tables_->address(), both.data(), bytes, stream_.handle));
+        EDAFORMER_CUDA(cuStreamSynchronize(stream_.handle));
     }
 
     // The first run is not captured, TensorRT does work of its own in it; the second one is.
@@ -468,8 +554,9 @@ class Engine {
         int rows = padded ? m.padded_height : m.height, columns = padded ? m.padded_width : m.width;
         FrameJob job{static_cast<const u8*>(device_frame_->pointer()),
                      tensors_.at(m.input)->pointer(),
-                     height_, width_, m.height, m.width, rows, columns,
-                     ratio(height_, m.height), ratio(width_, m.width), 0, 0};
+                     static_cast<const int*>(tables_->pointer()), row_taps_, column_taps_,
+                     rules().at(m.resize).rounding,
+                     height_, width_, m.height, m.width, rows, columns, 0, 0};
         if (m.input == "image") {
             void* arguments[] = {&job};
             kernels_.launch("frame_image", grid(m.height, m.width, FRAME_THREADS), FRAME_THREADS,

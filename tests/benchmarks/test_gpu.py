@@ -265,8 +265,9 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
 
 def test_a_kernel_gets_its_parameters_as_one_buffer(gpu: ModuleType, driver: Driver) -> None:
     geometry = Geometry((48, 64), (48, 64), (48, 64))
+    resizing = kernels.Resizing.of("opencv-bilinear", geometry)
     work = kernels.frame_to_tensor(
-        4096, 8192, 1, geometry, reversed_colours=False, mean=MEAN, std=STD
+        4096, 8192, 1, geometry, resizing, reversed_colours=False, mean=MEAN, std=STD
     )
     gpu.launch("function", work, 7)
     (made,) = driver.launched

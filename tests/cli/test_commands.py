@@ -84,10 +84,13 @@ def test_export_build_info(run: Run, checkpoint: Path, tmp_path: Path) -> None:
 
 def test_export_json(run: Run, checkpoint: Path) -> None:
     ran = run(
-        "export", checkpoint, "--size", "64x64", "--precision", "fp32", "--json", "-o", "x.onnx"
-    )
+        "export", checkpoint, "--size", "64x64", "--precision", "fp32", "--json", "-o", "x.onnx",
+        "--resize", "pillow-bilinear",
+    )  # fmt: skip
     made = json.loads(ran.out)
     assert made["manifest"]["precision"] == "fp32"
+    assert made["manifest"]["input"]["resize"] == "pillow-bilinear"
+    assert "frames resized by   pillow-bilinear" in run("info", "x.onnx").out
     assert {"path", "sha256", "seconds"} <= set(made)
 
 

@@ -319,7 +319,8 @@ def _pycuda(machine: Machine) -> dict[str, Any]:  # noqa: C901  # a module's cla
 
             def work() -> None:
                 machine.kernels.append(name)
-                for pointer in np.frombuffer(data, np.uint64, 2):  # what it reads and writes
+                pointers = 3 if name.startswith("frame") else 2  # what it reads and writes
+                for pointer in np.frombuffer(data, np.uint64, pointers):
                     assert machine.holds(int(pointer), 1), f"{name} is given freed memory"
                 dims = (ctypes.c_int * 3)(*grid)
                 getattr(library(), name)(ctypes.c_char_p(data), dims, block[0])

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edaformer.engines.artifact.plan import write_plan
 from edaformer.machine import backend
 from edaformer.manifest import ONNX_KEY, EngineRecord, InputSpec, Manifest, OutputSpec, network_name
-from edaformer.preprocess import RELEASE, Normalisation, aligned
+from edaformer.preprocess import RELEASE, Normalisation, Resize, aligned
 
 CLASSES = 5
 
@@ -36,6 +36,7 @@ class Kind:
     dynamic: bool = False  # of any size: ``size`` is only the manifest's
     isr: str = "8,4,2,1-1,2,4"
     colours: Normalisation = RELEASE
+    resize: Resize = "opencv-bilinear"
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -140,6 +141,7 @@ def make_manifest(kind: Kind) -> Manifest:
             mean=kind.colours.mean, std=kind.colours.std,
             align=None if kind.input == "tensor" else kind.align,
             dynamic_size=kind.dynamic, padded_height=rows, padded_width=columns,
+            resize=kind.resize,
         ),
         outputs=tuple(outputs[name] for name in kind.outputs),
     )  # fmt: skip

@@ -162,6 +162,7 @@ def _describe_checkpoint(
         ("classes", ", ".join(loaded.classes) if loaded.classes else None),
         ("trained at", format_size(loaded.input_size) if loaded.input_size else None),
         ("normalised by", _normalised(loaded.normalisation)),
+        ("frames resized by", loaded.resize),
         ("SHA-256", loaded.sha256),
     ]
     extra = {
@@ -244,6 +245,7 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
           f"batch {batch}"),
         ("runs at", None if spec.dynamic_size else
          f"{spec.padded_height}x{spec.padded_width} (align {spec.align or 'none'})"),
+        ("frames resized by", None if spec.dynamic_size else spec.resize),
         ("outputs", outputs),
         ("classes", ", ".join(manifest.classes) if manifest.classes else None),
         ("rewrites", None if manifest.rewrites is None else ", ".join(manifest.rewrites) or "none"),

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from edaformer.engines.handover.shapes import input_dims, labels_text, most_images
 from edaformer.manifest import Bounds, Manifest
+from edaformer.preprocess import format_size
 
 CONFIG = "config_infer.txt"
 _NETWORK_MODES = {"fp32": 0, "fp16": 2}
@@ -61,5 +62,7 @@ def nvinfer_config(name: str, manifest: Manifest, batch: int, *, plan: bool) -> 
     return (
         f"# {name}: {manifest.title}, ISR {manifest.isr}, {manifest.num_classes} "
         f"classes, {manifest.precision}; by edaformer-deploy {manifest.tool_version}\n"
+        f"# nvinfer scales frames of another size than {format_size(manifest.size)} in its own "
+        f"way, not by {manifest.input.resize}\n"
         f"[property]\n{lines}"
     )

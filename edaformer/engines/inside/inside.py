@@ -13,6 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from edaformer.engines.artifact.kind import is_plan
@@ -25,12 +27,12 @@ from edaformer.errors import FrameError, InputError
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
-from edaformer.labels.geometry import resize_frame
+from edaformer.labels.resize import resize_picture
 from edaformer.media.drawing import png
 from edaformer.media.frames import Frame
 from edaformer.media.inputs import find_sources
 from edaformer.media.pictures import PictureFile
-from edaformer.preprocess import DEFAULT_SIZE
+from edaformer.preprocess import DEFAULT_SIZE, format_size, known_resize
 
 _DEMO = "demo"  # the name of the checkpoint in this package
 Point = tuple[int, int]  # x, y
@@ -120,7 +122,7 @@ def look_inside(
         path = folder / f"{frame.key}.png"
         try:
             refuse_input(path, taken)
-            made.append(_draw(frame, path, options.points, stage, (base, isr)))
+            made.append(_draw(frame, path, options.points, stage, (base, isr), rule=loaded.resize))
         except FrameError as error:
             skips.add(frame.name, str(error))
         watch.on_frame(len(made), count)
@@ -138,17 +140,27 @@ def _draw(
     points: tuple[Point, ...],
     stage: OpenStage,
     settings: tuple[ISR, ISR],
+    *,
+    rule: str,
 ) -> InsidePicture:
-    """The figure of one frame, written to ``path``."""
+    """The figure of one frame, resized by ``rule``, written to ``path``."""
     height, width = frame.size
     queries = [_query(point, frame, stage.size) for point in points or ((width // 2, height // 2),)]
-    picture = frame.pixels if frame.size == stage.size else resize_frame(frame.pixels, stage.size)
+    picture = _resized(frame, stage.size, rule)
     base, other = (stage.look(isr, picture, [one.at for one in queries]) for isr in settings)
     name = frame.name.rpartition("/")[2]
     drawn = draw_figure(name, picture, queries, stage.padded, (base, other))
     write_picture(path, png(Image.fromarray(drawn)))
     cosine = mean_cosine(base.features, other.features)
     return InsidePicture(frame.name, path, base.keys, other.keys, cosine)
+
+
+def _resized(frame: Frame, size: Size, rule: str) -> NDArray[np.uint8]:
+    """As the checkpoint's own processor resizes it."""
+    if frame.size == size:
+        return frame.pixels
+    known = known_resize(rule, f"give pictures of {format_size(size)}")
+    return resize_picture(frame.pixels, size, known)
 
 
 def _query(point: Point, frame: Frame, size: Size) -> Query:

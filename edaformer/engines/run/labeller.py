@@ -1,9 +1,10 @@
 """Frames of any size in, their labels out, in order: a plan or an ONNX file behind one contract.
 
-Both follow labels/geometry.py: the frame is resized to the artifact's valid area, and the labels
-are made at the frame's own size. A plan does it on the GPU, several frames on their way at once
-(``Engine.stream``); an ONNX file in ONNX Runtime, one after the other. On the CPU, ONNX Runtime
-computes an FP16 graph in float32; edaformer-validate is what emulates its rounding.
+Both follow labels/geometry.py: the frame is resized to the artifact's valid area, by the rule that
+its manifest names, and the labels are made at the frame's own size. A plan does it on the GPU,
+several frames on their way at once (``Engine.stream``); an ONNX file in ONNX Runtime, one after the
+other. On the CPU, ONNX Runtime computes an FP16 graph in float32; edaformer-validate is what
+emulates its rounding.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from edaformer.engines.artifact.kind import is_plan, refuse_provider
 from edaformer.errors import InputError, ISRError
-from edaformer.labels.geometry import Geometry, Size, resize_frame, resize_labels
+from edaformer.labels.geometry import Geometry, Size, resize_labels
+from edaformer.labels.resize import resize_picture
 from edaformer.labels.upsample_argmax import upsample_argmax
 from edaformer.manifest import Manifest
 from edaformer.preprocess import format_size, network_input
@@ -65,7 +67,7 @@ class OnnxLabeller:
         """Labels of one frame at its own size."""
         spec, source = self.manifest.input, (frame.shape[0], frame.shape[1])
         geometry = Geometry.of_input(spec, source)
-        image = frame if source == geometry.valid else resize_frame(frame, geometry.valid)
+        image = resize_picture(frame, geometry.valid, spec.resize)
         feed = network_input(
             image[None], spec.name, spec.normalisation, spec.fed_at(geometry.valid)
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edaformer.engines.runtime import kernels
 from edaformer.engines.runtime.cuda.gpu import launch
 from edaformer.engines.runtime.network import Network, Shape, is_aligned
+from edaformer.engines.runtime.tables import Tables
 from edaformer.labels.geometry import Size
 
 if TYPE_CHECKING:
@@ -37,9 +38,12 @@ class Pass:
 class Passes:
     """Puts passes on streams."""
 
-    def __init__(self, gpu: Gpu, network: Network, *, reversed_colours: bool) -> None:
+    def __init__(
+        self, gpu: Gpu, network: Network, tables: Tables, *, reversed_colours: bool
+    ) -> None:
         self._kernels = gpu.load_kernels()
         self._network = network
+        self._tables = tables  # prepared for every shape that comes
         self._reversed = reversed_colours
 
     def preprocess(self, run: Pass, shape: Shape, stream: Any) -> None:
@@ -80,17 +84,17 @@ class Passes:
 
     def _frame_kernel(self, run: Pass, shape: Shape) -> Launch:
         spec = self._network.manifest.input
-        into = self._network.buffer(self._network.input)
+        into, resizing = self._network.buffer(self._network.input), self._tables[shape.geometry]
         if spec.name == "image":
             return kernels.frame_to_image(
-                run.frames, into, run.images, shape.geometry,
+                run.frames, into, run.images, shape.geometry, resizing,
                 size=shape.fed, fill=spec.normalisation.fill, reversed_colours=self._reversed,
             )  # fmt: skip
         geometry, mean, std, fill = shape.geometry, spec.mean, spec.std, _ZERO
         if spec.name == "planar":  # as it is: the graph normalises
             geometry, mean, std, fill = replace(geometry, padded=shape.fed), _ZERO, _ONE, spec.mean
         return kernels.frame_to_tensor(
-            run.frames, into, run.images, geometry,
+            run.frames, into, run.images, geometry, resizing,
             reversed_colours=self._reversed, mean=mean, std=std, fill=fill,
         )  # fmt: skip
 

@@ -23,6 +23,7 @@ from edaformer.engines.runtime.cuda.graphs import CaptureError, Graphs
 from edaformer.engines.runtime.frame_times import FrameTimes
 from edaformer.engines.runtime.network import Network, Shape
 from edaformer.engines.runtime.passes import Pass, Passes
+from edaformer.engines.runtime.tables import Tables
 from edaformer.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -105,7 +106,11 @@ class Runner:
                     f"{plan.path} gives no logits, of which margins are made; export it with "
                     "--for runtime"
                 )
-            self._passes = Passes(gpu, self.network, reversed_colours=reversed_colours)
+            self._tables = Tables(gpu, self.network.manifest.input.resize)
+            undo.callback(self._tables.free)
+            self._passes = Passes(
+                gpu, self.network, self._tables, reversed_colours=reversed_colours
+            )
             self._stream, self._stream_in, self._stream_out = (gpu.stream() for _ in range(3))
             self.uses_graphs = cuda_graph and self.network.is_capturable(self._stream)
             self._graphs = Graphs()
@@ -255,13 +260,17 @@ class Runner:
             work()
 
     def _set(self, run: Pass) -> Shape:
-        """Set the network to the pass's shape; graphs of another shape are void then."""
+        """Set network and tables to the pass's shape; graphs of what is freed are void then."""
         if self._set_to != (run.images, run.source):
             self._synchronize()  # memory that is in use may be made anew
             before = self.network.input_shape
             self._shape = self.network.shape_for(run.images, run.source)
-            if before != self.network.input_shape:
+            has_room = self._tables.has_room(self._shape.geometry)
+            if before != self.network.input_shape or not has_room:
                 self._graphs.close()
+            if not has_room:
+                self._tables.free()
+            self._tables.prepare(self._shape.geometry, self._stream)
             self._set_to = (run.images, run.source)
         return self._shape
 

@@ -1,8 +1,8 @@
 """A SegformerForSemanticSegmentation folder of Hugging Face's: config.json and safetensors.
 
 ``transformers`` reads the weights, whether they go by their published names or by its current ones,
-and nothing is fetched or executed. Classes and normalisation are the folder's own. Loading is
-strict, as for EDAFormer: what is missing, unknown, misshapen or not finite is refused.
+and nothing is fetched or executed. Classes, normalisation and resizing are the folder's own.
+Loading is strict, as for EDAFormer: what is missing, unknown, misshapen or not finite is refused.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
 _RESCALE = 1 / 255  # SegformerImageProcessor's defaults, as is RELEASE's mean and deviation
+_RESAMPLE = 2  # its default, too
+_FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # Pillow's, by number
 _UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls classes that nobody named
 _SUPPORTED = {
     "num_encoder_blocks": 4, "num_channels": 3, "hidden_act": "gelu", "reshape_last_stage": True,
@@ -75,7 +77,7 @@ def load(path: Path) -> Checkpoint:
     sizes = _sizes(path, config)
     state = {_our_name(name): value for name, value in _weights(path, config).items()}
     classes = _classes(config)
-    normalisation, input_size = _preprocessing(path)
+    normalisation, input_size, resize = _preprocessing(path)
     return Checkpoint(
         path=path,
         sha256=sha256(path),
@@ -86,6 +88,7 @@ def load(path: Path) -> Checkpoint:
         classes=classes,
         input_size=input_size,
         normalisation=normalisation,
+        resize=resize,
         state=state,
     )
 
@@ -195,11 +198,9 @@ def _classes(config: Any) -> tuple[str, ...] | None:
     return None if unnamed else tuple(names)
 
 
-def _preprocessing(path: Path) -> tuple[Normalisation, tuple[int, int] | None]:
-    """Normalisation on the 0..255 scale, and the size (H, W) that images are resized to."""
-    if not (path / _PREPROCESSOR).is_file():
-        return RELEASE, None
-    content = _read_json(path / _PREPROCESSOR)
+def _preprocessing(path: Path) -> tuple[Normalisation, tuple[int, int] | None, str]:
+    """Normalisation on the 0..255 scale, the size (H, W) that images are resized to, and how."""
+    content = _read_json(path / _PREPROCESSOR) if (path / _PREPROCESSOR).is_file() else {}
     scale = content.get("rescale_factor", _RESCALE) if content.get("do_rescale", True) else 1.0
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if content.get("do_normalize", True):
@@ -211,7 +212,8 @@ def _preprocessing(path: Path) -> tuple[Normalisation, tuple[int, int] | None]:
         raise _not_numbers(path) from error
     if not all(0 < value < float("inf") for value in normalisation.std):
         raise _not_numbers(path)
-    return normalisation, _input_size(content) if content.get("do_resize", True) else None
+    size = _input_size(content) if content.get("do_resize", True) else None
+    return normalisation, size, _resize(path, content)
 
 
 def _pixels(values: Any, scale: float) -> tuple[float, float, float]:
@@ -226,6 +228,17 @@ def _input_size(content: dict[str, Any]) -> tuple[int, int] | None:
     if all(type(side) is int and 1 <= side <= MAX_SIDE for side in sides):
         return cast("tuple[int, int]", sides)
     return None  # another way of resizing, such as shortest_edge, says no size
+
+
+def _resize(path: Path, content: dict[str, Any]) -> str:
+    """By which of Pillow's filters, such as ``pillow-bilinear``; do_resize says only whether."""
+    number = content.get("resample", _RESAMPLE)
+    if type(number) is not int or not 0 <= number < len(_FILTERS):
+        raise CheckpointError(
+            f"expected resample in {path / _PREPROCESSOR} as 0 to {len(_FILTERS) - 1}, got "
+            f"{number!r}; write 2, for bilinear, if that is what it was trained with"
+        )
+    return f"pillow-{_FILTERS[number]}"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

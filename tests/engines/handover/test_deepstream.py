@@ -50,6 +50,8 @@ def test_a_plan(write: WritePlan, tmp_path: Path) -> None:
         "maintain-aspect-ratio": "0", "num-detected-classes": "5",
     }  # fmt: skip
     assert {key: read[key] for key in expected} == expected
+    said = (made.path / "config_infer.txt").read_text()
+    assert "of another size than 60x90 in its own way, not by opencv-bilinear\n" in said
     assert "onnx-file" not in read  # a plan that does not load is an error, not a rebuild
     for key in ("model-engine-file", "labelfile-path"):
         assert (made.path / read[key]).is_file()

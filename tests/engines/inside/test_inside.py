@@ -13,12 +13,14 @@ from typer.testing import CliRunner
 
 from edaformer.cli.main import app
 from edaformer.engines.inside.figure import Query, draw_figure, mean_cosine
-from edaformer.engines.inside.inside import InsideOptions, look_inside
+from edaformer.engines.inside.inside import InsideOptions, _resized, look_inside
 from edaformer.engines.inside.stage import OpenStage, Setting, stage_names
 from edaformer.errors import InputError, ISRError
 from edaformer.families.attention import DotProductAttention
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import BASE, ISR
+from edaformer.labels.resize import pillow_bilinear
+from edaformer.media.frames import Frame
 from edaformer.preprocess import normalise
 from tests.tiny import tiny_model, tiny_segformer
 
@@ -139,6 +141,15 @@ def test_the_command(folder: Path, small_checkpoint: Checkpoint) -> None:
     with Image.open(folder / "edaformer-run/attention/a.png") as figure:
         assert figure.width == 3 * 192 + 2 * 6
         assert figure.height > 3 * 128  # features, and a row for each point
+
+
+def test_resized_as_the_checkpoint_s_processor_does() -> None:
+    frame = Frame("a", "a", image())
+    made = _resized(frame, (64, 96), "pillow-bilinear")
+    np.testing.assert_array_equal(made, pillow_bilinear(frame.pixels, (64, 96)))
+    with pytest.raises(InputError, match="by pillow-bicubic; give pictures of 64x96"):
+        _resized(frame, (64, 96), "pillow-bicubic")
+    assert _resized(frame, SIZE, "pillow-bicubic") is frame.pixels
 
 
 @pytest.mark.parametrize(

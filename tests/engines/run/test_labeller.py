@@ -48,7 +48,8 @@ def test_labels_are_the_definition_s(kind: str, tmp_path: Path, expected) -> Non
 
 
 @pytest.mark.parametrize(
-    "kind", ["logits", "labels", "tensor", "two", "any image", "planar", "probabilities"]
+    "kind",
+    ["logits", "labels", "tensor", "two", "any image", "planar", "probabilities", "antialiased"],
 )
 def test_a_plan_gives_the_same(kind: str, tmp_path: Path, plan) -> None:  # type: ignore[no-untyped-def]
     given = frames([(33, 100), (128, 64)] if KINDS[kind].dynamic else SIZES)

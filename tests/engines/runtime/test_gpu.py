@@ -6,6 +6,7 @@ No engine is needed for this; where there is no GPU, PyCUDA or driver, every tes
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ import pytest
 from edaformer.engines.runtime import kernels
 from edaformer.engines.runtime.cuda.gpu import Exchange, Gpu, launch
 from edaformer.engines.runtime.cuda.graphs import Graphs
+from edaformer.engines.runtime.kernels import Resizing
+from edaformer.engines.runtime.tables import Tables
 from edaformer.errors import EdaformerError
-from edaformer.labels.geometry import Geometry, labels_from_logits, resize_frame, resize_labels
+from edaformer.labels.geometry import Geometry, labels_from_logits, resize_labels
+from edaformer.labels.resize import resize_picture
 from edaformer.machine.gpu import gpu_visible
-from edaformer.preprocess import MEAN, STD
+from edaformer.preprocess import MEAN, RESIZES, STD, Resize
 from tests.standins.kernels import run
 
 pytestmark = pytest.mark.gpu
@@ -74,9 +78,14 @@ def test_labels_bit_for_bit(
                 np.testing.assert_array_equal(margin.host[index], gap)
 
 
-@pytest.mark.parametrize("source", [(360, 480), (720, 1280), (33, 77)])
-def test_frames_bit_for_bit(gpu: Gpu, loaded: Any, stream: Any, source: tuple[int, int]) -> None:
+@pytest.mark.parametrize("rule", RESIZES)
+@pytest.mark.parametrize("source", [(360, 480), (720, 1280), (33, 77), (2160, 3840)])
+def test_frames_bit_for_bit(
+    gpu: Gpu, loaded: Any, stream: Any, source: tuple[int, int], rule: Resize
+) -> None:
     geometry = Geometry(source, (256, 513), (256, 513))
+    tables = Tables(gpu, rule)
+    tables.prepare(geometry, stream)
     frames, out = (
         Exchange(gpu, (1, *source, 3), np.uint8),
         Exchange(gpu, (1, 256, 513, 3), np.uint8),
@@ -84,16 +93,19 @@ def test_frames_bit_for_bit(gpu: Gpu, loaded: Any, stream: Any, source: tuple[in
     frames.host[:] = np.random.default_rng(0).integers(0, 256, frames.host.shape)
     frames.upload(stream)
     work = kernels.frame_to_image(
-        frames.address, out.address, 1, geometry,
+        frames.address, out.address, 1, geometry, tables[geometry],
         size=geometry.valid, fill=(0, 0, 0), reversed_colours=False,
     )  # fmt: skip
     launch(loaded, work, stream)
     out.download(stream)
     stream.synchronize()
-    np.testing.assert_array_equal(out.host[0], resize_frame(np.array(frames.host[0]), (256, 513)))
+    expected = resize_picture(np.array(frames.host[0]), (256, 513), rule)
+    np.testing.assert_array_equal(out.host[0], expected)
+    tables.free()
 
 
-def test_tensors_bit_for_bit(gpu: Gpu, loaded: Any, stream: Any) -> None:
+@pytest.mark.parametrize("rule", RESIZES)
+def test_tensors_bit_for_bit(gpu: Gpu, loaded: Any, stream: Any, rule: Resize) -> None:
     """As the kernel compiled for the host has them, outside the valid area too."""
     geometry = Geometry((97, 203), (120, 250), (128, 256))
     frames = Exchange(gpu, (2, 97, 203, 3), np.uint8)
@@ -101,15 +113,19 @@ def test_tensors_bit_for_bit(gpu: Gpu, loaded: Any, stream: Any) -> None:
     frames.host[:] = np.random.default_rng(0).integers(0, 256, frames.host.shape)
     frames.upload(stream)
     colours = {"reversed_colours": True, "mean": MEAN, "std": STD, "fill": (1.0, 2.0, 3.0)}
-    launch(
-        loaded, kernels.frame_to_tensor(frames.address, out.address, 2, geometry, **colours), stream
-    )
+    tables = Tables(gpu, rule)
+    tables.prepare(geometry, stream)
+    on_gpu, on_host = tables[geometry], Resizing.of(rule, geometry)
+    on_host = replace(on_host, address=on_host.tables.ctypes.data)
+    work = kernels.frame_to_tensor(frames.address, out.address, 2, geometry, on_gpu, **colours)
+    launch(loaded, work, stream)
     out.download(stream)
     stream.synchronize()
-    expected = np.empty(out.host.shape, np.float32)
-    given = np.ascontiguousarray(frames.host)
-    run(kernels.frame_to_tensor(given.ctypes.data, expected.ctypes.data, 2, geometry, **colours))
+    expected, given = np.empty(out.host.shape, np.float32), np.ascontiguousarray(frames.host)
+    addresses = (given.ctypes.data, expected.ctypes.data)
+    run(kernels.frame_to_tensor(*addresses, 2, geometry, on_host, **colours))
     np.testing.assert_array_equal(out.host, expected)
+    tables.free()
 
 
 @pytest.mark.parametrize("source", [(128, 256), (97, 203), (540, 960)])

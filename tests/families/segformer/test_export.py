@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from edaformer.engines.artifact.inspect import describe
 from edaformer.engines.artifact.onnx_file import read_onnx_manifest
 from edaformer.engines.validate.bisect import bisect
-from edaformer.errors import ISRError
+from edaformer.errors import InputError, ISRError
 from edaformer.evaluation.protocol import PROTOCOLS
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.rewrites import defaults
@@ -104,6 +105,21 @@ def test_the_isr_is_in_the_graph(exported: ExportResult) -> None:
     assert {node.name.partition(".blocks")[0] for node in pools} == {
         f"encoder.stage{number}" for number in (1, 2, 3, 4)
     }
+
+
+def test_resizing_is_recorded_and_never_guessed(
+    exported: ExportResult, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    assert exported.manifest.input.resize == "pillow-bilinear"
+    facts = dict(describe(str(exported.path), isr=None, size=None, num_classes=None).facts)
+    assert facts["frames resized by"] == "pillow-bilinear"
+    bicubic = replace(checkpoint, resize="pillow-bicubic")
+    options = ExportOptions(isr=checkpoint.places.base, size=(60, 90))
+    with pytest.raises(InputError, match="resizes by pillow-bicubic; choose one with --resize"):
+        export_model(bicubic, options, tmp_path / "x.onnx")
+    chosen = replace(options, resize="opencv-bilinear", precision="fp32")
+    made = export_model(bicubic, chosen, tmp_path / "x.onnx")
+    assert made.manifest.input.resize == "opencv-bilinear"
 
 
 def test_every_module_is_compared_when_bisecting(

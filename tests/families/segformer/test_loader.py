@@ -103,6 +103,29 @@ def test_preprocessing_is_the_folder_s(
 
 
 @pytest.mark.parametrize(
+    ("content", "resize"),
+    [
+        (None, "pillow-bilinear"), ({}, "pillow-bilinear"), ({"resample": 2}, "pillow-bilinear"),
+        ({"do_resize": False}, "pillow-bilinear"), ({"resample": 3}, "pillow-bicubic"),
+        ({"resample": 0, "do_resize": True}, "pillow-nearest"),
+    ],
+)  # fmt: skip
+def test_resizing_is_the_folder_s(
+    content: dict[str, Any] | None, resize: str, folder: Path
+) -> None:
+    if content is not None:
+        (folder / "preprocessor_config.json").write_text(json.dumps(content))
+    assert load_checkpoint(folder).resize == resize
+
+
+@pytest.mark.parametrize("resample", [6, -1, True, "bilinear", None])
+def test_no_filter_of_pillow_s_is_refused(resample: object, folder: Path) -> None:
+    (folder / "preprocessor_config.json").write_text(json.dumps({"resample": resample}))
+    with pytest.raises(CheckpointError, match=r"expected resample in .* as 0 to 5, got"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"model_type": "resnet"}, "says model_type 'resnet'"),

@@ -209,8 +209,8 @@ class Context : public nvinfer1::IExecutionContext {
             for (int y = 0; y < rows; ++y)
                 for (int x = 0; x < columns; ++x)
                     *logits++ = static_cast<float>(c % 3 - 1) * pixels(y * step, x * step, 0) +
-                                static_cast<float>(c - 2) * pixels(y * step, x * step, 1) -
-                                static_cast<float>(c * c % 5) * pixels(y * step, x * step, 2);
+                                static_cast<float>((c + 1) % 3 - 1) * pixels(y * step, x * step, 1) +
+                                static_cast<float>((c + 2) % 3 - 1) * pixels(y * step, x * step, 2);
     }
 };
 

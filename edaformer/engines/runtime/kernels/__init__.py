@@ -11,7 +11,12 @@ import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edaformer.labels.geometry import Geometry, Size
+from edaformer.labels.resize import RULES, tables
+from edaformer.preprocess import Resize
 
 FOLDER = Path(__file__).parent
 PTX = FOLDER / "kernels.ptx"
@@ -28,11 +33,11 @@ class FrameJob(ctypes.Structure):
     """frame.cuh's."""
 
     _fields_ = [
-        ("frame", _POINTER), ("out", _POINTER),
+        ("frame", _POINTER), ("out", _POINTER), ("tables", _POINTER),
+        ("row_taps", _INT), ("column_taps", _INT), ("rounding", _INT * 5),
         ("source_height", _INT), ("source_width", _INT),
         ("height", _INT), ("width", _INT), ("out_height", _INT), ("out_width", _INT),
-        ("scale_y", _FLOAT), ("scale_x", _FLOAT), ("reversed", _INT),
-        ("fill", ctypes.c_uint32),
+        ("reversed", _INT), ("fill", ctypes.c_uint32),
     ]  # fmt: skip
 
 
@@ -64,6 +69,26 @@ class LabelsJob(ctypes.Structure):
 
 
 @dataclass(frozen=True)
+class Resizing:
+    """The tables by which frames of one size are resized, and where the kernel finds them."""
+
+    rule: Resize
+    row_taps: int
+    column_taps: int
+    tables: NDArray[np.int32]  # rows', then columns'
+    address: int = 0
+
+    @classmethod
+    def of(cls, rule: Resize, geometry: Geometry) -> Resizing:
+        """For frames of a geometry; whoever puts the tables somewhere adds the address."""
+        rows, columns = tables(rule, geometry.source, geometry.valid)
+        if len(columns) % 2 == 0:  # the kernel reads pixels by two: one more, of no weight
+            columns = np.pad(columns, ((0, 1), (0, 0)))
+        flat = np.concatenate([rows.ravel(), columns.ravel()])
+        return cls(rule, len(rows) - 1, len(columns) - 1, flat)
+
+
+@dataclass(frozen=True)
 class Launch:
     """One kernel, ready to be put on a stream."""
 
@@ -85,6 +110,7 @@ def frame_to_image(
     out: int,
     batch: int,
     geometry: Geometry,
+    resizing: Resizing,
     *,
     size: Size,
     fill: tuple[int, int, int],
@@ -97,11 +123,12 @@ def frame_to_image(
         out: address of the network's ``image`` input.
         batch: how many.
         geometry: of one.
+        resizing: the tables of that geometry, at their address.
         size: (H, W) of the input, which the valid area opens.
         fill: RGB outside the valid area.
         reversed_colours: whether the frames are BGR.
     """
-    job = _frame_job(frame, out, geometry, size, reversed_colours=reversed_colours)
+    job = _frame_job(frame, out, geometry, resizing, size, reversed_colours=reversed_colours)
     job.fill = fill[0] | fill[1] << 8 | fill[2] << 16
     return Launch("frame_image", _grid(size, batch, FRAME_THREADS), FRAME_THREADS, (job,))
 
@@ -111,6 +138,7 @@ def frame_to_tensor(
     out: int,
     batch: int,
     geometry: Geometry,
+    resizing: Resizing,
     *,
     reversed_colours: bool,
     mean: tuple[float, float, float],
@@ -122,9 +150,10 @@ def frame_to_tensor(
     ``mean`` and ``std`` are RGB on the 0..255 scale, ``fill`` is what the input holds outside the
     valid area, as it is; the rest is as in frame_to_image.
     """
-    base = _frame_job(frame, out, geometry, geometry.padded, reversed_colours=reversed_colours)
-    grid = _grid(geometry.padded, batch, FRAME_THREADS)
-    return Launch("frame_tensor", grid, FRAME_THREADS, (base, Colours(mean, std, fill)))
+    size = geometry.padded
+    job = _frame_job(frame, out, geometry, resizing, size, reversed_colours=reversed_colours)
+    grid = _grid(size, batch, FRAME_THREADS)
+    return Launch("frame_tensor", grid, FRAME_THREADS, (job, Colours(mean, std, fill)))
 
 
 def argmax(
@@ -164,12 +193,20 @@ def labels_nearest(labels: int, out: int, batch: int, geometry: Geometry, held: 
 
 
 def _frame_job(
-    frame: int, out: int, geometry: Geometry, size: Size, *, reversed_colours: bool
+    frame: int,
+    out: int,
+    geometry: Geometry,
+    resizing: Resizing,
+    size: Size,
+    *,
+    reversed_colours: bool,
 ) -> FrameJob:
-    scale = geometry.frame_scale()
+    rule = RULES[resizing.rule]
     return FrameJob(
-        frame, out, *geometry.source, *geometry.valid, *size, *scale, int(reversed_colours)
-    )
+        frame, out, resizing.address, resizing.row_taps, resizing.column_taps,
+        (*rule.row, rule.product_shift, *rule.column),
+        *geometry.source, *geometry.valid, *size, int(reversed_colours),
+    )  # fmt: skip
 
 
 def _grid(size: Size, batch: int, threads: int) -> tuple[int, int, int]:

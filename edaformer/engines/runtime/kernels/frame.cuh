@@ -1,23 +1,50 @@
 // A camera frame, uint8 (B, H, W, 3), to what the network's input wants, in one pass.
 //
-// The frame is resized (bilinear, half-pixel, no antialiasing) to uint8, rounding half to even; that
-// is either the `image` input itself, or is normalised into the `tensor` input, float32 (B, 3, H, W).
+// The frame is resized to uint8 by a rule of edaformer/labels/resize.py, whose tables of weights lie
+// beside it: a pixel is a weighted sum of rows, each a weighted sum of pixels. What comes out is
+// either the `image` input itself, or is normalised into the `tensor` input, float32 (B, 3, H, W).
 // What lies outside the valid area is given. A thread makes four neighbouring pixels of a row.
 #pragma once
-#include "half_pixel.cuh"
+#include "portable.cuh"
+
+// How sums become bytes again: (sum + half) >> shift.
+struct Rounding {
+    int row_half, row_shift;  // of a row's sum of products
+    int product_shift;        // of every product in a column's sum
+    int half, shift;          // of that
+};
 
 struct FrameJob {
     const u8* frame;  // (batch, source_height, source_width, 3)
     void* out;
+    const int* tables;  // (1 + row_taps, height), then (1 + column_taps, width)
+    int row_taps, column_taps;  // the latter even
+    Rounding rounding;
     int source_height, source_width;
     int height, width;          // the valid area
     int out_height, out_width;  // of the input, with its padding
-    float scale_y, scale_x;     // source over valid
     int reversed;               // BGR
     u32 fill;                   // of `image` outside the valid area: R | G << 8 | B << 16
 };
 
 const int FRAME_THREADS = 128;  // each four pixels of one row
+
+// What an output is made of, along one side: its first input and a weight for every tap.
+struct Taps {
+    const int* table;
+    int outputs;
+
+    BOTH int first() const { return *table; }
+    BOTH int weight(int tap) const { return table[(1 + tap) * outputs]; }
+};
+
+BOTH Taps row_taps(const FrameJob& job, int row) { return {job.tables + row, job.height}; }
+
+BOTH Taps column_taps(const FrameJob& job, int column) {
+    return {job.tables + (1 + job.row_taps) * job.height + column, job.width};
+}
+
+BOTH int within(int index, int size) { return index < 0 ? 0 : index < size ? index : size - 1; }
 
 // Six bytes, two neighbouring pixels, from aligned words; no word is touched that holds none of them.
 BOTH u64 load_pair(const u8* at) {
@@ -29,25 +56,45 @@ BOTH u64 load_pair(const u8* at) {
     return ((middle << 32 | low) >> shift & 0xffffffffu) | ((high << 32 | middle) >> shift) << 32;
 }
 
-BOTH u64 load_taps(const u8* row, const Tap& x) {
-    const u8* at = row + 3ll * x.low;
-    if (x.high != x.low) return load_pair(at);
-    u64 pixel = at[0] | static_cast<u64>(at[1]) << 8 | static_cast<u64>(at[2]) << 16;
-    return pixel | pixel << 24;  // the last column
+BOTH u64 load_pixel(const u8* at) {
+    return at[0] | static_cast<u64>(at[1]) << 8 | static_cast<u64>(at[2]) << 16;
+}
+
+// The pixel in a column and the one behind it; beyond an end, the last there is.
+BOTH u64 load_taps(const u8* line, int column, int width) {
+    if (column >= 0 && column < width - 1) return load_pair(line + 3ll * column);
+    return load_pixel(line + 3ll * within(column, width)) |
+           load_pixel(line + 3ll * within(column + 1, width)) << 24;
+}
+
+// A line's weighted sum, rounded, of each channel.
+BOTH void across(const FrameJob& job, const u8* line, const Taps& x, int sum[3]) {
+    for (int channel = 0; channel < 3; ++channel) sum[channel] = job.rounding.row_half;
+    for (int tap = 0; tap < job.column_taps; tap += 2) {
+        u64 pair = load_taps(line, x.first() + tap, job.source_width);
+        int near = x.weight(tap), far = x.weight(tap + 1);
+        for (int channel = 0; channel < 3; ++channel)
+            sum[channel] += near * static_cast<int>(pair >> 8 * channel & 255) +
+                            far * static_cast<int>(pair >> (24 + 8 * channel) & 255);
+    }
+    for (int channel = 0; channel < 3; ++channel) sum[channel] >>= job.rounding.row_shift;
 }
 
 // One resized pixel, its three channels in RGB order.
-BOTH void sample(const FrameJob& job, const u8* frame, const Tap& y, int column, u32 rgb[3]) {
-    Tap x = half_pixel(job.scale_x, column, job.source_width);
-    u64 above = load_taps(frame + 3ll * job.source_width * y.low, x);
-    u64 below = load_taps(frame + 3ll * job.source_width * y.high, x);
-    for (int channel = 0; channel < 3; ++channel) {
-        int shift = 8 * (job.reversed ? 2 - channel : channel);
-        float value = bilinear(
-            y, x, byte_to_float(above >> shift & 255), byte_to_float(above >> (shift + 24) & 255),
-            byte_to_float(below >> shift & 255), byte_to_float(below >> (shift + 24) & 255));
-        rgb[channel] = static_cast<u32>(rintf(value));
+BOTH void make_pixel(const FrameJob& job, const u8* frame, int row, int column, u32 rgb[3]) {
+    const Rounding& by = job.rounding;
+    Taps y = row_taps(job, row), x = column_taps(job, column);
+    int total[3] = {by.half, by.half, by.half};
+    for (int tap = 0; tap < job.row_taps; ++tap) {
+        int weight = y.weight(tap), sum[3];
+        if (weight == 0) continue;
+        int line = within(y.first() + tap, job.source_height);
+        across(job, frame + 3ll * job.source_width * line, x, sum);
+        for (int channel = 0; channel < 3; ++channel)
+            total[channel] += sum[channel] * weight >> by.product_shift;
     }
+    for (int channel = 0; channel < 3; ++channel)
+        rgb[channel] = static_cast<u32>(total[job.reversed ? 2 - channel : channel] >> by.shift);
 }
 
 BOTH const u8* frame_of(const FrameJob& job, int index) {
@@ -58,14 +105,13 @@ BOTH void frame_to_image(const FrameJob& job, const Place& place) {
     int column = 4 * (place.block_x * FRAME_THREADS + place.thread), row = place.block_y;
     if (column >= job.out_width) return;
     const u8* frame = frame_of(job, place.block_z);
-    Tap y = half_pixel(job.scale_y, row, job.source_height);
     long long line = static_cast<long long>(place.block_z) * job.out_height + row;
     u8* out = static_cast<u8*>(job.out) + 3 * (line * job.out_width + column);
     u32 rgb[4][3];
     int count = job.out_width - column < 4 ? job.out_width - column : 4;
     for (int k = 0; k < 4; ++k) {
         for (int channel = 0; channel < 3; ++channel) rgb[k][channel] = job.fill >> 8 * channel & 255;
-        if (row < job.height && column + k < job.width) sample(job, frame, y, column + k, rgb[k]);
+        if (row < job.height && column + k < job.width) make_pixel(job, frame, row, column + k, rgb[k]);
     }
     if (count == 4 && is_aligned(out, 4)) {
         store_word(out, rgb[0][0] | rgb[0][1] << 8 | rgb[0][2] << 16 | rgb[1][0] << 24);
@@ -87,13 +133,12 @@ BOTH void frame_to_tensor(const FrameJob& job, const Normalisation& norm, const 
     int column = 4 * (place.block_x * FRAME_THREADS + place.thread), row = place.block_y;
     if (column >= job.out_width) return;
     const u8* frame = frame_of(job, place.block_z);
-    Tap y = half_pixel(job.scale_y, row, job.source_height);
     FourFloats made[3];
     for (int k = 0; k < 4; ++k) {
         for (int channel = 0; channel < 3; ++channel) made[channel].v[k] = norm.fill[channel];
         if (row >= job.height || column + k >= job.width) continue;
         u32 rgb[3];
-        sample(job, frame, y, column + k, rgb);
+        make_pixel(job, frame, row, column + k, rgb);
         for (int channel = 0; channel < 3; ++channel)
             made[channel].v[k] =
                 (static_cast<float>(rgb[channel]) - norm.mean[channel]) / norm.std[channel];

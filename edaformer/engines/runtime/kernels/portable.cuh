@@ -54,9 +54,6 @@ BOTH float as_float(u32 bits) {
 
 BOTH float infinity() { return as_float(0x7f800000u); }
 
-// 2^23 + byte is exact in a float's mantissa: one addition instead of a conversion at quarter rate
-BOTH float byte_to_float(u32 byte) { return as_float(0x4b000000u | byte) - 8388608.0f; }
-
 BOTH float to_float(float value) { return value; }
 
 BOTH float to_float(u16 half) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from edaformer.engines.runtime import kernels
-from edaformer.engines.runtime.kernels import PTX
-from edaformer.labels.geometry import Geometry, labels_from_logits, resize_frame, resize_labels
-from edaformer.preprocess import MEAN, STD, normalise
+from edaformer.engines.runtime.kernels import PTX, Resizing
+from edaformer.labels.geometry import Geometry, labels_from_logits, resize_labels
+from edaformer.labels.resize import resize_picture
+from edaformer.preprocess import MEAN, RESIZES, STD, Resize, normalise
 from tests.draws import LOGITS, Rng, random_geometry, random_logits
 from tests.standins.kernels import library, run
 
@@ -61,9 +63,16 @@ def argmax(
     return labels, margins
 
 
+def on_host(rule: Resize, geometry: Geometry) -> Resizing:
+    """The tables, and their address here."""
+    made = Resizing.of(rule, geometry)
+    return replace(made, address=made.tables.ctypes.data)
+
+
 def resize_frames(
     frames: NDArray[np.uint8],
     geometry: Geometry,
+    rule: Resize,
     *,
     size: tuple[int, int] | None = None,
     reversed_colours: bool = False,
@@ -71,9 +80,10 @@ def resize_frames(
 ) -> NDArray[np.uint8]:
     size = size or geometry.valid
     out, around = guarded((len(frames), *size, 3), np.uint8, shift=shift)
+    resizing = on_host(rule, geometry)
     run(
         kernels.frame_to_image(
-            frames.ctypes.data, out.ctypes.data, len(frames), geometry,
+            frames.ctypes.data, out.ctypes.data, len(frames), geometry, resizing,
             size=size, fill=FILL, reversed_colours=reversed_colours,
         )
     )  # fmt: skip
@@ -82,12 +92,16 @@ def resize_frames(
 
 
 def frames_to_tensor(
-    frames: NDArray[np.uint8], geometry: Geometry, fill: tuple[float, float, float] = (0, 0, 0)
+    frames: NDArray[np.uint8],
+    geometry: Geometry,
+    rule: Resize,
+    fill: tuple[float, float, float] = (0, 0, 0),
 ) -> NDArray[np.float32]:
     out, around = guarded((len(frames), 3, *geometry.padded), np.float32)
+    resizing = on_host(rule, geometry)
     run(
         kernels.frame_to_tensor(
-            frames.ctypes.data, out.ctypes.data, len(frames), geometry,
+            frames.ctypes.data, out.ctypes.data, len(frames), geometry, resizing,
             reversed_colours=False, mean=MEAN, std=STD, fill=fill,
         )
     )  # fmt: skip
@@ -166,68 +180,99 @@ class TestArgmax:
             np.testing.assert_array_equal(labels[index], labels_from_logits(one, geometry)[0])
 
 
+@pytest.mark.parametrize("rule", RESIZES)
 class TestFrame:
     @pytest.mark.parametrize("rng", range(CASES), indirect=True)
-    def test_as_pytorch(self, rng: Rng) -> None:
-        """Interpolated in float32 and rounded; only what lies at a half may round otherwise."""
+    def test_bit_for_bit_the_definition(self, rng: Rng, rule: Resize) -> None:
         source, valid = ((int(a), int(b)) for a, b in rng.integers(1, 70, (2, 2)))
         frames = rng.integers(0, 256, (1, *source, 3), np.uint8)
-        made = resize_frames(frames, Geometry(source, valid, valid))
-        exact = functional.interpolate(
-            torch.from_numpy(frames).permute(0, 3, 1, 2).float(), size=valid, mode="bilinear",
-            align_corners=False,
-        ).permute(0, 2, 3, 1).numpy()  # fmt: skip
-        # at position 64 PyTorch's contracted multiply-add moves it by 4e-6 of a step of up to 255
-        assert np.abs(made - exact).max() <= 0.5 + 1e-3
-        np.testing.assert_array_equal(made[0], resize_frame(frames[0], valid))
+        made = resize_frames(frames, Geometry(source, valid, valid), rule)
+        np.testing.assert_array_equal(made[0], resize_picture(frames[0], valid, rule))
 
+    @pytest.mark.parametrize(
+        ("source", "valid"),
+        [
+            ((1, 1), (1, 1)), ((1, 1), (6, 9)), ((1, 7), (3, 2)), ((7, 1), (2, 3)),
+            ((2, 2), (65, 33)), ((480, 640), (32, 32)), ((400, 3), (1, 1)), ((3, 700), (2, 1)),
+            ((90, 160), (64, 64)), ((31, 1000), (64, 600)),
+        ],
+    )  # fmt: skip
+    def test_from_one_pixel_to_many_hundreds(
+        self, rng: Rng, rule: Resize, source: tuple[int, int], valid: tuple[int, int]
+    ) -> None:
+        """Noise, and black and white alone, whose sums are the largest there are."""
+        frames = rng.integers(0, 256, (3, *source, 3), np.uint8)
+        frames[1] = 255 * (frames[1] > 127)
+        frames[2] = 255
+        made = resize_frames(frames, Geometry(source, valid, valid), rule)
+        for frame, one in zip(frames, made, strict=True):
+            np.testing.assert_array_equal(one, resize_picture(frame, valid, rule))
+        assert (made[2] == 255).all()
+
+    @pytest.mark.parametrize("valid", [(10, 24), (5, 4)])
     @pytest.mark.parametrize(("shift", "offset"), itertools.product(range(4), range(4)))
-    def test_any_alignment(self, rng: Rng, shift: int, offset: int) -> None:
+    def test_any_alignment(
+        self, rng: Rng, rule: Resize, shift: int, offset: int, valid: tuple[int, int]
+    ) -> None:
         data = rng.integers(0, 256, 2 * 13 * 17 * 3 + 8, np.uint8)
         frames = data[offset : offset + 2 * 13 * 17 * 3].reshape(2, 13, 17, 3)
-        made = resize_frames(frames, Geometry((13, 17), (10, 24), (10, 24)), shift=shift)
+        made = resize_frames(frames, Geometry((13, 17), valid, valid), rule, shift=shift)
         for frame, one in zip(frames, made, strict=True):
-            np.testing.assert_array_equal(one, resize_frame(frame, (10, 24)))
+            np.testing.assert_array_equal(one, resize_picture(frame, valid, rule))
 
-    def test_the_same_size_is_the_same_frame(self, rng: Rng) -> None:
+    def test_nothing_beside_the_frame_is_read(self, rng: Rng, rule: Resize) -> None:
+        """Words are read whole, at the frame's ends too: what else is in them changes nothing."""
+        geometry = Geometry((5, 7), (9, 4), (9, 4))
+        made = []
+        for around in (0, 255):
+            data = np.full(5 * 7 * 3 + 64, around, np.uint8)
+            frames = data[29 : 29 + 5 * 7 * 3].reshape(1, 5, 7, 3)
+            frames[:] = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(frames.shape)
+            made.append(resize_frames(frames, geometry, rule))
+        np.testing.assert_array_equal(*made)
+
+    def test_the_same_size_is_the_same_frame(self, rng: Rng, rule: Resize) -> None:
         frames = rng.integers(0, 256, (2, 7, 9, 3), np.uint8)
         same = Geometry((7, 9), (7, 9), (7, 9))
-        np.testing.assert_array_equal(resize_frames(frames, same), frames)
+        np.testing.assert_array_equal(resize_frames(frames, same, rule), frames)
         np.testing.assert_array_equal(
-            resize_frames(frames, same, reversed_colours=True), frames[..., ::-1]
+            resize_frames(frames, same, rule, reversed_colours=True), frames[..., ::-1]
         )
 
-    def test_half_goes_to_even(self) -> None:
-        frame = np.array([[[0, 1, 2], [1, 2, 3]]], np.uint8)  # in the middle: 0.5, 1.5, 2.5
-        made = resize_frames(frame[None], Geometry((1, 2), (1, 1), (1, 1)))
-        assert made.ravel().tolist() == [0, 2, 2]
+    @pytest.mark.parametrize("valid", [(20, 30), (3, 5)])
+    def test_reversed_colours(self, rng: Rng, rule: Resize, valid: tuple[int, int]) -> None:
+        frames = rng.integers(0, 256, (2, 11, 13, 3), np.uint8)
+        geometry = Geometry((11, 13), valid, valid)
+        made = resize_frames(frames, geometry, rule, reversed_colours=True)
+        np.testing.assert_array_equal(made, resize_frames(frames, geometry, rule)[..., ::-1])
 
     @pytest.mark.parametrize("rng", range(20), indirect=True)
-    def test_tensor_is_the_image_normalised(self, rng: Rng) -> None:
+    def test_tensor_is_the_image_normalised(self, rng: Rng, rule: Resize) -> None:
         source, valid = ((int(a), int(b)) for a, b in rng.integers(1, 50, (2, 2)))
         padded = (valid[0] + int(rng.integers(0, 32)), valid[1] + int(rng.integers(0, 32)))
         frames = rng.integers(0, 256, (2, *source, 3), np.uint8)
         geometry = Geometry(source, valid, padded)
-        made = frames_to_tensor(frames, geometry)
+        made = frames_to_tensor(frames, geometry, rule)
         expected = np.zeros_like(made)
-        expected[:, :, : valid[0], : valid[1]] = normalise(resize_frames(frames, geometry))
+        resized = resize_frames(frames, geometry, rule)
+        expected[:, :, : valid[0], : valid[1]] = normalise(resized)
         np.testing.assert_array_equal(made, expected)
         outside = np.ones(padded, bool)
         outside[: valid[0], : valid[1]] = False
-        made = frames_to_tensor(frames, geometry, MEAN)
+        made = frames_to_tensor(frames, geometry, rule, MEAN)
         assert (made[:, :, outside] == np.float32(MEAN)[:, None]).all()
         np.testing.assert_array_equal(made[:, :, ~outside], expected[:, :, ~outside])
 
     @pytest.mark.parametrize("rng", range(20), indirect=True)
-    def test_image_is_filled_outside_the_valid_area(self, rng: Rng) -> None:
+    def test_image_is_filled_outside_the_valid_area(self, rng: Rng, rule: Resize) -> None:
         source, valid = ((int(a), int(b)) for a, b in rng.integers(1, 50, (2, 2)))
         size = (valid[0] + int(rng.integers(0, 32)), valid[1] + int(rng.integers(0, 32)))
         frames = rng.integers(0, 256, (2, *source, 3), np.uint8)
         geometry = Geometry(source, valid, size)
-        made = resize_frames(frames, geometry, size=size)
+        made = resize_frames(frames, geometry, rule, size=size)
         expected = np.empty_like(made)
         expected[:] = FILL
-        expected[:, : valid[0], : valid[1]] = resize_frames(frames, geometry)
+        expected[:, : valid[0], : valid[1]] = resize_frames(frames, geometry, rule)
         np.testing.assert_array_equal(made, expected)
 
 
@@ -267,10 +312,10 @@ def test_arguments_are_as_long_as_the_ptx_takes() -> None:
     for name, size in re.findall(r"\.param .*\.b8 (\w+)_param_\d+\[(\d+)\]", PTX.read_text()):
         taken[name] = taken.get(name, 0) + int(size)
     geometry, logits = Geometry((8, 8), (8, 8), (8, 8)), (1, 2, 1, 1)
-    colours = {"reversed_colours": False, "mean": MEAN, "std": STD}
+    frame = (0, 0, 1, geometry, Resizing.of("opencv-bilinear", geometry))
     launches = [
-        kernels.frame_to_image(0, 0, 1, geometry, size=(8, 8), fill=FILL, reversed_colours=False),
-        kernels.frame_to_tensor(0, 0, 1, geometry, **colours),
+        kernels.frame_to_image(*frame, size=(8, 8), fill=FILL, reversed_colours=False),
+        kernels.frame_to_tensor(*frame, reversed_colours=False, mean=MEAN, std=STD),
         kernels.labels_nearest(0, 0, 1, geometry, (8, 8)),
         *(kernels.argmax(0, logits, 0, geometry, half=half, margin=margin)
           for half in (False, True) for margin in (None, 0)),
