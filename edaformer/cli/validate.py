@@ -53,6 +53,14 @@ def validate(
             "slide where it gives logits, else resize."
         ),
     ] = None,
+    frames: Annotated[
+        bool,
+        typer.Option(
+            "--frames",
+            help="Also start from the pictures: PyTorch behind the checkpoint's own processor, the "
+            "artifact behind the runtime's resizing.",
+        ),
+    ] = False,
     max_miou_drop: Annotated[
         float, typer.Option(help="Points of mIoU the artifact may lose at the same ISR.")
     ] = 0.1,
@@ -137,7 +145,8 @@ def validate(
     _check_outputs([report, junit, save_reference], [artifact, checkpoint, reference])
     asked = {
         "--checkpoint": checkpoint, "--protocol": protocol, "--scales": scales != "1",
-        "--flip": flip, "--fit": fit, "--cache": cache, "--no-cache": no_cache, "--bisect": find,
+        "--flip": flip, "--fit": fit, "--frames": frames, "--cache": cache, "--no-cache": no_cache,
+        "--bisect": find,
         "--save-reference": save_reference, "--without-images": without_images,
     }  # fmt: skip
     described = {"--isr": isr, "--size": size, "--align": align}
@@ -152,7 +161,7 @@ def validate(
         _save_alone(
             save_reference, checkpoint, data or _DATA, limit, isr=isr, size=size, align=align,
             way=(protocol, scales, flip), fit=fit, cache=_cache(cache, unused=no_cache),
-            workers=workers, with_images=not without_images,
+            workers=workers, with_images=not without_images, frames=frames,
         )  # fmt: skip
         return
     else:
@@ -160,7 +169,7 @@ def validate(
         result = _by_pytorch(
             artifact, checkpoint, data or _DATA, limit, gates, way=(protocol, scales, flip),
             fit=fit, provider=provider, cache=_cache(cache, unused=no_cache), workers=workers,
-            save=save_reference, with_images=not without_images, find=find,
+            save=save_reference, with_images=not without_images, find=find, frames=frames,
         )  # fmt: skip
     _write(result, report, junit)
     if as_json:
@@ -217,6 +226,7 @@ def _by_pytorch(
     save: Path | None,
     with_images: bool,
     find: bool,
+    frames: bool,
 ) -> Validation:
     require("torch", "export")
     from edaformer.engines.artifact.kind import artifact_manifest
@@ -232,7 +242,8 @@ def _by_pytorch(
     with image_progress() as on_image:
         result = validate_artifact(
             artifact, loaded, dataset, gates=gates, provider=provider, protocol=protocol, fit=fit,
-            cache=cache, workers=workers, save=save, with_images=with_images, on_image=on_image,
+            frames=frames, cache=cache, workers=workers, save=save, with_images=with_images,
+            on_image=on_image,
         )  # fmt: skip
     if find:
         worst = result.worst[0]
@@ -257,6 +268,7 @@ def _save_alone(
     cache: ReferenceCache | None,
     workers: int,
     with_images: bool,
+    frames: bool,
 ) -> None:
     """A reference for an artifact that is not here."""
     if path is None:
@@ -282,7 +294,7 @@ def _save_alone(
         setting.check_fits(*aligned(fixed, padding))
     source = PyTorchAnswers(
         loaded, dataset, setting, make_procedure(_protocol(dataset, way), fixed, fit),
-        align=padding, cache=cache, workers=workers,
+        align=padding, frames=frames, cache=cache, workers=workers,
     )  # fmt: skip
     with image_progress() as on_image:
         saving = Saving(source, path, with_images=with_images)

@@ -57,6 +57,9 @@ def _print_rows(result: Validation) -> None:
     agreements = ["", f"{result.agreement_isr.overall:.4%}", f"{result.agreement.overall:.4%}"]
     if result.letter is not None:
         rows, agreements = [*rows, result.letter], [*agreements, ""]
+    if result.frames is not None:
+        rows += [result.frames.reference, result.frames.candidate]
+        agreements += ["", f"{result.frames.agreement.overall:.4%}"]
     print_table(
         ("", "ISR", "mIoU", "mAcc", "aAcc", "agrees with the row above"),
         [
@@ -90,6 +93,8 @@ def _differences(result: Validation) -> Iterator[str]:
     if result.letter is not None:
         sure = "" if fit is None else f", 95 % interval {_span(fit)}"
         yield f"the artifact's size changes mIoU by {result.delta_fit:+.3f} points{sure}"
+    if result.frames is not None:
+        yield f"from the picture on mIoU changes by {result.frames.delta:+.3f} points"
     if result.agreement.boundary is not None:
         yield f"labels agree on {result.agreement.boundary:.4%} within 3 pixels of boundaries"
 

@@ -235,6 +235,7 @@ def test_what_a_reference_or_an_artifact_says_is_not_asked(
         (("--reference", "x"), "name the artifact that is compared with x"),
         (("--save-reference", "x", "--align", "0"), "expected --align as 'none' or 1 to"),
         (("--save-reference", "x", "--size", "dynamic", "--align", "8"), "leave --align out"),
+        (("--save-reference", "x", "--size", "dynamic", "--frames"), "--frames has no meaning"),
         (("--save-reference", "x", "--size", "64x64", "--isr", "99,1,1,1"), "ISR"),
     ],
 )

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from edaformer.engines.artifact.kind import is_plan, refuse_provider
 from edaformer.errors import InputError, ISRError
-from edaformer.labels.geometry import Geometry, Size, resize_labels
-from edaformer.labels.resize import resize_picture
-from edaformer.labels.upsample_argmax import upsample_argmax
+from edaformer.labels.frame import label_frame
+from edaformer.labels.geometry import Size
 from edaformer.manifest import Manifest
-from edaformer.preprocess import format_size, network_input
+from edaformer.preprocess import format_size
 
 Frames = Iterable[NDArray[np.uint8]]  # each RGB (H, W, 3), of any sizes
 Labels = NDArray[np.uint8]  # (H, W)
@@ -65,13 +64,8 @@ class OnnxLabeller:
 
     def __call__(self, frame: NDArray[np.uint8], /) -> Labels:
         """Labels of one frame at its own size."""
-        spec, source = self.manifest.input, (frame.shape[0], frame.shape[1])
-        geometry = Geometry.of_input(spec, source)
-        image = resize_picture(frame, geometry.valid, spec.resize)
-        feed = network_input(
-            image[None], spec.name, spec.normalisation, spec.fed_at(geometry.valid)
-        )
-        return _labels(self._run(np.repeat(feed, spec.batch or 1, axis=0), source), geometry)
+        source = (frame.shape[0], frame.shape[1])
+        return label_frame(frame, self.manifest.input, lambda feed: self._run(feed, source))
 
     def stream(self, frames: Frames) -> Iterator[Labels]:
         """Labels of every frame, one after the other."""
@@ -126,14 +120,3 @@ def why_refused(manifest: Manifest, size: Size) -> str | None:
         f"it is {source}, and the plan was built for {format_size(least)} to {format_size(most)}; "
         "build it with other bounds, or scale the frame"
     )
-
-
-def _labels(made: dict[str, NDArray[Any]], geometry: Geometry) -> Labels:
-    """Of the first image, at its own size; of several outputs the one that the runtime takes."""
-    source, valid = geometry.source, geometry.valid
-    if "logits" in made:
-        return upsample_argmax(made["logits"][0], geometry)
-    if "labels" in made:
-        labels = np.asarray(made["labels"][0, : valid[0], : valid[1]], np.uint8)
-        return labels if source == valid else resize_labels(labels, source)
-    return upsample_argmax(made["probabilities"][0], Geometry(source, valid, valid))

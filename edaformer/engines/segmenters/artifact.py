@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edaformer.engines.segmenters.segmenter import Images, Labels, Logits, labels_from_logits
 from edaformer.errors import InputError
 from edaformer.evaluation.protocol import Size
+from edaformer.labels.frame import label_frame
 from edaformer.manifest import Manifest
 from edaformer.preprocess import network_input
 
@@ -50,6 +51,10 @@ class ArtifactSegmenter:
             )
         runs = [outputs["logits"][:count] for outputs, count in self._runs(images)]
         return np.asarray(np.concatenate(runs), np.float32)
+
+    def label_frame(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Labels of a frame (H, W, 3) of any size, resized and labelled as the runtime does."""
+        return label_frame(frame, self.manifest.input, self.infer)
 
     def ran_at(self, size: Size) -> Size:
         """The padded size, as the manifest has it."""

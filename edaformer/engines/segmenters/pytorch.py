@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from edaformer.engines.segmenters.segmenter import Images, Labels, Logits, labels_from_logits
 from edaformer.evaluation.protocol import Size
-from edaformer.preprocess import aligned, network_input
+from edaformer.labels.geometry import Geometry
+from edaformer.labels.resize import resize_picture
+from edaformer.labels.upsample_argmax import upsample_argmax
+from edaformer.preprocess import Resize, aligned, network_input
 
 if TYPE_CHECKING:
     from edaformer.families.network import Network
@@ -37,6 +40,11 @@ class TorchSegmenter:
     def logits(self, images: Images) -> Logits:
         """Logits of every image, likewise one by one."""
         return np.concatenate([self._logits(image) for image in images])
+
+    def label_frame(self, frame: NDArray[np.uint8], size: Size, rule: Resize) -> NDArray[np.uint8]:
+        """Labels of a frame (H, W, 3), resized to ``size`` by its processor's rule."""
+        geometry = Geometry((frame.shape[0], frame.shape[1]), size, self.ran_at(size))
+        return upsample_argmax(self._logits(resize_picture(frame, size, rule))[0], geometry)
 
     def ran_at(self, size: Size) -> Size:
         """``size`` in multiples of the alignment."""

@@ -21,7 +21,7 @@ from edaformer.errors import DataError, InputError
 from edaformer.evaluation.protocol import FitName, get_protocol
 from edaformer.labels.decide import Decision
 from edaformer.manifest import Manifest
-from edaformer.preprocess import format_size
+from edaformer.preprocess import Resize, format_size
 
 Labels = NDArray[np.uint8]  # (H, W)
 
@@ -33,6 +33,7 @@ class Answers:
     base: Labels  # at base ISR
     reference: Decision  # at the artifact's; the same labels where that is base
     letter: Labels | None  # at the artifact's, to the letter; None: the reference went so
+    framed: Labels | None = None  # at the artifact's, behind the checkpoint's own processor
 
 
 class Setting(BaseModel):
@@ -51,6 +52,7 @@ class Setting(BaseModel):
     scales: tuple[float, ...]
     flip: bool
     fit: FitName
+    frames: Resize | None = None  # how the processor resizes, where frames are validated too
 
     @property
     def procedure(self) -> Procedure:

@@ -11,7 +11,7 @@ from edaformer.data import Dataset, Sample
 from edaformer.data.ahead import read_ahead
 from edaformer.data.archive import image_sha256
 from edaformer.engines.segmenters.pytorch import TorchSegmenter
-from edaformer.engines.validate.answers import Answers, Setting
+from edaformer.engines.validate.answers import Answers, Labels, Setting
 from edaformer.engines.validate.procedure import Image, Procedure, decide_image
 from edaformer.engines.validate.reference_cache import CacheKey, ReferenceCache
 from edaformer.errors import InputError
@@ -19,6 +19,7 @@ from edaformer.evaluation.protocol import Passes
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import ISR
 from edaformer.labels.decide import Decision
+from edaformer.preprocess import known_resize
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class PyTorchAnswers:
         procedure: Procedure,
         *,
         align: int | None,
+        frames: bool = False,
         cache: ReferenceCache | None = None,
         workers: int = 1,
     ) -> None:
@@ -74,12 +76,18 @@ class PyTorchAnswers:
             isr: the artifact's.
             procedure: how it is given an image.
             align: what it pads to multiples of.
+            frames: whether to answer behind the checkpoint's own processor, too.
             cache: where answers are kept; None computes all of them.
             workers: threads that read images ahead; 0 reads in between.
 
         Raises:
-            InputError: for a negative number of workers.
+            InputError: for a negative number of workers, or frames without one size.
         """
+        if frames and procedure.fixed is None:
+            raise InputError(
+                "an artifact of any size takes frames as they are, so --frames has no meaning; "
+                "leave it out"
+            )
         if workers < 0:
             raise InputError(f"expected --workers of 0 or more, got {workers}")
         self._data, self._workers = data, workers
@@ -100,6 +108,7 @@ class PyTorchAnswers:
             scales=protocol.scales,
             flip=protocol.flip,
             fit=procedure.fit,
+            frames=known_resize(checkpoint.resize, "leave --frames out") if frames else None,
         )
         self._procedure = procedure
 
@@ -124,7 +133,13 @@ class PyTorchAnswers:
         to_the_letter = None
         if letter != passes:
             to_the_letter = self.reference.decide(image, image_hash, letter).labels
-        return Answers(base.labels, reference, to_the_letter)
+        return Answers(base.labels, reference, to_the_letter, self._framed(image))
+
+    def _framed(self, image: Image) -> Labels | None:
+        rule, size = self.setting.frames, self.setting.size
+        if rule is None or size is None:
+            return None
+        return self.reference.segmenter.label_frame(image, size, rule)
 
 
 def _with_hash(sample: Sample) -> tuple[Sample, str]:

@@ -46,7 +46,12 @@ def _rows(result: Validation) -> list[tuple[Any, str]]:
         (result.reference, f"{result.agreement_isr.overall:.4%}"),
         (result.candidate, f"{result.agreement.overall:.4%}"),
     ]
-    return rows if result.letter is None else [*rows, (result.letter, "")]
+    if result.letter is not None:
+        rows.append((result.letter, ""))
+    if result.frames is not None:
+        rows.append((result.frames.reference, ""))
+        rows.append((result.frames.candidate, f"{result.frames.agreement.overall:.4%}"))
+    return rows
 
 
 def _differences(result: Validation) -> list[tuple[str, float, Interval | None]]:
@@ -58,6 +63,8 @@ def _differences(result: Validation) -> list[tuple[str, float, Interval | None]]
     ]  # fmt: skip
     if result.letter is not None:
         made.append(("the artifact's fixed size", result.delta_fit, result.intervals["delta_fit"]))
+    if result.frames is not None:
+        made.append(("the whole way from the picture", result.frames.delta, None))
     return made
 
 

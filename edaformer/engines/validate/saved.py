@@ -26,7 +26,7 @@ from edaformer.labels.decide import Decision
 if TYPE_CHECKING:
     from edaformer.engines.validate.answers import Source
 
-_BASE, _LABELS, _LETTER = "base", "labels", "letter"
+_BASE, _LABELS, _LETTER, _FRAMED = "base", "labels", "letter", "framed"
 _LOW, _HIGH = "margin.low", "margin.high"
 
 
@@ -61,8 +61,9 @@ class Saving:
                 planes |= {_LOW: low, _HIGH: high}
                 if self.setting.isr != self.setting.isr_base:
                     planes[_BASE] = answers.base
-                if answers.letter is not None:
-                    planes[_LETTER] = answers.letter
+                for name, labels in ((_LETTER, answers.letter), (_FRAMED, answers.framed)):
+                    if labels is not None:
+                        planes[name] = labels
                 archive.add(sample.name, sample.image, planes, keep_pixels=self._with_images)
                 yield sample, answers
 
@@ -159,6 +160,7 @@ class SavedAnswers(Closing):
             base=labels if same else self._archive.plane(at, _BASE),
             reference=Decision.of_bytes(labels, low, high),
             letter=self._archive.plane(at, _LETTER) if _LETTER in record.planes else None,
+            framed=None if self.setting.frames is None else self._archive.plane(at, _FRAMED),
         )
         return Sample(record.name, self._pixels(at), self._archive.plane(at, TRUTH)), answers
 

@@ -77,6 +77,26 @@ class FlipTally:
 
 
 @dataclass
+class FramesTally:
+    """Frames behind the checkpoint's own processor, and behind the runtime's resizing."""
+
+    classes: int
+    ignore: int
+    confusions: NDArray[np.int64] = field(init=False)  # (PyTorch's and the artifact's, ...)
+    agreement: AgreementTally = field(default_factory=AgreementTally)
+
+    def __post_init__(self) -> None:
+        self.confusions = np.zeros((2, self.classes, self.classes), np.int64)
+
+    def add(self, sample: Sample, framed: Labels, own: Labels) -> None:
+        """One frame."""
+        for row, labels in enumerate((framed, own)):
+            counts = confusion_matrix(sample.labels, labels, self.classes, self.ignore)
+            self.confusions[row] += counts
+        self.agreement.add(framed == own, boundary_band(framed))
+
+
+@dataclass
 class Tally:
     """Everything that is summed."""
 

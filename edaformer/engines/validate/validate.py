@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,8 @@ from edaformer.engines.segmenters import open_artifact
 from edaformer.engines.validate.answers import Setting, Source, check_together
 from edaformer.engines.validate.procedure import artifact_labels, procedure_of
 from edaformer.engines.validate.saved import Saving
-from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, Tally
-from edaformer.engines.validate.validation import GateResult, Gates, Row, Validation
+from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, FramesTally, Tally
+from edaformer.engines.validate.validation import Frames, GateResult, Gates, Row, Validation
 from edaformer.evaluation.metrics import score
 from edaformer.evaluation.protocol import FitName, Protocol, get_protocol
 from edaformer.manifest import Manifest
@@ -39,6 +40,7 @@ def validate(
     provider: str = "auto",
     protocol: Protocol | None = None,
     fit: FitName | None = None,
+    frames: bool = False,
     cache: ReferenceCache | None = None,
     workers: int = 1,
     save: Path | None = None,
@@ -57,6 +59,8 @@ def validate(
         protocol: how to evaluate; None takes the data set's.
         fit: what the artifact does with images of another size than its own; None takes slide
             where it gives logits and resize where it gives labels alone.
+        frames: whether to validate the way from the picture, too: PyTorch behind the checkpoint's
+            own processor against the artifact behind the runtime's resizing.
         cache: where PyTorch's predictions are kept; None computes them here and now.
         workers: threads that read ahead; 0 reads in between.
         save: where PyTorch's answers are saved for validations without it; None: nowhere.
@@ -75,7 +79,7 @@ def validate(
     procedure = procedure_of(manifest, protocol or get_protocol(data.protocol), fit)
     source: Source = PyTorchAnswers(
         checkpoint, data, manifest.isr_value, procedure, align=manifest.input.alignment,
-        cache=cache, workers=workers,
+        frames=frames, cache=cache, workers=workers,
     )  # fmt: skip
     if save is not None:
         source = Saving(source, save, with_images=with_images)
@@ -116,14 +120,20 @@ def compare(
     procedure = procedure_of(
         manifest, asked.protocol, None if manifest.input.dynamic_size else asked.fit
     )
-    tally = Tally(len(setting.data.classes), setting.data.ignore_label, keep_worst)
+    classes, void = len(setting.data.classes), setting.data.ignore_label
+    tally, frames = Tally(classes, void, keep_worst), FramesTally(classes, void)
     with closing(open_artifact(artifact, provider=provider)) as candidate:
         for done, (sample, answers) in enumerate(source.answered(), start=1):
             passes = procedure.passes((sample.image.shape[0], sample.image.shape[1]))
             tally.add(sample, answers, artifact_labels(candidate, sample.image, passes))
+            if answers.framed is not None:
+                frames.add(sample, answers.framed, candidate.label_frame(sample.image))
             on_image(done, len(source))
         description = candidate.description
-    return _result(tally, manifest, description, setting, gates or Gates())
+    result = _result(tally, manifest, description, setting, gates or Gates())
+    if setting.frames is not None:
+        result = replace(result, frames=_frames(frames, manifest, description, setting))
+    return result
 
 
 def _result(
@@ -163,6 +173,17 @@ def _result(
         gates=_gates(gates, drop, agreement.overall),
         worst=tally.worst(),
         manifest=manifest,
+    )
+
+
+def _frames(tally: FramesTally, manifest: Manifest, description: str, setting: Setting) -> Frames:
+    processor = f"{setting.description}, its processor's {setting.frames}"
+    runtime = f"{description}, the runtime's {manifest.input.resize}"
+    reference, candidate = (score(confusion) for confusion in tally.confusions)
+    return Frames(
+        reference=Row(processor, manifest.isr, reference),
+        candidate=Row(runtime, manifest.isr, candidate),
+        agreement=tally.agreement.result(),
     )
 
 

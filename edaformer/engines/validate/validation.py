@@ -81,6 +81,20 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Frames:
+    """From the picture on: PyTorch behind its processor, the artifact behind the runtime."""
+
+    reference: Row
+    candidate: Row
+    agreement: Agreement
+
+    @property
+    def delta(self) -> float:
+        """What resizing, precision and engine change together, in points of mIoU."""
+        return self.candidate.score.miou - self.reference.score.miou
+
+
+@dataclass(frozen=True)
 class Shown:
     """An image to look at."""
 
@@ -119,6 +133,7 @@ class Validation:
     gates: tuple[GateResult, ...]
     worst: tuple[Shown, ...]  # least agreement first
     manifest: Manifest
+    frames: Frames | None = None  # where they were asked for
     departure: Departure | None = None  # where the artifact leaves float32, if asked for
 
     @property
@@ -179,9 +194,23 @@ class Validation:
             "intervals": self._intervals(),
             "gates": [asdict(gate) for gate in self.gates],
             "worst": [{"name": s.name, "agreement": s.agreement} for s in self.worst],
+            **self._frames(),
             **departure,
             "passed": not self.failures,
             "failures": list(self.failures),
+        }
+
+    def _frames(self) -> dict[str, Any]:
+        if self.frames is None:
+            return {}
+        return {
+            "frames": {
+                "reference": self._row(self.frames.reference),
+                "candidate": self._row(self.frames.candidate),
+                "delta": self.frames.delta,
+                "agreement": self.frames.agreement.overall,
+                "agreement_worst": self.frames.agreement.worst,
+            }
         }
 
     def _row(self, row: Row) -> dict[str, Any]:

@@ -45,15 +45,16 @@ class Case(NamedTuple):
     fit: FitName | None
     dynamic: bool = False
     flip: bool = False
+    frames: bool = False
 
 
 CASES = [
     Case("edaformer", ("labels",), "native", "resize"),
     Case("edaformer", ("labels",), "native", "pad"),
-    Case("edaformer", ("logits",), "native", "slide"),
+    Case("edaformer", ("logits",), "native", "slide", frames=True),
     Case("edaformer", ("logits",), "ade20k", None, dynamic=True),
     Case("edaformer", ("logits",), "cityscapes", None, dynamic=True),
-    Case("segformer", ("labels",), "ade20k", "pad"),
+    Case("segformer", ("labels",), "ade20k", "pad", frames=True),
     Case("segformer", ("labels",), "cityscapes", "resize"),
     Case("segformer", ("logits",), "native", "slide", flip=True),
 ]
@@ -109,10 +110,11 @@ def test_the_file_gives_what_pytorch_gives(
     path = tmp_path / "street.ref"
     live = validate(
         artifact, models[case.family], dataset, gates=LOOSE, protocol=protocol, fit=case.fit,
-        save=path,
+        frames=case.frames, save=path,
     )  # fmt: skip
     assert live.agreement.overall > 0.9
     assert (live.letter is not None) == (not case.dynamic)
+    assert (live.frames is not None) == case.frames
     for workers in (0, 2):
         with SavedAnswers(path, workers=workers) as answers:
             assert everything(compare(artifact, answers, gates=LOOSE)) == everything(live)

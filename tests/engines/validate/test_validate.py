@@ -164,6 +164,43 @@ def test_an_image_of_another_size_costs_what_the_fit_costs(
         assert result.delta_fit == result.reference.score.miou - result.letter.score.miou
 
 
+def test_frames_go_the_whole_way_from_the_picture(
+    tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """Behind the processor's own rule nothing but rounding is left; behind another one more is."""
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for index, image in enumerate(natural_noise(2, (192, 288))):
+        Image.fromarray(image).save(tmp_path / f"images/{index}.png")
+        Image.fromarray(image[..., 0] % 5).save(tmp_path / f"labels/{index}.png")
+    (tmp_path / "classes.txt").write_text("a\nb\nc\nd\ne")
+    dataset = open_dataset(f"folder:{tmp_path}", SIZE)
+    processed = replace(tiny_checkpoint, resize="pillow-bilinear")
+    agreements = []
+    for rule in ("pillow-bilinear", "opencv-bilinear"):
+        path = tmp_path / f"{rule}.onnx"
+        options = ExportOptions(size=(64, 96), outputs=("logits",), resize=rule)
+        export_model(processed, options, path)
+        result = validate(path, processed, dataset, gates=LOOSE, fit="resize", frames=True)
+        assert result.frames is not None
+        assert result.frames.reference.description == (
+            "PyTorch float32, its processor's pillow-bilinear"
+        )
+        assert result.frames.candidate.description.endswith(f"the runtime's {rule}")
+        agreements.append(result.frames.agreement.overall)
+        own = TorchSegmenter(processed.model(), 32)
+        total = sum(
+            confusion_matrix(
+                s.labels, own.label_frame(s.image, (64, 96), "pillow-bilinear"), 5, 255
+            )
+            for s in dataset
+        )
+        assert result.frames.reference.score == score(np.asarray(total))
+        assert result.to_json()["frames"]["delta"] == result.frames.delta
+    assert agreements[0] > 0.99
+    assert agreements[1] < agreements[0] - 0.01
+
+
 def test_what_does_not_belong_together_is_refused(
     small_export: ExportResult, small_checkpoint: Checkpoint, data: Path, tmp_path: Path
 ) -> None:
