@@ -40,6 +40,7 @@ NAME_LIMIT = 4095  # bytes, NvInfer.h: INetworkDefinition::setName
 _NAMES_PLAIN = 1500  # bytes of class names above which they are compressed
 _NAMES_MAX = 1 << 16  # bytes they may inflate to: the name comes from an untrusted file
 _SHA256 = Field(pattern="^[0-9a-f]{64}$")
+AttentionForm = Literal["fused", "unfused"]  # what the graph is written for; the proof demands it
 ONLY_IN_SIDECAR = {"palette", "rewrites", "kept_fp32", "verification", "engine"}
 
 
@@ -207,6 +208,7 @@ class Manifest(_Record):
     checkpoint_sha256: str = _SHA256
     onnx_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     precision: Literal["fp16", "fp32"]
+    attention: AttentionForm = "fused"
     opset: int
     input: InputSpec
     outputs: tuple[OutputSpec, ...] = Field(min_length=1)
@@ -219,11 +221,13 @@ class Manifest(_Record):
     engine: EngineRecord | None = None
 
     @model_serializer(mode="wrap")
-    def _without_sizes_of_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """An EDAFormer's is written as it was before there were other families."""
+    def _without_what_is_usual(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it was written before there were other families, and unfused attention."""
         content: dict[str, Any] = dump(self)
         if self.sizes is None:
             content.pop("sizes", None)
+        if self.attention == "fused":
+            content.pop("attention", None)
         return content
 
     @property
