@@ -40,7 +40,9 @@ NAME_LIMIT = 4095  # bytes, NvInfer.h: INetworkDefinition::setName
 _NAMES_PLAIN = 1500  # bytes of class names above which they are compressed
 _NAMES_MAX = 1 << 16  # bytes they may inflate to: the name comes from an untrusted file
 _SHA256 = Field(pattern="^[0-9a-f]{64}$")
-_NEWER = ("sizes", "witness_sha256")  # than the first version
+# what is left out where it is usual: as older versions wrote it
+_USUAL: dict[str, object] = {"sizes": None, "witness_sha256": None, "attention": "fused"}
+AttentionForm = Literal["fused", "unfused"]  # what the graph is written for; the proof demands it
 ONLY_IN_SIDECAR = {"palette", "rewrites", "kept_fp32", "verification", "engine"}
 
 
@@ -210,6 +212,7 @@ class Manifest(_Record):
     checkpoint_sha256: str = _SHA256
     onnx_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     precision: Literal["fp16", "fp32"]
+    attention: AttentionForm = "fused"
     opset: int
     input: InputSpec
     outputs: tuple[OutputSpec, ...] = Field(min_length=1)
@@ -223,11 +226,11 @@ class Manifest(_Record):
     engine: EngineRecord | None = None
 
     @model_serializer(mode="wrap")
-    def _without_newer_nones(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What does not apply is left out, so that older versions read it where they can."""
+    def _without_what_is_usual(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it was written before there was a choice."""
         content: dict[str, Any] = dump(self)
-        for name in _NEWER:
-            if getattr(self, name) is None:
+        for name, usual in _USUAL.items():
+            if getattr(self, name) == usual:
                 content.pop(name, None)
         return content
 

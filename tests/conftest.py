@@ -131,3 +131,14 @@ def small_plan(small_export: ExportResult, shared: Path) -> BuildResult:
     options = BuildOptions(backend="tensorrt-rtx", allow_unfused=True)
     path = shared / "small.plan"
     return once(shared, path.name, lambda: build_engine(small_export.path, path, options))
+
+
+@pytest.fixture(scope="session")
+def small_unfused(small_checkpoint: Checkpoint, shared: Path) -> ExportResult:
+    """As small_export, with unfused attention."""
+    options = ExportOptions(
+        isr=ISR.parse("16,8,2,1-2,2,4"), size=(60, 90), outputs=("labels", "logits"),
+        attention="unfused",
+    )  # fmt: skip
+    path = shared / "small_unfused.onnx"
+    return once(shared, path.name, lambda: export_model(small_checkpoint, options, path))

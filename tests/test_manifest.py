@@ -71,6 +71,15 @@ def test_manifests_from_before_there_were_two_ways() -> None:
         parse_manifest(json.dumps(content), "x")
 
 
+def test_unfused_attention_travels_and_fused_leaves_no_trace() -> None:
+    """Manifests from before there was a choice are of the fused form, and are written alike."""
+    unfused = make(attention="unfused")
+    assert parse_network_name(network_name(unfused), "x") == unfused
+    assert parse_manifest(unfused.to_json(), "x").attention == "unfused"
+    assert "attention" not in make().to_json() + network_name(make())
+    assert parse_manifest(make().to_json(), "x").attention == "fused"
+
+
 def test_none_survives_the_name() -> None:
     """A dynamic batch and an unaligned input are None, which the name leaves out."""
     spec = make().input.model_copy(update={"batch": None, "align": None})

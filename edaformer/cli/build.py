@@ -28,6 +28,7 @@ from edaformer.engines.handover.trtexec import trtexec_line
 from edaformer.errors import EXIT_GATE, InputError
 
 if TYPE_CHECKING:
+    from edaformer.engines.build.beside import Beside
     from edaformer.engines.build.build import BuildResult
     from edaformer.engines.build.compiler import BuildOptions
     from edaformer.engines.build.rebuild import Difference, Repetition
@@ -82,7 +83,8 @@ def build(
     allow_unfused: Annotated[
         bool,
         typer.Option(
-            "--allow-unfused", help="Keep an engine with unfused attention or unasked FP32."
+            "--allow-unfused",
+            help="Keep an engine whose attention or precision did not come out as asked.",
         ),
     ] = False,
     repeat: Annotated[
@@ -150,7 +152,7 @@ def build(
     result, repetition = _build(model, path, options, repeat)
     differences = _differences(recorded, result)
     if as_json:
-        extra: dict[str, Any] = {}
+        extra = _beside_json(result)
         if repetition is not None:
             extra["repeat"] = repetition.to_json()
         if differences is not None:
@@ -251,6 +253,51 @@ def _print_result(result: BuildResult) -> None:
             *((f"  {number}", text) for number, text in enumerate(shown, start=1)),
         ],
     )
+    if manifest.attention == "unfused":
+        _print_beside(result)
+
+
+def _beside(result: BuildResult) -> Beside | None:
+    from edaformer.engines.build.beside import beside_fused
+
+    return beside_fused(result.path)
+
+
+def _beside_json(result: BuildResult) -> dict[str, Any]:
+    """What unfused attention costs; null where the folder has no plan of the fused form."""
+    if result.manifest.attention == "fused":
+        return {}
+    found = _beside(result)
+    return {"beside_fused": None if found is None else found.to_json()}
+
+
+def _print_beside(result: BuildResult) -> None:
+    found = _beside(result)
+    typer.echo("")
+    if found is None:
+        typer.echo(
+            "what unfused attention costs is not known: the folder has no plan of the fused form, "
+            "built alike.\nExport it with --attention fused, build it into the folder, and build "
+            f"this again; or compare: edaformer-info FUSED.plan {result.path}"
+        )
+        return
+    print_table(
+        (f"beside {found.plan.name}", "fused", "unfused", "ratio"),
+        [
+            _cost("attention blocks fused", found.fused_blocks),
+            _cost("kernels", found.kernels),
+            _cost("scratch, MB", found.scratch_bytes, 1e6),
+            _cost("traffic, MB", found.traffic_bytes, 1e6),
+        ],
+    )
+
+
+def _cost(
+    name: str, pair: tuple[int | None, int | None], unit: float | None = None
+) -> tuple[str, str, str, str]:
+    first, second = pair
+    shown = ["-" if x is None else f"{x / unit:.1f}" if unit else str(x) for x in pair]
+    return name, shown[0], shown[1], f"{second / first:.2f}" if first and second else "-"
 
 
 def _print_repetition(repetition: Repetition | None) -> None:

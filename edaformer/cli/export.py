@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from edaformer.export.exporter import ExportOptions, ExportResult
     from edaformer.export.verify import Images
 
+_NAMES_SHOWN = 4  # modules of a reason; the manifest has them all
+
 
 @guarded
 def export(
@@ -96,6 +98,13 @@ def export(
     no_rewrite: Annotated[
         list[str] | None, typer.Option(help="Leave this one out; may be given again.")
     ] = None,
+    attention: Annotated[
+        Literal["fused", "unfused"],
+        typer.Option(
+            help="unfused: written so that TensorRT does not fuse it, for GPUs whose fused "
+            "attention is wrong (docs/attention.md)."
+        ),
+    ] = "fused",
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing file of the default name.")
     ] = False,
@@ -118,8 +127,9 @@ def export(
     wanted = parse_size(size) if size is not None and not dynamic else None
     loaded = load_checkpoint(or_demo(checkpoint))
     chosen_rewrites = choose(
-        rewrites, tuple(no_rewrite or ()), precision=precision, variant=loaded.variant.name
-    )
+        rewrites, tuple(no_rewrite or ()),
+        precision=precision, variant=loaded.variant.name, attention=attention,
+    )  # fmt: skip
     input_size = wanted or loaded.input_size or DEFAULT_SIZE
     options = ExportOptions(
         isr=ISR.parse(isr, loaded.places),
@@ -128,6 +138,7 @@ def export(
         rewrites=chosen_rewrites,
         must_apply=() if rewrites in {"default", "all", "none"} else chosen_rewrites,
         precision=precision,
+        attention=attention,
         outputs=_outputs(outputs, for_),  # type: ignore[arg-type]  # checked by ExportOptions
         input=input_,
         batch=_batch(batch),
@@ -205,7 +216,7 @@ def _print_result(result: ExportResult) -> None:
     saving = 1 - result.gmacs / result.gmacs_base
     rounding = ", float16 rounding emulated" if check.rounding_emulated else ""
     outputs = ", ".join(f"{o.name} {o.dtype} {o.height}x{o.width}" for o in manifest.outputs)
-    kept = "; ".join(f"{k.reason} ({', '.join(k.modules)})" for k in manifest.kept_fp32 or ())
+    kept = "; ".join(f"{k.reason} ({_some(k.modules)})" for k in manifest.kept_fp32 or ())
     print_pairs(
         str(result.path),
         [
@@ -214,6 +225,7 @@ def _print_result(result: ExportResult) -> None:
             ("input", f"{spec.name} {spec.dtype} {shape}{padding}"),
             ("outputs", outputs),
             ("precision", manifest.precision),
+            ("attention", "unfused" if manifest.attention == "unfused" else None),
             ("kept in FP32", kept or None),
             ("GMACs", f"{result.gmacs_base:.2f} -> {result.gmacs:.2f} ({saving:.1%} saved)"),
             ("graph", f"{result.nodes} nodes, opset {manifest.opset}, {_mb(result.file_bytes)}"),
@@ -226,6 +238,11 @@ def _print_result(result: ExportResult) -> None:
             ("time", f"{result.seconds:.1f} s"),
         ],
     )  # fmt: skip
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
 
 
 def _mb(count: int) -> str:

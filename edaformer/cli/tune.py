@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edaformer.engines.tune.budget import Budget
     from edaformer.engines.tune.result import Tuning
     from edaformer.families.checkpoint import Checkpoint
+    from edaformer.manifest import AttentionForm
 
 _EVERY = 25  # images a line
 JSON_FILE, PAGE, PICTURE = "tune.json", "front.html", "front.png"
@@ -76,6 +77,10 @@ def tune(
         int | None,
         typer.Option(help="Also export and build so many settings along the front, with an index."),
     ] = None,
+    attention: Annotated[
+        Literal["fused", "unfused"],
+        typer.Option(help="Of what --export and --ladder write, as edaformer-export takes it."),
+    ] = "fused",
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
 ) -> None:
@@ -95,6 +100,11 @@ def tune(
     budget = _budget(max_miou_drop, max_latency, max_gmacs)
     if ladder is not None and ladder < 1:
         raise InputError(f"expected --ladder of 1 or more, got {ladder}")
+    if attention == "unfused" and ladder is None and not export:
+        raise InputError(
+            "--attention unfused is of what --export and --ladder write, and neither is asked for; "
+            "add one of them, or leave it out"
+        )
     loaded = load_checkpoint(or_demo(checkpoint))
     wanted = _size(size, loaded, data)
     dataset = open_dataset(data, wanted).head(limit)
@@ -106,9 +116,9 @@ def tune(
     )
     made = result.to_json()
     if export:
-        made["export"] = _export(loaded, result, out)
+        made["export"] = _export(loaded, result, attention, out)
     if ladder is not None:
-        made["ladder"] = _ladder(loaded, result, ladder, out)
+        made["ladder"] = _ladder(loaded, result, ladder, attention, out)
     _write(result, made, out)
     if as_json:
         print_json(made)
@@ -158,20 +168,26 @@ def _tell_images(done: int, total: int) -> None:
         say(f"... {done} of {total} images")
 
 
-def _export(checkpoint: Checkpoint, result: Tuning, out: Path) -> dict[str, object]:
+def _export(
+    checkpoint: Checkpoint, result: Tuning, attention: AttentionForm, out: Path
+) -> dict[str, object]:
     from edaformer.export.exporter import ExportOptions, export_model
 
-    options = ExportOptions(isr=result.pick.isr, size=result.size)
+    options = ExportOptions(isr=result.pick.isr, size=result.size, attention=attention)
     path = out / options.default_name(checkpoint.variant.title)
     made = export_model(checkpoint, options, path, on_step=_tell)
     say(f"exported {path}; next: edaformer-build {path}")
     return made.to_json()
 
 
-def _ladder(checkpoint: Checkpoint, result: Tuning, count: int, out: Path) -> dict[str, object]:
+def _ladder(
+    checkpoint: Checkpoint, result: Tuning, count: int, attention: AttentionForm, out: Path
+) -> dict[str, object]:
     from edaformer.engines.tune.rungs import make_ladder
 
-    made = make_ladder(checkpoint, result, count, out / "ladder", on_step=_tell)
+    made = make_ladder(
+        checkpoint, result, count, out / "ladder", attention=attention, on_step=_tell
+    )
     say(f"wrote {made.index}: {', '.join(str(point.isr) for point, _ in made.artifacts)}")
     return made.to_json()
 

@@ -34,6 +34,7 @@ from edaformer.isr import BASE, ISR
 from edaformer.labels.witness import witness_bytes, witness_path
 from edaformer.manifest import (
     ONNX_KEY,
+    AttentionForm,
     InputSpec,
     KeptFP32,
     Manifest,
@@ -80,6 +81,7 @@ class ExportOptions:
     tolerance: float | None = None  # on the largest logit error; None: the precision's rule
     rewrites: tuple[str, ...] | None = None  # names of rewrites; None: the precision's defaults
     must_apply: tuple[str, ...] = ()  # those of them that have to find something to do
+    attention: AttentionForm = "fused"  # unfused: so that no TensorRT fuses it (docs/attention.md)
 
     def __post_init__(self) -> None:
         height, width = self.size
@@ -113,6 +115,11 @@ class ExportOptions:
         for name in (*(self.rewrites or ()), *self.must_apply):
             if name not in REWRITES:
                 raise InputError(f"expected rewrites out of {', '.join(REWRITES)}, got '{name}'")
+            if REWRITES[name].fuses and self.attention == "unfused":
+                raise InputError(
+                    f"{name} is there for fused attention alone, and --attention unfused was asked "
+                    f"for; leave it out, with --no-rewrite {name} where a group names it"
+                )
 
     def _check_dynamic_size(self) -> None:
         if any(side % ALIGN for side in self.size):
@@ -136,7 +143,8 @@ class ExportOptions:
         """``edaformer_t_16-8-4-1_512x512_fp16.onnx``, of an ``EDAFormer-T``."""
         size = "dynamic" if self.dynamic_size else format_size(self.size)
         model = title.lower().replace("-", "_")
-        return f"{model}_{self.isr.slug}_{size}_{self.precision}.onnx"
+        form = "_unfused" if self.attention == "unfused" else ""
+        return f"{model}_{self.isr.slug}_{size}_{self.precision}{form}.onnx"
 
 
 @dataclass(frozen=True)
@@ -186,8 +194,8 @@ def export_model(
     on_step("tracing the graph")
     names = options.rewrites
     if names is None:
-        names = defaults(options.precision, checkpoint.variant.name)
-    rewritten, rewrites = apply_rewrites(reference, names)
+        names = defaults(options.precision, checkpoint.variant.name, options.attention)
+    rewritten, rewrites = apply_rewrites(reference, names, options.attention)
     idle = [name for name in options.must_apply if name not in rewrites]
     if idle:
         raise InputError(f"{', '.join(idle)} finds nothing to rewrite in this export; leave it out")
@@ -365,6 +373,7 @@ def _manifest(
         ignore_label=IGNORE_LABEL,
         checkpoint_sha256=checkpoint.sha256,
         precision=options.precision,
+        attention=options.attention,
         opset=options.opset,
         input=InputSpec(
             name=options.input,

@@ -60,9 +60,11 @@ def _reasons(graph: ir.Graph, ranges: Mapping[str, float]) -> tuple[Kept, ...]:
     found: list[Kept] = []
     for reason, why, nodes in (
         ("normalisation", "the mean and scale of the image are no half-precision numbers",
-         _in_scopes(graph, {"normalise"})),
+         _in_modules(graph, "normalise")),
         ("probabilities", "near 1 FLOAT16 has steps of 0.0005, where FLOAT has 0.00000006",
-         _in_scopes(graph, {"probabilities"})),
+         _in_modules(graph, "probabilities")),
+        ("softmax", "its sums run over all keys, and in FLOAT16 2048 + 1 is 2048",
+         _in_modules(graph, "softmax")),
         ("range", f"tensors in it exceed {RANGE_LIMIT:.0f}, half of what FLOAT16 can hold",
          _out_of_range(graph, ranges)),
     ):  # fmt: skip
@@ -73,8 +75,8 @@ def _reasons(graph: ir.Graph, ranges: Mapping[str, float]) -> tuple[Kept, ...]:
     return tuple(found)
 
 
-def _in_scopes(graph: ir.Graph, scopes: set[str]) -> list[ir.Node]:
-    return [node for node in graph if scope(node) in scopes]
+def _in_modules(graph: ir.Graph, name: str) -> list[ir.Node]:
+    return [node for node in graph if scope(node).rpartition(".")[2] == name]
 
 
 def _out_of_range(graph: ir.Graph, ranges: Mapping[str, float]) -> list[ir.Node]:

@@ -17,8 +17,11 @@ class DotProductAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(B, h, N, d), (B, h, M, d), (B, h, M, d) -> (B, h, N, d)."""
-        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # (B, h, N, M)
-        return scores.softmax(dim=-1) @ v
+        return self.scores(q, k).softmax(dim=-1) @ v
+
+    def scores(self, q: Tensor, k: Tensor) -> Tensor:
+        """(B, h, N, d), (B, h, M, d) -> (B, h, N, M)."""
+        return q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
 
 
 class Attention(nn.Module):

@@ -89,15 +89,16 @@ def test_a_ladder_and_an_export(
 
     monkeypatch.setattr(backend, "is_installed", lambda _: False)  # 64x64 fuses no attention
     out = tmp_path / "out"
-    more = ("--max-miou-drop", 100, "--export", "--ladder", 2, "--json")
+    more = ("--max-miou-drop", 100, "--export", "--ladder", 2, "--attention", "unfused", "--json")
     made = json.loads(run("tune", *line(small_checkpoint, data, out, *more)).out)
     exported = artifact_manifest(Path(made["export"]["path"]))
     assert exported.isr == made["pick"]["isr"]
+    assert exported.attention == "unfused"
     found = read_index(Path(made["ladder"]["index"]))
     assert found.size == SIZE
-    assert [artifact_manifest(rung.artifact).isr for rung in found.rungs] == [
-        rung["isr"] for rung in made["ladder"]["rungs"]
-    ]
+    rungs = [artifact_manifest(rung.artifact) for rung in found.rungs]
+    assert [one.isr for one in rungs] == [rung["isr"] for rung in made["ladder"]["rungs"]]
+    assert {one.attention for one in rungs} == {"unfused"}
     image = natural_noise(1, SIZE)[0]
     with Ladder.load(made["ladder"]["index"], deadline=60) as ladder:
         expected = OnnxLabeller(found.rungs[0].artifact)(image)
@@ -155,6 +156,7 @@ def _rows(out: Path) -> int:
         (("--max-gmacs", 0.001), "allow more, or use a smaller --size"),
         (("--trials", 0), "--trials of 1 to 100000"),
         (("--ladder", 0), "--ladder of 1 or more, got 0"),
+        (("--attention", "unfused"), "what --export and --ladder write, and neither is asked for"),
     ],
 )
 def test_wrong_usage_is_one_sentence(

@@ -134,6 +134,7 @@ def test_a_gate_missed_leaves_no_file(tiny_checkpoint: Checkpoint, tmp_path: Pat
         ({"align": 0}, "expected --align"),
         ({"outputs": ()}, "expected outputs out of labels, logits"),
         ({"outputs": ("labels", "labels")}, "each at most once"),
+        ({"attention": "unfused", "rewrites": ("group-queries",)}, "--no-rewrite group-queries"),
     ],
 )
 def test_options_are_checked_first(changes: dict[str, object], words: str) -> None:

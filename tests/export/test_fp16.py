@@ -74,6 +74,18 @@ def test_a_large_weight_keeps_only_its_module() -> None:
     ).all()  # the Add's input overflows
 
 
+def test_a_softmax_of_its_own_stays_in_fp32() -> None:
+    assert np.float16(2048) + np.float16(1) == 2048  # why
+    model = two_nodes()
+    for node in model.graph:
+        node.name = (node.name or "").replace("b.mlp", "b.attention.attend.softmax")
+    (kept,) = convert_to_fp16(model, {})
+    assert (kept.reason, kept.nodes) == ("softmax", ("b.attention.attend.softmax/Add",))
+    check(model)
+    assert types(model)["a.mlp/MatMul"] == F16
+    assert types(model)["b.attention.attend.softmax/Add"] == F32
+
+
 def test_the_limit_leaves_a_bit_of_headroom() -> None:
     assert convert_to_fp16(two_nodes(), {"m": RANGE_LIMIT}) == ()
     assert convert_to_fp16(two_nodes(), {"m": RANGE_LIMIT + 1}) != ()

@@ -240,6 +240,7 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
         ("model", f"{manifest.title}, {manifest.num_classes} classes"),
         ("ISR", manifest.isr),
         ("precision", manifest.precision),
+        ("written for", "unfused attention" if manifest.attention == "unfused" else None),
         ("input", f"{spec.name} {spec.dtype} {spec.layout} "
           f"{'multiples of 32' if spec.dynamic_size else format_size(manifest.size)}, "
           f"batch {batch}"),

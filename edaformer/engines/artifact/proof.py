@@ -31,6 +31,7 @@ _NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _NUMBERS = re.compile(r"(_U\d+)?_myl\d+_\d+$|_0x[0-9a-f]+")
 _WORD = re.compile(r"[A-Z][a-z]+")
 _ATTENTION = re.compile(r"((?:encoder|decoder)\..*?\.attention)\.attend")
+_PRODUCT = re.compile(r"\.attend/MatMul(_1)?$")
 _MEMORY = re.compile(
     r"(Max Scratch|Total Scratch|Total Activation|Total Weights) Memory: (\d+) bytes"
 )
@@ -87,16 +88,20 @@ def prove_from_inspector(text: str, facts: Iterable[str], manifest: Manifest) ->
 
 
 def failures(proof: Proof, manifest: Manifest) -> list[str]:
-    """Where an FP16 engine is not what was asked: attention left unfused, or FP32 that came out.
+    """Where an engine is not what was asked: attention fused or not, or FP32 in an FP16 engine.
 
     What the export kept in FP32 for a reason is what was asked; an FP32 engine is never fused.
     """
-    if manifest.precision != "fp16":
-        return []
     kept = [name for item in manifest.kept_fp32 or () for name in item.modules]
     found = []
-    unfused = [block for block in proof.attention_unfused or () if not _is_kept(block, kept)]
-    if unfused:
+    if manifest.attention == "unfused":
+        fused = _not_apart(proof)
+        if fused:
+            found.append(f"attention is fused, or not seen apart, in {', '.join(fused)}")
+    if manifest.precision != "fp16":
+        return found
+    unfused = [block for block in proof.attention_unfused or () if not _has_kept(block, kept)]
+    if unfused and manifest.attention == "fused":
         found.append(f"attention is not fused in {', '.join(unfused)}")
     wrong = [
         kernel.nodes[0].partition("/")[0] if kernel.nodes else kernel.name
@@ -109,14 +114,37 @@ def failures(proof: Proof, manifest: Manifest) -> list[str]:
     return found
 
 
+def _not_apart(proof: Proof) -> list[str]:
+    """Blocks whose two products are not seen, each in a kernel that does not hold the other.
+
+    Not seeing a kernel with a fused one's name would prove nothing: the next TensorRT may call it
+    otherwise.
+    """
+    if proof.attention_unfused is None:
+        return []
+    apart: set[str] = set()
+    for kernel in proof.kernels:
+        products = {node for node in kernel.nodes if _PRODUCT.search(node)}
+        if kernel.kind != "attention" and len(products) == 1:
+            apart |= products
+    return [
+        block
+        for block in proof.attention_blocks
+        if not {f"{block}.attend/MatMul", f"{block}.attend/MatMul_1"} <= apart
+    ]
+
+
 def _is_kept(scope: str, kept: Iterable[str]) -> bool:
-    """Whether a module is kept in FP32: itself, as part of one kept whole, or with a part kept."""
+    """Whether a module is kept in FP32: itself, or as part of one kept whole."""
     return any(
-        scope == name
-        or (_WHOLE.search(name) is not None and scope.startswith(f"{name}."))
-        or name.startswith(f"{scope}.")
+        scope == name or (_WHOLE.search(name) is not None and scope.startswith(f"{name}."))
         for name in kept
     )
+
+
+def _has_kept(block: str, kept: Iterable[str]) -> bool:
+    """Whether an attention block, or a part of it, is kept in FP32."""
+    return _is_kept(block, kept) or any(name.startswith(f"{block}.") for name in kept)
 
 
 def summarise(proof: Proof | None, model: Architecture) -> dict[str, Any]:
@@ -181,7 +209,7 @@ def facts_of(proof: Proof | None) -> list[tuple[str, object]]:
     floats = Counter(kernel.kind for kernel in proof.kernels if "Float" in kernel.types)
     traffic = traffic_bytes(proof)
     attention = f"{total - len(unfused)} of {total} blocks fused"
-    attention += f"; NOT fused: {', '.join(unfused)}" if unfused else ""
+    attention += f"; NOT fused: {', '.join(unfused)}" if 0 < len(unfused) < total else ""
     return [
         ("attention", attention),
         ("kernels", _counted(kinds)),

@@ -61,7 +61,8 @@ def build_engine(
     Raises:
         InputError: if the file, an option or the output does not fit.
         BuildError: if TensorRT refuses the network or cannot build it.
-        GateError: if attention is not fused, or FP16 was asked for and FP32 came out.
+        GateError: if attention is not fused, or is where it was not to be, or if FP16 was asked for
+            and FP32 came out.
         MissingError: if the backend is not here.
     """
     options = options or BuildOptions()
@@ -108,7 +109,9 @@ def _gate(proof: Proof | None, manifest: Manifest, options: BuildOptions) -> Non
     if not problems or options.allow_unfused:
         return
     advice = "its maps may be too small, or its query count have no divisor"
-    if "group-queries" not in (manifest.rewrites or ()):
+    if manifest.attention == "unfused":
+        advice = "this TensorRT does not leave this form as it is: build with another version"
+    elif "group-queries" not in (manifest.rewrites or ()):
         advice = "export again with the default rewrites"
     raise GateError(
         f"{'; '.join(problems)}; nothing was written; {advice}. To keep such an engine: "

@@ -16,6 +16,7 @@ from edaformer.export.exporter import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.files import write_whole
 from edaformer.machine import backend
+from edaformer.manifest import AttentionForm
 from edaformer.version import __version__
 
 INDEX = "ladder.json"
@@ -60,6 +61,7 @@ def make_ladder(
     count: int,
     folder: Path,
     *,
+    attention: AttentionForm = "fused",
     on_step: Callable[[str], None] = lambda _: None,
 ) -> LadderFiles:
     """Export ``count`` settings to FP16, build them where TensorRT is, and index them.
@@ -76,7 +78,7 @@ def make_ladder(
     made = []
     for number, point in enumerate(points, start=1):
         on_step(f"rung {number} of {count}: {point.isr}")
-        options = ExportOptions(isr=point.isr, size=result.size)
+        options = ExportOptions(isr=point.isr, size=result.size, attention=attention)
         made.append((point, make_artifact(checkpoint, options, folder, build=builds)))
     files = LadderFiles(folder / INDEX, tuple(made))
     write_whole(files.index, json.dumps(_index(result, files), indent=1).encode())

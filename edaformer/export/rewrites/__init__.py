@@ -23,7 +23,9 @@ from edaformer.export.rewrites.pad_hidden import pad_hidden
 from edaformer.export.rewrites.pad_image import pad_image
 from edaformer.export.rewrites.project_values import project_values
 from edaformer.export.rewrites.scale_query import scale_query
+from edaformer.export.rewrites.unfuse_attention import unfuse_attention
 from edaformer.export.wrapper import Deployment
+from edaformer.manifest import AttentionForm
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Rewrite:
     apply: Callable[[Deployment], int]
     precisions: tuple[str, ...] = ("fp16", "fp32")  # that have it without being asked
     not_by_default: tuple[str, ...] = ()  # variants that have to ask for it
+    fuses: bool = False  # its only use is that attention gets fused
 
 
 REWRITES: dict[str, Rewrite] = {  # in this order
@@ -42,7 +45,7 @@ REWRITES: dict[str, Rewrite] = {  # in this order
     # T: 2 % less traffic and up to 14 % less scratch memory; B: 17 % more scratch at 1024x2048
     "project-values": Rewrite(project_values, not_by_default=("B",)),
     # TensorRT fuses no FP32 attention; ONNX Runtime takes 1 % longer, and 1 % for pad-image
-    "group-queries": Rewrite(group_queries, precisions=("fp16",)),
+    "group-queries": Rewrite(group_queries, precisions=("fp16",), fuses=True),
     "pad-hidden": Rewrite(pad_hidden),
     "map-mlp": Rewrite(map_mlp),
     "pad-image": Rewrite(pad_image, precisions=("fp16",)),
@@ -52,7 +55,7 @@ REWRITES: dict[str, Rewrite] = {  # in this order
 }
 
 
-def defaults(precision: str, variant: str) -> tuple[str, ...]:
+def defaults(precision: str, variant: str, attention: AttentionForm = "fused") -> tuple[str, ...]:
     """What is applied without being asked, in order.
 
     FP16 graphs are made for TensorRT, FP32 graphs for ONNX Runtime on a CPU.
@@ -60,17 +63,27 @@ def defaults(precision: str, variant: str) -> tuple[str, ...]:
     return tuple(
         name
         for name, rewrite in REWRITES.items()
-        if precision in rewrite.precisions and variant not in rewrite.not_by_default
+        if precision in rewrite.precisions
+        and variant not in rewrite.not_by_default
+        and (attention == "fused" or not rewrite.fuses)
     )
 
 
-def choose(text: str, without: tuple[str, ...], *, precision: str, variant: str) -> tuple[str, ...]:
+def choose(
+    text: str,
+    without: tuple[str, ...],
+    *,
+    precision: str,
+    variant: str,
+    attention: AttentionForm = "fused",
+) -> tuple[str, ...]:
     """Read ``default``, ``all``, ``none`` or a list of names, less those in ``without``.
 
     Raises:
         InputError: for an unknown name, or one to leave out that is not in.
     """
-    groups = {"default": defaults(precision, variant), "all": tuple(REWRITES), "none": ()}
+    default = defaults(precision, variant, attention)
+    groups = {"default": default, "all": tuple(REWRITES), "none": ()}
     names = groups.get(text, tuple(part.strip() for part in text.split(",")))
     for name in (*names, *without):
         if name not in REWRITES:
@@ -85,9 +98,11 @@ def choose(text: str, without: tuple[str, ...], *, precision: str, variant: str)
 
 
 def apply_rewrites(
-    deployment: Deployment, names: tuple[str, ...]
+    deployment: Deployment, names: tuple[str, ...], attention: AttentionForm = "fused"
 ) -> tuple[Deployment, tuple[str, ...]]:
     """A rewritten copy of ``deployment``, and those of ``names`` that found something to do."""
     rewritten = copy.deepcopy(deployment)
     applied = [name for name in REWRITES if name in names and REWRITES[name].apply(rewritten)]
+    if attention == "unfused":
+        unfuse_attention(rewritten)
     return rewritten, tuple(applied)

@@ -7,20 +7,19 @@ keeps the products of a half-precision graph smaller by s before they can overfl
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from edaformer.export.rewrites.replace import replace
 from edaformer.export.wrapper import Deployment
 from edaformer.families.attention import DotProductAttention
 
 
-class ScaledQueryAttention(nn.Module):
+class ScaledQueryAttention(DotProductAttention):
     """softmax((q / sqrt(d)) k^T) v."""
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """(B, h, N, d), (B, h, M, d), (B, h, M, d) -> (B, h, N, d)."""
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, h, N, M)
-        return scores.softmax(dim=-1) @ v
+    def scores(self, q: Tensor, k: Tensor) -> Tensor:
+        """(B, h, N, d), (B, h, M, d) -> (B, h, N, M)."""
+        return (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
 
 
 def scale_query(deployment: Deployment) -> int:

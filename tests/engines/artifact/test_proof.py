@@ -226,3 +226,63 @@ def test_plan_bytes_count_distinct_kernels() -> None:
     plan = (b"..__myl_MaxrSubExpSumDiv_0x12ab.._gemm_mha_v2_0x1.._gemm_mha_v2_0x2"
             b".._gemm_mha_v2_0x1..")  # fmt: skip
     assert bytes_say(plan) == {"fused_attention_kernels": 2, "standalone_softmax_kernels": 1}
+
+
+def apart(block: str, kind: str = "Half") -> list[str]:
+    """A block's two products and what stands between them."""
+    nodes = [f"{block}.attend/MatMul", f"{block}.attend.softmax/Exp", f"{block}.attend/MatMul_1"]
+    names = ("__myl_Fc_myl0_0", "__myl_CastMaxrSubExpSumDivMulSumCast_myl0_1", "__myl_Fc_myl0_2")
+    types = (kind, "Float", "Half")
+    return [
+        line(name, "kgen", [node], t) for name, node, t in zip(names, nodes, types, strict=True)
+    ]
+
+
+ALL_APART = [text for block in BLOCKS for text in apart(block)]
+SOFTMAX = KeptFP32(
+    reason="softmax", why="sums", modules=tuple(f"{block}.attend.softmax" for block in BLOCKS)
+)
+
+
+def unfused_form(precision: str = "fp16") -> Manifest:
+    return Manifest.model_construct(
+        variant="T", precision=precision, attention="unfused", kept_fp32=(SOFTMAX,)
+    )
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param([mha(BLOCKS[0])], id="fused"),
+        pytest.param(
+            [
+                line(
+                    "new_flash", "kgen", [f"{BLOCKS[0]}.attend/{n}" for n in ("MatMul", "MatMul_1")]
+                )
+            ],
+            id="fused, by a name that nobody knows",
+        ),
+        pytest.param(apart(BLOCKS[0])[:2], id="a product is not seen"),
+    ],
+)
+def test_the_unfused_form_has_to_be_seen_apart(first: list[str], precision: str) -> None:
+    manifest = unfused_form(precision)
+    assert failures(prove(ALL_APART), manifest) == []
+    proof = prove([*first, *ALL_APART[3:]])
+    problem = f"attention is fused, or not seen apart, in {BLOCKS[0]}"
+    assert failures(proof, manifest) == [problem]
+    hidden = proof.model_copy(update={"attention_unfused": None})  # as with the fused form
+    assert failures(hidden, manifest) == []
+
+
+def test_a_softmax_kept_in_fp32_excuses_no_product() -> None:
+    wrong = prove([*apart(BLOCKS[0], "Float"), *ALL_APART[3:]])
+    problem = f"FP16 was asked for, but FP32 came out in {BLOCKS[0]}.attend"
+    assert failures(wrong, unfused_form()) == [problem]
+
+
+def test_only_some_unfused_blocks_are_listed() -> None:
+    assert ("attention", "0 of 22 blocks fused") in facts_of(prove(ALL_APART))
+    some = str(facts_of(prove(ALL_FUSED[1:])))
+    assert f"21 of 22 blocks fused; NOT fused: {BLOCKS[0]}" in some

@@ -15,6 +15,7 @@ import torch
 
 from edaformer.engines.artifact.plan import read_plan
 from edaformer.engines.artifact.proof import bytes_say
+from edaformer.engines.build.beside import beside_fused
 from edaformer.engines.build.build import BuildResult, build_engine, parse_compute_capabilities
 from edaformer.engines.build.compiler import BuildOptions
 from edaformer.errors import BuildError, EdaformerError, GateError, InputError
@@ -59,6 +60,28 @@ def test_unfused_attention_is_no_engine(small_export: ExportResult, tmp_path: Pa
     ):
         build_engine(small_export.path, tmp_path / "x.plan", RTX)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_unfused_attention_on_request_stays_apart(
+    small_unfused: ExportResult, tmp_path: Path
+) -> None:
+    result = build_engine(small_unfused.path, tmp_path / "x.plan", RTX)
+    assert len(result.to_json()["attention"]["unfused"]) == 22
+    embedded = find_in_plan(result.path.read_bytes(), "x")
+    assert embedded is not None
+    assert embedded.attention == "unfused"
+
+
+def test_fused_attention_is_no_unfused_engine(small_export: ExportResult, tmp_path: Path) -> None:
+    """The fused form under a manifest that asks for the other."""
+    model = onnx.load(small_export.path)
+    (entry,) = model.metadata_props
+    entry.value = entry.value.replace('"precision"', '"attention":"unfused","precision"', 1)
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(GateError, match=r"fused, or not seen apart, in encoder\.stage1.*another"):
+        build_engine(tmp_path / "x.onnx", tmp_path / "x.plan", RTX)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.onnx"]
 
 
 @pytest.mark.slow
@@ -233,3 +256,10 @@ def test_edaformer_b_builds(reference: Path, tmp_path: Path) -> None:
     figures = result.to_json()
     assert figures["attention"] == {"total": 37, "fused": 37, "unfused": []}
     assert figures["kernels"]["padding"] == figures["kernels"]["alignment"] == 0
+    options = ExportOptions(size=(512, 512), attention="unfused")
+    export_model(checkpoint, options, tmp_path / "u.onnx")
+    build_engine(tmp_path / "u.onnx", tmp_path / "u.plan", RTX)
+    beside = beside_fused(tmp_path / "u.plan")
+    assert beside is not None
+    assert beside.fused_blocks == (37, 0)
+    assert beside.kernels[0] == figures["kernels"]["total"]

@@ -17,8 +17,9 @@ from edaformer.export.rewrites.pad_hidden import pad_hidden
 from edaformer.export.rewrites.pad_image import FourChannelConv
 from edaformer.export.rewrites.project_values import _projected
 from edaformer.export.rewrites.scale_query import ScaledQueryAttention
+from edaformer.export.rewrites.unfuse_attention import UnfusedAttention, unfuse_attention
 from edaformer.export.wrapper import Deployment, Geometry, Labels
-from edaformer.families.attention import DotProductAttention, MixMLP
+from edaformer.families.attention import Attention, DotProductAttention, MixMLP
 from edaformer.families.edaformer.attention import EmbeddingFreeAttention
 from edaformer.families.fuse import Fuse, upsample
 from tests.tiny import TINY, tiny_model
@@ -69,6 +70,18 @@ def test_grouped_queries_alone(dtype: torch.dtype, bound: float, count: int) -> 
     q, k, v = (torch.randn(2, 1, n, 8, dtype=dtype) for n in (count, 7, 7))
     plain = DotProductAttention()
     assert relative_error(GroupedQueryAttention(plain)(q, k, v), plain(q, k, v)) < bound
+
+
+@exact
+@pytest.mark.parametrize("kind", [DotProductAttention, ScaledQueryAttention])
+@pytest.mark.parametrize("spread", [0.01, 1, 100])
+def test_unfused_attention_alone(
+    dtype: torch.dtype, bound: float, kind: type[DotProductAttention], spread: float
+) -> None:
+    """Scores of up to a hundred thousand, whose exponentials no float holds, are as good as any."""
+    q, k, v = (torch.randn(2, 3, n, 8, dtype=dtype) for n in (50, 7, 7))
+    q, k = spread * q, spread * k
+    assert relative_error(UnfusedAttention(kind())(q, k, v), kind()(q, k, v)) < bound
 
 
 def test_queries_are_split_by_a_divisor_and_never_changed_in_number() -> None:
@@ -170,6 +183,21 @@ def test_the_whole_model_computes_the_same(
     assert_the_same(plain, rewritten, bound)
 
 
+@exact
+@pytest.mark.parametrize("names", [(), defaults("fp16", "T", "unfused")])
+def test_with_unfused_attention_the_whole_model_computes_the_same(
+    names: tuple[str, ...], dtype: torch.dtype, bound: float
+) -> None:
+    plain = deployment(dtype)
+    rewritten, applied = apply_rewrites(plain, names, "unfused")
+    assert applied == names
+    attends = [type(m.attend) for m in rewritten.modules() if isinstance(m, Attention)]
+    assert set(attends) == {UnfusedAttention}
+    assert unfuse_attention(rewritten) == 0
+    assert unfuse_attention(deployment(dtype)) == len(attends) == 10
+    assert_the_same(plain, rewritten, bound)
+
+
 def test_the_model_is_left_as_it_was() -> None:
     plain = deployment()
     rewritten, _ = apply_rewrites(plain, DEFAULT)
@@ -197,6 +225,14 @@ def test_fp32_graphs_keep_what_a_cpu_likes() -> None:
     assert set(DEFAULT) - set(defaults("fp32", "T")) == slower
     assert choose("default", (), precision="fp32", variant="T") == defaults("fp32", "T")
     assert set(DEFAULT) - set(defaults("fp16", "B")) == {"project-values"}
+
+
+def test_unfused_attention_does_without_what_only_serves_fusing() -> None:
+    assert set(DEFAULT) - set(defaults("fp16", "T", "unfused")) == {"group-queries"}
+    how = {"precision": "fp16", "variant": "T", "attention": "unfused"}
+    assert choose("default", (), **how) == defaults("fp16", "T", "unfused")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="group-queries has no effect"):
+        choose("default", ("group-queries",), **how)  # type: ignore[arg-type]
 
 
 def test_classes_are_padded_only_where_labels_alone_leave() -> None:

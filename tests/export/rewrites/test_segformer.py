@@ -11,7 +11,9 @@ from edaformer.export.rewrites.fuse_argmax import FusedLabels
 from edaformer.export.rewrites.fuse_per_branch import FusePerBranch, per_branch_embedded
 from edaformer.export.rewrites.group_queries import GroupedQueryAttention
 from edaformer.export.rewrites.project_values import project_values
+from edaformer.export.rewrites.unfuse_attention import UnfusedAttention
 from edaformer.export.wrapper import Deployment, Geometry, Labels
+from edaformer.families.attention import Attention
 from edaformer.families.segformer.network import EmbedAndFuse, ReducedAttention
 from edaformer.families.segformer.sizes import SegFormerSizes
 from tests.export.rewrites.test_rewrites import assert_the_same, exact, relative_error
@@ -45,6 +47,18 @@ def test_the_whole_model_computes_the_same(
     rewritten, applied = apply_rewrites(plain, names)
     idle = {"pad-hidden"} if sizes is SEGFORMER else set()  # its widths are multiples of eight
     assert set(names) - set(applied) == idle & set(names)
+    assert_the_same(plain, rewritten, bound)
+
+
+@exact
+@pytest.mark.parametrize("names", [(), defaults("fp16", "segformer", "unfused")])
+def test_with_unfused_attention_the_whole_model_computes_the_same(
+    names: tuple[str, ...], dtype: torch.dtype, bound: float
+) -> None:
+    plain = deployment(dtype)
+    rewritten, _ = apply_rewrites(plain, names, "unfused")
+    attends = {type(m.attend) for m in rewritten.modules() if isinstance(m, Attention)}
+    assert attends == {UnfusedAttention}
     assert_the_same(plain, rewritten, bound)
 
 
