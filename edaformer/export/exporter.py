@@ -184,8 +184,9 @@ def export_model(
         GateError: if the graph differs from PyTorch by more than the tolerance.
     """
     start = time.perf_counter()
-    check_writable(witness_path(path))
-    check_writable(path, checkpoint.path, *checkpoint.path.glob("*"))  # of a folder, all its files
+    inputs = (checkpoint.path, *checkpoint.path.glob("*"))  # of a folder, all its files
+    check_writable(path, *inputs)
+    check_writable(witness_path(path), *inputs)
     _check_classes(checkpoint)
     pictures = None if images is None else images.array.astype(np.uint8)
     _resize(checkpoint, options)

@@ -75,7 +75,8 @@ def test_export_build_info(run: Run, checkpoint: Path, tmp_path: Path) -> None:
     assert {"path", "sha256", "seconds", "manifest"} <= set(made)
     plan = name.replace(".onnx", ".plan")
     assert made["path"] == plan
-    assert names(tmp_path) == [name, plan, f"{plan}.json"]
+    beside = [f"{name}.witness", plan, f"{plan}.json", f"{plan}.witness"]
+    assert names(tmp_path) == [name, *beside]
     assert "exists already; replace it with --force" in run("build", name).err
     assert "sidecar             matches the plan" in run("info", plan).out
     (tmp_path / f"{plan}.json").unlink()
@@ -216,7 +217,7 @@ def test_bad_checkpoints(run: Run, name: str, words: str, checkpoint: Path, tmp_
         (("--input", "tensor", "--align", "16"), "--align has no effect on tensor input"),
         (("--outputs", "masks"), "expected --outputs out of labels"),
         (("--batch", "many"), "expected --batch as a number or 'dynamic'"),
-        (("--align", "some"), "expected --align as a number or 'none'"),
+        (("--align", "some"), "expected --align as 'none' or 1 to"),
         (("--opset", "11"), "expected an opset out of 18, 19, 20"),
         (("-o", "no/such/folder/x.onnx"), "does not exist; create it: mkdir -p"),
         (("-o", "."), "is a folder; name a file in it"),

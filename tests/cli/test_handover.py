@@ -43,9 +43,14 @@ def test_an_onnx_file(run: Any, small_export: ExportResult, tmp_path: Path) -> N
         "--json",
     )
     assert ran.exit_code == 0, ran.stderr
-    assert json.loads(ran.stdout)["files"] == ["1/model.onnx", "config.pbtxt", "labels.txt"]
+    assert json.loads(ran.stdout)["files"] == [
+        "1/model.onnx", "1/model.onnx.witness", "config.pbtxt", "labels.txt"
+    ]  # fmt: skip
     assert "tritonserver --model-repository=." in ran.stderr
-    assert files(tmp_path) == ["street/1/model.onnx", "street/config.pbtxt", "street/labels.txt"]
+    assert files(tmp_path) == [
+        "street/1/model.onnx", "street/1/model.onnx.witness", "street/config.pbtxt",
+        "street/labels.txt",
+    ]  # fmt: skip
 
 
 def test_built_and_packed(
@@ -60,8 +65,8 @@ def test_built_and_packed(
     assert f"street{'/'}1/model.plan\n  backend" in ran.stdout
     assert "alone: trtexec --loadEngine=street/1/model.plan" in ran.stderr
     assert files(tmp_path) == [
-        "street/1/model.plan", "street/1/model.plan.json", "street/config.pbtxt",
-        "street/labels.txt",
+        "street/1/model.plan", "street/1/model.plan.json", "street/1/model.plan.witness",
+        "street/config.pbtxt", "street/labels.txt",
     ]  # fmt: skip
     again = run("street/1/model.plan", "--target", "triton", "-o", "street2")
     assert again.exit_code == 0, again.stderr
