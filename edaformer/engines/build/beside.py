@@ -16,7 +16,9 @@ from edaformer.errors import EdaformerError
 from edaformer.manifest import Manifest
 
 # What differs between the forms of one network, and what is compared field by field below.
-_OF_THE_FORM = {"attention", "onnx_sha256", "rewrites", "kept_fp32", "verification", "engine"}
+_OF_THE_FORM = {
+    "attention", "onnx_sha256", "rewrites", "kept_fp32", "verification", "witness_sha256", "engine",
+}  # fmt: skip
 _SAME_BUILD = {"flavour", "version", "compute_capabilities", "workspace_bytes", "bounds", "gpu"}
 
 
