@@ -32,7 +32,7 @@ def run(
         list[str],
         typer.Argument(
             help="Pictures, videos, folders, patterns, a camera's number, a stream's URL, a "
-            "GStreamer pipeline, or scenes:N (drawn)."
+            "GStreamer pipeline, scenes:N (drawn) or reference:FILE."
         ),
     ],
     output: Annotated[

@@ -7,6 +7,7 @@
     0, /dev/video0, rtsp://...     a camera by its index or device, a stream
     'nvarguscamerasrc ! ...'       a GStreamer pipeline that ends in appsink
     scenes, scenes:N               drawn street scenes, the first N (4) of the held-out ones
+    reference:FILE                 the images of a reference file
 
 A file or folder of that name wins over every other reading but a camera's index.
 """
@@ -21,7 +22,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edaformer.data.scenes import LARGEST, SMALLEST, draw_scene, held_out_seed
+from edaformer.data import Dataset, open_dataset
+from edaformer.data.datasets import REFERENCE_KIND
 from edaformer.errors import InputError
 from edaformer.media.frames import Frame, Source, numbered
 from edaformer.media.names import names_of, unique_keys
@@ -34,26 +36,28 @@ _DEFAULT_SCENES = 4
 
 
 @dataclass(frozen=True)
-class Scenes:
-    """Drawn street scenes that no checkpoint was trained on."""
+class Samples:
+    """The images of a data set: scenes as they are drawn, or those of a reference file."""
 
-    total: int
-    size: tuple[int, int]  # (H, W)
+    data: Dataset
     key: str
-    name = "scenes"
     live = False
     uses_opencv = False
 
     @property
+    def name(self) -> str:
+        """Its kind."""
+        return self.data.name.partition(":")[0]
+
+    @property
     def count(self) -> int | None:
-        """As asked for."""
-        return self.total
+        """All there are."""
+        return len(self.data)
 
     def frames(self) -> Iterator[Frame]:
-        """Draw them."""
-        for index in range(self.total):
-            pixels = draw_scene(held_out_seed(index), *self.size).image
-            yield Frame(f"scene {index}", numbered(self.key, index), pixels)
+        """In their order."""
+        for index, sample in enumerate(self.data):
+            yield Frame(sample.name, numbered(self.key, index), sample.image)
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,15 @@ def _find(text: str, size: tuple[int, int], skipped: set[Path]) -> Iterable[_Fou
     if "!" in text or "://" in text:
         return [_live(text, "pipeline" if "!" in text else "stream")]
     if scenes := _SCENES.fullmatch(text):
-        return [_scenes(text, int(scenes[1] or _DEFAULT_SCENES), size)]
+        count = int(scenes[1] or _DEFAULT_SCENES)
+        return [_samples(text, open_dataset(f"scenes:{count}", size))]
+    if text.startswith(f"{REFERENCE_KIND}:"):
+        return [_samples(text, open_dataset(text, size))]
     if _MAGIC.search(text):
         return _matching(text, skipped)
     raise InputError(
-        f"expected a picture, a video, a folder, a camera's number, a stream, a pipeline or "
-        f"scenes, found nothing at '{text}'; check the path"
+        f"expected a picture, a video, a folder, a camera's number, a stream, a pipeline, "
+        f"scenes or a reference, found nothing at '{text}'; check the path"
     )
 
 
@@ -120,13 +127,8 @@ def _file(path: Path, within: Path) -> _Found:
     return _Found(os.path.abspath(path), names_of(path, within), partial(kind, path))  # noqa: PTH100
 
 
-def _scenes(text: str, count: int, size: tuple[int, int]) -> _Found:
-    if count < 1 or not all(SMALLEST <= side <= LARGEST for side in size):
-        raise InputError(
-            f"expected at least 1 scene, of {SMALLEST} to {LARGEST} pixels a side; got '{text}' "
-            f"at {size[0]}x{size[1]}; name pictures instead"
-        )
-    return _Found(text, ("scenes",), partial(Scenes, count, size))
+def _samples(text: str, data: Dataset) -> _Found:
+    return _Found(text, (text.partition(":")[0],), partial(Samples, data))
 
 
 def _in_folder(folder: Path, skipped: set[Path]) -> list[_Found]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edaformer.data import DataRecord
+from edaformer.data.archive import write_archive
+from edaformer.errors import DataError
 from edaformer.media.inputs import find_sources
 from edaformer.media.names import names_of, unique_keys
 
@@ -51,3 +55,20 @@ def test_names_depend_on_the_inputs_alone(tmp_path: Path) -> None:
     assert keys == ["a/x", "b/x", "y", "c/x"]
     left = find_sources([str(tmp_path)], size=(64, 64), leave_out=[tmp_path / "b"])
     assert [source.name for source in left] == [str(tmp_path / "a/x.png")]
+
+
+def test_a_reference_file_gives_its_images(tmp_path: Path) -> None:
+    path, pixels = tmp_path / "street.ref", np.zeros((4, 6, 3), np.uint8)
+    with write_archive(path, "reference") as archive:
+        archive.add("crossing", pixels, {"truth": pixels[..., 0]})
+        record = DataRecord(
+            name="camvid:x", classes=("road",), ignore_label=255, palette=None, notes=()
+        )
+        archive.about = {"data": record.model_dump(mode="json"), "protocol": "native"}
+    (source,) = find_sources([f"reference:{path}"], size=(64, 64))
+    (frame,) = source.frames()
+    assert (source.name, source.key, source.count) == ("reference", "reference", 1)
+    assert frame.name == "crossing"
+    np.testing.assert_array_equal(frame.pixels, pixels)
+    with pytest.raises(DataError, match="cannot be read"):
+        find_sources(["reference:nowhere.ref"], size=(64, 64))
