@@ -373,7 +373,7 @@ class TestGraphs:
     def test_captured_once(self, trt: Any, machine: Machine, plan: Any) -> None:
         (frame,) = pictures(1, VALID)
         with Engine.load(plan("logits")) as engine:
-            assert engine.description == f"tensorrt {trt.__version__} fp32, CUDA graph"
+            assert engine.description == f"tensorrt {trt.__version__} fp32, CUDA graph, no witness"
             for _ in range(5):
                 engine(frame)
             assert machine.calls.count("cuStreamBeginCapture") == 1
@@ -386,7 +386,7 @@ class TestGraphs:
     def test_not_wanted(self, machine: Machine, plan: Any) -> None:
         with Engine.load(plan("logits"), cuda_graph=False) as engine:
             engine.warmup()
-            assert engine.description.endswith("no CUDA graph")
+            assert engine.description.endswith("no CUDA graph, no witness")
         assert "cuStreamBeginCapture" not in machine.calls
 
     def test_they_do_not_grow(self, machine: Machine, plan: Any) -> None:
@@ -673,10 +673,10 @@ class TestFailures:
         machine.refused = {"cuGraphInstantiate"}
         frames = pictures(3, VALID)
         with Engine.load(plan("logits")) as engine:
-            assert engine.description.endswith(", CUDA graph")
+            assert engine.description.endswith(", CUDA graph, no witness")
             for frame in frames:
                 np.testing.assert_array_equal(engine(frame), expected("logits", frame)[0])
-            assert engine.description.endswith("no CUDA graph")
+            assert engine.description.endswith("no CUDA graph, no witness")
         assert caplog.text.count("runs without a CUDA graph") == 1
 
     def test_an_engine_that_is_dropped_gives_everything_back(
