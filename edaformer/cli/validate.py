@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edaformer.cli.common import DATA, DEBUG, JSON, guarded, or_demo, print_json, run, say
-from edaformer.cli.progress import image_progress
+from edaformer.cli.common import DATA, DEBUG, JSON, guarded, print_json, run, say
 from edaformer.cli.validation_text import print_saved, print_validation
-from edaformer.errors import EXIT_GATE, InputError, require
+from edaformer.cli.validation_ways import Desk, by_reference
+from edaformer.errors import EXIT_GATE, InputError
 
 if TYPE_CHECKING:
-    from edaformer.data import Dataset
     from edaformer.engines.validate.reference_cache import ReferenceCache
-    from edaformer.engines.validate.validation import Gates, Validation
-    from edaformer.evaluation.protocol import Protocol
-
-_DATA = "scenes"
+    from edaformer.engines.validate.validation import Validation
 
 
 @guarded
@@ -142,35 +137,38 @@ def validate(
     from edaformer.engines.validate.validation import Gates
 
     gates = Gates(max_miou_drop=max_miou_drop, min_agreement=min_agreement)
+    if without_images and save_reference is None and reference is None:
+        raise InputError("--without-images is for --save-reference; leave it out")
     _check_outputs([report, junit, save_reference], [artifact, checkpoint, reference])
-    asked = {
+    at_the_desk = {
         "--checkpoint": checkpoint, "--protocol": protocol, "--scales": scales != "1",
         "--flip": flip, "--fit": fit, "--frames": frames, "--cache": cache, "--no-cache": no_cache,
-        "--bisect": find,
-        "--save-reference": save_reference, "--without-images": without_images,
+        "--bisect": find, "--save-reference": save_reference, "--without-images": without_images,
     }  # fmt: skip
     described = {"--isr": isr, "--size": size, "--align": align}
-    if without_images and save_reference is reference is None:
-        raise InputError("--without-images is for --save-reference; leave it out")
     if reference is not None:
-        _refuse({**asked, **described}, "the reference says it, or stands in for it; leave it out")
-        result = _by_reference(artifact, reference, data, limit, gates, provider, workers)
-    elif artifact is None:
-        judging = {"--report": report, "--junit": junit, "--bisect": find, "--json": as_json}
-        _refuse(judging, "nothing is judged without an artifact; name one, or leave it out")
-        _save_alone(
-            save_reference, checkpoint, data or _DATA, limit, isr=isr, size=size, align=align,
-            way=(protocol, scales, flip), fit=fit, cache=_cache(cache, unused=no_cache),
-            workers=workers, with_images=not without_images, frames=frames,
-        )  # fmt: skip
-        return
+        why = "the reference says it, or stands in for it; leave it out"
+        _refuse({**at_the_desk, **described}, why)
+        result = by_reference(artifact, reference, data, limit, gates, provider, workers)
     else:
-        _refuse(described, "the artifact says it; leave it out")
-        result = _by_pytorch(
-            artifact, checkpoint, data or _DATA, limit, gates, way=(protocol, scales, flip),
-            fit=fit, provider=provider, cache=_cache(cache, unused=no_cache), workers=workers,
-            save=save_reference, with_images=not without_images, find=find, frames=frames,
+        desk = Desk(
+            checkpoint=checkpoint, data=data or "scenes", limit=limit, protocol=protocol,
+            scales=_ratios(scales), flip=flip, fit=fit, frames=frames,
+            cache=_cache(cache, unused=no_cache), workers=workers, save=save_reference,
+            with_images=not without_images,
         )  # fmt: skip
+        if artifact is None:
+            judging = {
+                "--report": report, "--junit": junit, "--bisect": find, "--json": as_json,
+                "--per-class": per_class, "--provider": provider != "auto",
+                "--max-miou-drop": max_miou_drop != Gates().max_miou_drop,
+                "--min-agreement": min_agreement != Gates().min_agreement,
+            }  # fmt: skip
+            _refuse(judging, "nothing is judged without an artifact; name one, or leave it out")
+            desk.save_for(isr, size, align)
+            return
+        _refuse(described, "the artifact says it; leave it out")
+        result = desk.validate(artifact, gates, provider, find=find)
     _write(result, report, junit)
     if as_json:
         print_json(result.to_json())
@@ -182,141 +180,6 @@ def validate(
         say(f"gate failed: {failure}")
     if result.failures:
         raise typer.Exit(EXIT_GATE)
-
-
-def _by_reference(
-    artifact: Path | None,
-    reference: Path,
-    data: str | None,
-    limit: int | None,
-    gates: Gates,
-    provider: str,
-    workers: int,
-) -> Validation:
-    """With the base install and the artifact's runtime alone."""
-    from edaformer.data import open_dataset
-    from edaformer.engines.validate.saved import SavedAnswers
-    from edaformer.engines.validate.validate import compare
-
-    if artifact is None:
-        raise InputError(f"name the artifact that is compared with {reference}: a .plan or .onnx")
-    with SavedAnswers(reference, workers=workers) as answers, image_progress() as on_image:
-        answers.head(limit)
-        for note in answers.setting.data.notes:
-            say(f"note: {note}")
-        if data is not None:
-            if answers.has_images:
-                raise InputError(f"{reference} holds its images; leave --data out")
-            answers.look_in(open_dataset(data, answers.setting.size or (0, 0)))
-        return compare(artifact, answers, gates=gates, provider=provider, on_image=on_image)
-
-
-def _by_pytorch(
-    artifact: Path,
-    checkpoint: Path | None,
-    data: str,
-    limit: int | None,
-    gates: Gates,
-    *,
-    way: tuple[str | None, str, bool],
-    fit: Literal["resize", "pad", "slide"] | None,
-    provider: str,
-    cache: ReferenceCache | None,
-    workers: int,
-    save: Path | None,
-    with_images: bool,
-    find: bool,
-    frames: bool,
-) -> Validation:
-    require("torch", "export")
-    from edaformer.engines.artifact.kind import artifact_manifest
-    from edaformer.engines.validate.bisect import bisect, probed
-    from edaformer.engines.validate.validate import validate as validate_artifact
-    from edaformer.families.table import load_checkpoint
-
-    if find:
-        probed(artifact)  # so that what is missing is said before an hour's work
-    dataset = _dataset(data, artifact_manifest(artifact).size, limit)
-    protocol = _protocol(dataset, way)
-    loaded = load_checkpoint(or_demo(checkpoint))
-    with image_progress() as on_image:
-        result = validate_artifact(
-            artifact, loaded, dataset, gates=gates, provider=provider, protocol=protocol, fit=fit,
-            frames=frames, cache=cache, workers=workers, save=save, with_images=with_images,
-            on_image=on_image,
-        )  # fmt: skip
-    if find:
-        worst = result.worst[0]
-        departure = bisect(
-            artifact, loaded, worst.image, name=worst.name, protocol=protocol, fit=fit
-        )
-        result = replace(result, departure=departure)
-    return result
-
-
-def _save_alone(
-    path: Path | None,
-    checkpoint: Path | None,
-    data: str,
-    limit: int | None,
-    *,
-    isr: str | None,
-    size: str | None,
-    align: str | None,
-    way: tuple[str | None, str, bool],
-    fit: Literal["resize", "pad", "slide"] | None,
-    cache: ReferenceCache | None,
-    workers: int,
-    with_images: bool,
-    frames: bool,
-) -> None:
-    """A reference for an artifact that is not here."""
-    if path is None:
-        raise InputError("name an artifact to validate, or --save-reference FILE to write one for")
-    require("torch", "export")
-    from edaformer.engines.validate.procedure import make_procedure
-    from edaformer.engines.validate.pytorch import PyTorchAnswers
-    from edaformer.engines.validate.saved import Saving
-    from edaformer.families.table import load_checkpoint
-    from edaformer.isr import ISR
-    from edaformer.preprocess import ALIGN, DEFAULT_SIZE, aligned, parse_align, parse_size
-
-    loaded = load_checkpoint(or_demo(checkpoint))
-    fixed = None if size == "dynamic" else (
-        parse_size(size) if size else loaded.input_size or DEFAULT_SIZE
-    )  # fmt: skip
-    if fixed is None and align is not None:
-        raise InputError(f"a dynamic size is padded to multiples of {ALIGN}; leave --align out")
-    padding = ALIGN if align is None else parse_align(align)
-    dataset = _dataset(data, fixed or aligned(loaded.input_size or DEFAULT_SIZE, ALIGN), limit)
-    setting = ISR.parse(isr or "base", loaded.places)
-    if fixed is not None:
-        setting.check_fits(*aligned(fixed, padding))
-    source = PyTorchAnswers(
-        loaded, dataset, setting, make_procedure(_protocol(dataset, way), fixed, fit),
-        align=padding, frames=frames, cache=cache, workers=workers,
-    )  # fmt: skip
-    with image_progress() as on_image:
-        saving = Saving(source, path, with_images=with_images)
-        for done, _ in enumerate(saving.answered(), start=1):
-            on_image(done, len(saving))
-    print_saved(path)
-
-
-def _dataset(data: str, size: tuple[int, int], limit: int | None) -> Dataset:
-    from edaformer.data import open_dataset
-
-    dataset = open_dataset(data, size).head(limit)
-    for note in dataset.notes:
-        say(f"note: {note}")
-    return dataset
-
-
-def _protocol(dataset: Dataset, way: tuple[str | None, str, bool]) -> Protocol:
-    from edaformer.evaluation.protocol import get_protocol
-
-    name, scales, flip = way
-    return get_protocol(name or dataset.protocol, scales=_ratios(scales), flip=flip)
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:

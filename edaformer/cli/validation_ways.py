@@ -1,0 +1,141 @@
+"""The ways to validate: at the desk, where PyTorch is, and by what the desk has saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edaformer.cli.common import or_demo, say
+from edaformer.cli.progress import image_progress
+from edaformer.cli.validation_text import print_saved
+from edaformer.errors import InputError, require
+
+if TYPE_CHECKING:
+    from edaformer.data import Dataset
+    from edaformer.engines.validate.reference_cache import ReferenceCache
+    from edaformer.engines.validate.validation import Gates, Validation
+    from edaformer.evaluation.protocol import FitName, Protocol
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What PyTorch is asked, and about which images."""
+
+    checkpoint: Path | None  # None: the demo's
+    data: str
+    limit: int | None
+    protocol: str | None  # None: the data set's
+    scales: tuple[float, ...]
+    flip: bool
+    fit: FitName | None
+    frames: bool
+    cache: ReferenceCache | None
+    workers: int
+    save: Path | None
+    with_images: bool
+
+    def validate(self, artifact: Path, gates: Gates, provider: str, *, find: bool) -> Validation:
+        """An artifact that is here."""
+        require("torch", "export")
+        from edaformer.engines.artifact.kind import artifact_manifest
+        from edaformer.engines.validate.bisect import bisect, probed
+        from edaformer.engines.validate.validate import validate
+        from edaformer.families.table import load_checkpoint
+
+        if find:
+            probed(artifact)  # so that what is missing is said before an hour's work
+        dataset = self._dataset(artifact_manifest(artifact).size)
+        protocol = self._protocol(dataset)
+        loaded = load_checkpoint(or_demo(self.checkpoint))
+        with image_progress() as on_image:
+            result = validate(
+                artifact, loaded, dataset, gates=gates, provider=provider, protocol=protocol,
+                fit=self.fit, frames=self.frames, cache=self.cache, workers=self.workers,
+                save=self.save, with_images=self.with_images, on_image=on_image,
+            )  # fmt: skip
+        if find:
+            worst = result.worst[0]
+            departure = bisect(
+                artifact, loaded, worst.image, name=worst.name, protocol=protocol, fit=self.fit
+            )
+            result = replace(result, departure=departure)
+        return result
+
+    def save_for(self, isr: str | None, size: str | None, align: str | None) -> None:
+        """The answers alone, for an artifact that is not here."""
+        if self.save is None:
+            raise InputError(
+                "name an artifact to validate, or --save-reference FILE to write one for"
+            )
+        require("torch", "export")
+        from edaformer.engines.validate.procedure import make_procedure
+        from edaformer.engines.validate.pytorch import PyTorchAnswers
+        from edaformer.engines.validate.saved import Saving
+        from edaformer.families.table import load_checkpoint
+        from edaformer.isr import ISR
+        from edaformer.preprocess import ALIGN, DEFAULT_SIZE, aligned, parse_align, parse_size
+
+        loaded = load_checkpoint(or_demo(self.checkpoint))
+        usual = loaded.input_size or DEFAULT_SIZE
+        fixed = None if size == "dynamic" else parse_size(size) if size else usual
+        if fixed is None and align is not None:
+            raise InputError(f"a dynamic size is padded to multiples of {ALIGN}; leave --align out")
+        padding = ALIGN if align is None else parse_align(align)
+        dataset = self._dataset(fixed or aligned(usual, ALIGN))
+        setting = ISR.parse(isr or "base", loaded.places)
+        if fixed is not None:
+            setting.check_fits(*aligned(fixed, padding))
+        source = PyTorchAnswers(
+            loaded, dataset, setting, make_procedure(self._protocol(dataset), fixed, self.fit),
+            align=padding, frames=self.frames, cache=self.cache, workers=self.workers,
+        )  # fmt: skip
+        with image_progress() as on_image:
+            saving = Saving(source, self.save, with_images=self.with_images)
+            for done, _ in enumerate(saving.answered(), start=1):
+                on_image(done, len(saving))
+        print_saved(self.save)
+
+    def _dataset(self, size: tuple[int, int]) -> Dataset:
+        from edaformer.data import open_dataset
+
+        dataset = open_dataset(self.data, size).head(self.limit)
+        _say_notes(dataset.notes)
+        return dataset
+
+    def _protocol(self, dataset: Dataset) -> Protocol:
+        from edaformer.evaluation.protocol import get_protocol
+
+        name = self.protocol or dataset.protocol
+        return get_protocol(name, scales=self.scales, flip=self.flip)
+
+
+def by_reference(
+    artifact: Path | None,
+    reference: Path,
+    data: str | None,
+    limit: int | None,
+    gates: Gates,
+    provider: str,
+    workers: int,
+) -> Validation:
+    """With the base install and the artifact's runtime alone."""
+    from edaformer.data import open_dataset
+    from edaformer.engines.validate.saved import SavedAnswers
+    from edaformer.engines.validate.validate import compare
+
+    if artifact is None:
+        raise InputError(f"name the artifact that is compared with {reference}: a .plan or .onnx")
+    with SavedAnswers(reference, workers=workers) as answers, image_progress() as on_image:
+        answers.head(limit)
+        _say_notes(answers.setting.data.notes)
+        if data is not None:
+            if answers.has_images:
+                raise InputError(f"{reference} holds its images; leave --data out")
+            answers.look_in(open_dataset(data, answers.setting.size or (0, 0)))
+        return compare(artifact, answers, gates=gates, provider=provider, on_image=on_image)
+
+
+def _say_notes(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        say(f"note: {note}")
