@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import venv
@@ -29,12 +30,17 @@ SIZE = (60, 90)
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of its commands."""
-    folder = tmp_path_factory.mktemp("device") / "venv"
+    root = tmp_path_factory.mktemp("device")
+    source, folder = root / "source", root / "venv"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "edaformer", source / "edaformer")  # pip leaves its traces in a source
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     constraints = ROOT / "constraints.txt"
     subprocess.run(
-        [python, "-m", "pip", "install", "-q", "-c", constraints, ROOT, "onnxruntime"], check=True
+        [python, "-m", "pip", "install", "-q", "-c", constraints, source, "onnxruntime"], check=True
     )
     return python.parent
 

@@ -165,7 +165,7 @@ def build(
     if repetition is not None and False in {repetition.same_precision, repetition.same_labels}:
         say("gate failed: the builds do not agree in precision or labels")
         raise typer.Exit(EXIT_GATE)
-    say(f"next: edaformer-info {path}, or with a GPU: edaformer-validate {path}")
+    say(f"next: edaformer-info {path}, or with a GPU: edaformer-check {path} --run")
     say(f"or: {trtexec_line(path, result.manifest)}")
 
 
