@@ -14,6 +14,7 @@ used, so that a device which only runs engines needs none of the export side.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,19 @@ if TYPE_CHECKING:
     from edaformer.engines.build.compiler import BuildOptions
     from edaformer.engines.run.run import RunOptions, run
     from edaformer.engines.runtime import Engine
+    from edaformer.engines.segmenters.trial import try_witness
     from edaformer.engines.tune.tune import TuneOptions, tune
-    from edaformer.engines.validate.validate import validate
+    from edaformer.engines.validate.saved import SavedAnswers
+    from edaformer.engines.validate.validate import compare, validate
     from edaformer.engines.validate.validation import Gates
     from edaformer.export.exporter import ExportOptions, export_model
     from edaformer.families.checkpoint import demo_checkpoint
     from edaformer.families.table import load_checkpoint
+
+# Nothing leaves the machine: ONNX Runtime's wheels for Linux count and keep what they are used for
+# from the first import on, and so does Hugging Face's hub. Who wants that sets them himself.
+for _switch in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
+    os.environ.setdefault(_switch, "1")
 
 __all__ = [
     "ISR",
@@ -47,10 +55,12 @@ __all__ = [
     "ExportOptions",
     "Gates",
     "RunOptions",
+    "SavedAnswers",
     "TuneOptions",
     "__version__",
     "benchmark",
     "build_engine",
+    "compare",
     "demo_checkpoint",
     "describe",
     "export_model",
@@ -58,6 +68,7 @@ __all__ = [
     "open_dataset",
     "preflight",
     "run",
+    "try_witness",
     "tune",
     "validate",
 ]
@@ -69,9 +80,11 @@ _HOMES = {
     "ExportOptions": "edaformer.export.exporter",
     "Gates": "edaformer.engines.validate.validation",
     "RunOptions": "edaformer.engines.run.run",
+    "SavedAnswers": "edaformer.engines.validate.saved",
     "TuneOptions": "edaformer.engines.tune.tune",
     "benchmark": "edaformer.engines.bench.benchmark",
     "build_engine": "edaformer.engines.build.build",
+    "compare": "edaformer.engines.validate.validate",
     "demo_checkpoint": "edaformer.families.checkpoint",
     "describe": "edaformer.engines.artifact.inspect",
     "export_model": "edaformer.export.exporter",
@@ -79,6 +92,7 @@ _HOMES = {
     "open_dataset": "edaformer.data",
     "preflight": "edaformer.engines.artifact.preflight",
     "run": "edaformer.engines.run.run",
+    "try_witness": "edaformer.engines.segmenters.trial",
     "tune": "edaformer.engines.tune.tune",
     "validate": "edaformer.engines.validate.validate",
 }

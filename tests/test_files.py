@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -112,3 +114,27 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="No space left"):
         write_folder(tmp_path / "other", {"a": b"1"})
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_folder_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SMB answers EINVAL, Windows does not open folders: the file is whole all the same."""
+    real_sync, real_open = os.fsync, os.open
+
+    def no_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", no_folders)
+    write_whole(tmp_path / "a", b"1")
+    write_folder(tmp_path / "made", {"b": b"2"})
+
+    def no_opening(path: str | Path, flags: int, *rest: int, **more: int) -> int:
+        if os.path.isdir(path):  # noqa: PTH112  # as Windows does
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real_open(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", no_opening)
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    write_whole(tmp_path / "c", b"3")
+    assert [(tmp_path / name).read_bytes() for name in ("a", "made/b", "c")] == [b"1", b"2", b"3"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import edaformer
+from edaformer.export.exporter import ExportResult
+from tests.conftest import ROOT
 
 LAZY = sorted(edaformer._HOMES)
 
@@ -51,3 +54,31 @@ def test_importing_brings_in_nothing_heavy() -> None:
     loaded = {name for name in ran.stdout.split() if name.startswith("edaformer")}
     assert loaded == {"edaformer", "edaformer.errors", "edaformer.isr", "edaformer.version"}
     assert not {"numpy", "torch", "onnx", "pydantic", "PIL"} & {*ran.stdout.split()}
+
+
+@pytest.mark.slow
+def test_nothing_is_left_in_a_home(small_export: ExportResult, tmp_path: Path) -> None:
+    """ONNX Runtime would leave a device id and an event database there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    clean = {key: value for key, value in os.environ.items()
+             if "TELEMETRY" not in key and not key.startswith("XDG")}  # fmt: skip
+    for command in ("check --run", "info"):
+        ran = subprocess.run(
+            [sys.executable, "-c", "from edaformer.cli.main import main; main()", *command.split(),
+             small_export.path],
+            env=clean | {"HOME": str(home)}, capture_output=True, text=True, check=False, cwd=ROOT,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+    assert list(home.iterdir()) == []
+
+
+def test_who_wants_telemetry_keeps_it() -> None:
+    script = "import edaformer, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for given, told in (({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")):
+        clean = {key: value for key, value in os.environ.items() if "TELEMETRY" not in key}
+        ran = subprocess.run(
+            [sys.executable, "-c", script], env=clean | given, capture_output=True, text=True,
+            check=True, cwd=ROOT,
+        )  # fmt: skip
+        assert ran.stdout.strip() == told

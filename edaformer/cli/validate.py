@@ -204,7 +204,13 @@ def _cache(folder: Path | None, *, unused: bool) -> ReferenceCache | None:
 
     if unused and folder is not None:
         raise InputError("--cache and --no-cache exclude each other; leave one out")
-    return None if unused else ReferenceCache(folder or default_folder(), on_note=say)
+    if unused:
+        return None
+    folder = folder or default_folder()
+    if folder is None:
+        say("note: this user has no home, so PyTorch's predictions are not kept; --cache names one")
+        return None
+    return ReferenceCache(folder, on_note=say)
 
 
 def _ratios(text: str) -> tuple[float, ...]:

@@ -247,3 +247,18 @@ def test_what_needs_an_artifact(
     assert (ran.code, ran.out) == (2, "")
     assert words in ran.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_home_nothing_is_kept(
+    command: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container's user without a name: Path.home() raises."""
+
+    def nameless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", nameless)
+    ran = run(*command, "--limit", 1)
+    assert ran.code == 0, ran.err
+    assert "note: this user has no home" in ran.err

@@ -96,10 +96,18 @@ class ReferenceCache:
         self._ready.add(folder)
 
 
-def default_folder() -> Path:
-    """``$XDG_CACHE_HOME/edaformer`` or ``~/.cache/edaformer``, as the XDG specification has it."""
+def default_folder() -> Path | None:
+    """``$XDG_CACHE_HOME/edaformer`` or ``~/.cache/edaformer``, as the XDG specification has it.
+
+    None where there is no home: a container's user without a name.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "edaformer"
+    if Path(base).is_absolute():
+        return Path(base) / "edaformer"
+    try:
+        return Path.home() / ".cache" / "edaformer"
+    except RuntimeError:
+        return None
 
 
 def encode(decision: Decision) -> bytes:
