@@ -77,8 +77,10 @@ def _try(artifact: Path) -> tuple[Trial, float]:
 
 
 def _print(verdict: Verdict, trial: Trial | None, seconds: float) -> None:
-    tried = [] if trial is None else [("witness", f"{trial} ({seconds:.1f} s)")]
-    print_pairs(str(verdict.path), [*verdict.facts, ("verdict", verdict.sentence), *tried])
+    facts = dict(verdict.facts) | {"verdict": verdict.sentence}
+    if trial is not None:
+        facts["witness"] = f"{trial} ({seconds:.1f} s)"
+    print_pairs(str(verdict.path), list(facts.items()))
     for problem in verdict.problems:
         typer.echo(f"  {problem.kind}: {problem.text}\n    mend it: {problem.fix}")
     for note in verdict.notes:

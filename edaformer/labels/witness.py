@@ -196,6 +196,14 @@ def _known(archive: Archive, manifest: Manifest) -> list[Known]:
     ]
 
 
+def witness_state(artifact: Path, manifest: Manifest) -> str:
+    """In a few words, without reading it."""
+    if manifest.witness_sha256 is None:
+        return "none: exported without"
+    there = witness_path(artifact).is_file()
+    return "beside it; --run asks it" if there else f"missing ({witness_path(artifact).name})"
+
+
 def missing_witness(artifact: Path, manifest: Manifest) -> str:
     """Why there are no frames to try, and what to do."""
     if manifest.witness_sha256 is None:

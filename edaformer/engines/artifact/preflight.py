@@ -23,6 +23,7 @@ from edaformer.engines.artifact.plan import TAGS, read_header, read_plan, sideca
 from edaformer.engines.artifact.verdict import Findings, Verdict
 from edaformer.errors import EdaformerError
 from edaformer.files import sha256
+from edaformer.labels.witness import witness_state
 from edaformer.machine import backend
 from edaformer.machine.backend import Flavour
 from edaformer.machine.gpu import Gpu, query_gpu
@@ -130,6 +131,7 @@ def _check_onnx(found: Findings) -> Manifest | None:
     if known is None:
         return None
     found.facts += [("artifact", f"ONNX, {_size(path)}"), *_model_facts(known)]
+    found.facts.append(("witness", witness_state(path, known)))
     if path.suffix in _PLAN_SUFFIXES:
         found.problem(
             "damaged",
@@ -143,7 +145,9 @@ def _check_onnx(found: Findings) -> Manifest | None:
     else:
         version = _metadata_version("onnxruntime-gpu") or _metadata_version("onnxruntime")
         found.facts.append(("ONNX Runtime", version or "installed, version unknown"))
-    found.notes.append("an ONNX file carries no hash of its own: changed weights go unnoticed")
+    found.notes.append(
+        "an ONNX file carries no hash of its own: changed weights go unnoticed without --run"
+    )
     return known
 
 
@@ -169,7 +173,7 @@ def _check_plan(found: Findings, here: Here) -> Manifest | None:
         return None
     if embedded is None:
         found.problem("damaged", "its manifest is only in the sidecar, not in the plan", again)
-    found.facts += _model_facts(known)
+    found.facts += [*_model_facts(known), ("witness", witness_state(path, known))]
     _check_sidecar_there(found)
     _check_machine(found, here, flavour)
     _check_version(found, here, (flavour, version), known)
