@@ -13,19 +13,22 @@ import logging
 import sys
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edaformer.errors import InputError, MissingError
 from edaformer.machine.gpu import gpu_visible
 from edaformer.machine.jetson import read_jetson, system_bindings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import tensorrt as trt
 
 __all__ = [
     "FLAVOURS",
     "Backend",
     "Flavour",
+    "create",
     "is_installed",
     "last_errors",
     "make_logger",
@@ -36,6 +39,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
 FLAVOURS: tuple[Flavour, ...] = ("tensorrt", "tensorrt-rtx")
 _MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
@@ -179,6 +183,27 @@ def make_logger() -> Any:
             _log.debug("%s", msg)
 
     return Collector()
+
+
+def create(kind: Callable[[Any], T], logger: Any) -> T:
+    """``trt.Builder`` or ``trt.Runtime`` with a logger of ``make_logger``.
+
+    Without a CUDA driver that it can use classic TensorRT's library gives a null pointer, of which
+    its bindings make a TypeError; the reason is in the log.
+
+    Raises:
+        MissingError: with that reason.
+    """
+    try:
+        return kind(logger)
+    except TypeError as error:
+        if "nullptr" not in str(error):
+            raise
+        raise MissingError(
+            f"expected a CUDA driver and a GPU that TensorRT {trt.__version__} can use, got: "
+            f"{last_errors(logger)}; nvidia-smi must list the GPU and serve the CUDA of this "
+            "TensorRT: update the driver, or install a TensorRT for its CUDA"
+        ) from error
 
 
 def last_errors(logger: Any) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,22 @@ def test_tensorrt_that_a_venv_hides(
     with pytest.raises(MissingError, match=words) as raised:
         backend.use("tensorrt")
     assert raised.value.exit_code == 3
+
+
+def test_without_a_driver_the_logger_s_reason_is_given() -> None:
+    def factory(logger: Any) -> None:
+        logger.errors.append("createInferBuilder: Error Code 6: (CUDA initialization failure: 35)")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    backend.use("tensorrt-rtx")
+    with pytest.raises(MissingError, match=r"got: createInferBuilder: .*failure: 35\); nvidia-smi"):
+        backend.create(factory, backend.make_logger())
+
+
+def test_another_type_error_is_nobody_s_driver() -> None:
+    backend.use("tensorrt-rtx")
+    with pytest.raises(TypeError, match="takes 0 positional"):
+        backend.create(lambda: None, backend.make_logger())  # type: ignore[arg-type,misc]
 
 
 def test_auto_without_a_gpu_is_rtx(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,8 @@ def make_standin(
     module: Any = gated_module(
         "tensorrt", api.surface(version), Behind(_BEHIND, _DEFAULTS, _FUNCTIONS)
     )
-    module.__version__ = ".".join(map(str, VERSION_BYTES[version]))
+    parts = VERSION_BYTES[version][: 3 if version == "10.3" else 4]  # as the real 10.3.0 says it
+    module.__version__ = ".".join(map(str, parts))
     module._bytes = bytes(VERSION_BYTES[version])
     module._device = device
     module._fuses = fuses

@@ -36,9 +36,11 @@ T = TypeVar("T")
 _LENGTH_AT = 16
 _PLAN_SUFFIXES = {".plan", ".engine", ".trt"}
 _ONNX_START = b"\x08"  # ModelProto field 1, ir_version
+_PARTS = ("-cu13", "-cu12", "-cu13-bindings", "-cu12-bindings", "-cu13-libs", "-cu12-libs", "")
+# The names that tell the CUDA first: a metapackage such as tensorrt does not
 _DISTRIBUTIONS: dict[Flavour, tuple[str, ...]] = {
-    "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-lean"),
-    "tensorrt-rtx": ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx"),
+    "tensorrt": (*(f"tensorrt{part}" for part in _PARTS), "tensorrt-lean"),
+    "tensorrt-rtx": tuple(f"tensorrt-rtx{part}" for part in _PARTS),
 }
 
 
@@ -285,7 +287,8 @@ def _check_version(
 def _check_driver(found: Findings, gpu: Gpu | None, installed: Installed) -> None:
     major = installed.cuda_major
     if gpu is not None and major is not None and gpu.cuda_version[0] < major:
-        older = str(installed.distribution).replace(f"-cu{major}", f"-cu{gpu.cuda_version[0]}")
+        base = str(installed.distribution).partition(f"-cu{major}")[0]
+        older = f"{base}-cu{gpu.cuda_version[0]}"
         cuda = ".".join(map(str, gpu.cuda_version))
         found.problem(
             "missing",

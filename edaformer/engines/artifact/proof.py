@@ -74,7 +74,8 @@ def prove_from_log(layers: str, facts: Iterable[str], manifest: Manifest) -> Pro
 
 def prove_from_inspector(text: str, facts: Iterable[str], manifest: Manifest) -> Proof:
     """From classic TensorRT's ``IEngineInspector.get_engine_information(JSON)``."""
-    layers = [layer for layer in json.loads(text).get("Layers", []) if isinstance(layer, dict)]
+    listed = json.loads(text).get("Layers", [])
+    layers = [layer for layer in listed if isinstance(layer, dict)]  # else names, without DETAILED
     kernels = [
         _kernel(
             layer["Name"], str(layer.get("LayerType", "")),
@@ -84,7 +85,8 @@ def prove_from_inspector(text: str, facts: Iterable[str], manifest: Manifest) ->
         for layer in layers
         if str(layer.get("LayerType", "")).lower() not in _NO_KERNELS
     ]  # fmt: skip
-    return _proof("engine inspector", kernels, facts, manifest)
+    told = bool(layers) and len(layers) == len(listed)
+    return _proof("engine inspector", kernels, facts, manifest, told=told)
 
 
 def failures(proof: Proof, manifest: Manifest) -> list[str]:
@@ -291,7 +293,14 @@ def table_differences(first: Proof, second: Proof) -> list[str]:
     ]
 
 
-def _proof(source: str, kernels: list[Kernel], facts: Iterable[str], manifest: Manifest) -> Proof:
+def _proof(
+    source: str,
+    kernels: list[Kernel],
+    facts: Iterable[str],
+    manifest: Manifest,
+    *,
+    told: bool = True,  # whether every layer was described
+) -> Proof:
     blocks = manifest.architecture.attention_names
     fused = {
         match[1]
@@ -300,7 +309,7 @@ def _proof(source: str, kernels: list[Kernel], facts: Iterable[str], manifest: M
         for node in kernel.nodes
         if (match := _ATTENTION.match(node))
     }
-    hidden = any(kernel.name.startswith("{ForeignNode") for kernel in kernels)
+    hidden = not told or any(kernel.name.startswith("{ForeignNode") for kernel in kernels)
     memory = {key: int(size) for line in facts for key, size in _MEMORY.findall(line)}
     return Proof(
         source=source,  # type: ignore[arg-type]

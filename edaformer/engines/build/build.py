@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edaformer.engines.artifact.onnx_file import read_onnx_manifest
-from edaformer.engines.artifact.plan import sidecar_path, write_plan
+from edaformer.engines.artifact.plan import read_header, sidecar_path, write_plan
 from edaformer.engines.artifact.proof import failures, summarise
 from edaformer.engines.build.compiler import BuildOptions, bounds_of, compile_network
 from edaformer.errors import GateError, InputError
@@ -79,7 +79,7 @@ def build_engine(
     _gate(compiled.proof, manifest, options)
     record = EngineRecord(
         flavour=chosen.flavour,
-        version=chosen.version,
+        version=read_header(compiled.plan, str(path))[1],  # bindings of 10.3 leave a part out
         compute_capabilities=options.compute_capabilities,
         flags=(*compiled.flags, *(["ALLOW_UNFUSED"] if options.allow_unfused else [])),
         workspace_bytes=options.workspace_bytes,

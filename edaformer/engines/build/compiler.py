@@ -75,6 +75,7 @@ def compile_network(
     Raises:
         BuildError: if TensorRT refuses the network or cannot build it.
         InputError: if the timing cache is another GPU's or version's.
+        MissingError: without a CUDA driver that TensorRT can use.
     """
     logger = backend.make_logger()
     builder, network = _parse(onnx, logger)
@@ -110,7 +111,7 @@ def _prove(plan: bytes, logger: Any, chosen: Backend, manifest: Manifest) -> Pro
     if not chosen.times_kernels:
         logger.warnings.append("the builder logged no layer table: the engine is not proven")
         return None
-    engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
+    engine = backend.create(trt.Runtime, logger).deserialize_cuda_engine(plan)
     if engine is None:
         raise BuildError(
             f"{chosen.flavour} cannot load the plan it built: {backend.last_errors(logger)}"
@@ -121,7 +122,7 @@ def _prove(plan: bytes, logger: Any, chosen: Backend, manifest: Manifest) -> Pro
 
 
 def _parse(onnx: Path, logger: Any) -> tuple[trt.Builder, trt.INetworkDefinition]:
-    builder = trt.Builder(logger)
+    builder = backend.create(trt.Builder, logger)
     flags = 0
     typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     if typed is not None:  # kept up to 11.x, where it is the only way and the flag is ignored

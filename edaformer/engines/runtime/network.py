@@ -43,7 +43,7 @@ class Network:
         self.gpu = gpu
         self._logger = backend.make_logger()
         self._reasons = backend.last_errors
-        self._runtime: Any = backend.trt.Runtime(self._logger)
+        self._runtime: Any = backend.create(backend.trt.Runtime, self._logger)
         self._engine: Any = None
         self._config: Any = None  # TensorRT-RTX's of the context, which lives no longer
         self.cache: RuntimeCache | None = None

@@ -68,7 +68,8 @@ def _activate(plan: Plan, logger: Any) -> Any:
         )
     G_LOGGER.use_python_logging_system = True  # it would print warnings to stdout, and for want of
     G_LOGGER.colors = False  # a package for colours does so all the same
-    engine = backend.trt.Runtime(logger).deserialize_cuda_engine(plan.path.read_bytes())
+    runtime = backend.create(backend.trt.Runtime, logger)
+    engine = runtime.deserialize_cuda_engine(plan.path.read_bytes())
     try:
         if engine is not None:
             runner = TrtRunner(engine)

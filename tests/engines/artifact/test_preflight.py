@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -245,6 +247,44 @@ def test_version_without_metadata_is_noted(plan: Path, machine: Callable[..., No
     verdict = check(plan)
     assert verdict.ok
     assert any("version is unchecked" in note for note in verdict.notes)
+
+
+@pytest.mark.parametrize(
+    ("distributions", "version"),
+    [
+        (("tensorrt", "tensorrt_cu13", "tensorrt_cu13_libs"), "11.4.0.106"),  # pip install tensorrt
+        (("tensorrt_cu13_bindings",), "11.4.0.106"),  # a container that unpacks wheels
+        (("tensorrt_cu13_libs",), "11.4.0.106"),
+    ],
+)
+def test_the_driver_is_held_against_tensorrt_s_cuda(
+    plan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    distributions: tuple[str, ...],
+    version: str,
+) -> None:
+    site = tmp_path / "site"
+    for name in distributions:
+        folder = site / f"{name}-{version}.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+    (site / "tensorrt.py").touch()
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    monkeypatch.setattr(preflight, "query_gpu", lambda: replace(GPU, cuda_version=(12, 4)))
+    plan.write_bytes(
+        b"ftrt" + plan.read_bytes()[4:24] + bytes((11, 4, 0, 106)) + plan.read_bytes()[28:]
+    )
+    sidecar_path(plan).unlink()
+    verdict = check(plan)
+    assert ("tensorrt", version) in verdict.facts
+    problem = next(problem for problem in verdict.problems if "driver" in problem.text)
+    assert "tensorrt-cu13" in problem.text
+    assert "needs a driver for CUDA 13, and this one serves 12.4" in problem.text
+    assert problem.fix == f"update the driver, or: pip install tensorrt-cu12=={version}"
 
 
 def test_the_plan_s_own_onnx_is_named_in_the_fix(

@@ -222,6 +222,14 @@ def test_a_region_that_is_not_shown_is_not_taken_for_unfused() -> None:
     assert "hides" in str(facts_of(proof))
 
 
+@pytest.mark.parametrize("layers", [["conv1", "attention"], []], ids=["names", "nothing"])
+def test_layers_that_are_not_described_are_not_taken_for_unfused(layers: list[str]) -> None:
+    """The inspector lists bare names where a plan was not built with DETAILED verbosity."""
+    proof = prove_from_inspector(json.dumps({"Layers": layers}), [], fp16())
+    assert proof.attention_unfused is None
+    assert failures(proof, fp16()) == []
+
+
 def test_plan_bytes_count_distinct_kernels() -> None:
     plan = (b"..__myl_MaxrSubExpSumDiv_0x12ab.._gemm_mha_v2_0x1.._gemm_mha_v2_0x2"
             b".._gemm_mha_v2_0x1..")  # fmt: skip
