@@ -41,6 +41,7 @@ class Contender:
     threads: int  # of the CPU
     checkpoint: Path | None = None  # for PyTorch
     runtime_cache: bool = True  # for plans
+    witness: bool = True  # for plans: whether its frames are asked before it is timed
 
     @property
     def name(self) -> str:
@@ -189,10 +190,11 @@ class _Engine(Protocol):
     def close(self) -> None: ...
 
 
-def load_engine(path: Path, *, runtime_cache: bool) -> _Engine:
+def load_engine(path: Path, *, runtime_cache: bool, witness: bool) -> _Engine:
     """Engine.load, whose module is imported only where a plan is run."""
     runtime = importlib.import_module("edaformer.engines.runtime")
-    return cast("_Engine", runtime.Engine.load(path, runtime_cache=runtime_cache))
+    asking = "once" if witness else "never"
+    return cast("_Engine", runtime.Engine.load(path, runtime_cache=runtime_cache, witness=asking))
 
 
 class PlanRunner:
@@ -200,7 +202,9 @@ class PlanRunner:
 
     def __init__(self, contender: Contender, manifest: Manifest) -> None:
         preflight(contender.artifact).require()
-        self.engine = load_engine(contender.artifact, runtime_cache=contender.runtime_cache)
+        self.engine = load_engine(
+            contender.artifact, runtime_cache=contender.runtime_cache, witness=contender.witness
+        )
         self.single = (manifest.input.batch or 1) == 1
         self.description = self.engine.description
         self.pipelines = True

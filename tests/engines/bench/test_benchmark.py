@@ -17,7 +17,7 @@ from edaformer.engines.bench import runners
 from edaformer.engines.bench.benchmark import benchmark
 from edaformer.engines.bench.compare import marks
 from edaformer.engines.bench.contenders import BenchOptions, choose
-from edaformer.engines.bench.probe import Start, probe
+from edaformer.engines.bench.probe import Start, probe, start
 from edaformer.engines.bench.profile import onnx_layers
 from edaformer.engines.bench.record import read_record
 from edaformer.engines.bench.runners import Contender, OnnxRunner, PlanRunner, TorchRunner
@@ -184,7 +184,7 @@ def test_a_plan_through_the_runtime(
     engines: list[FakeEngine] = []
     caches: list[bool] = []
 
-    def load(_: Path, *, runtime_cache: bool) -> FakeEngine:
+    def load(_: Path, *, runtime_cache: bool, witness: bool) -> FakeEngine:
         engines.append(FakeEngine())
         return engines[-1]
 
@@ -203,6 +203,21 @@ def test_a_plan_through_the_runtime(
     assert result.images_per_second_pipelined is not None
     assert result.subject.description == "TensorRT, a stand-in"
     assert engines[-1].closed
+
+
+def test_a_start_asks_no_witness(small_plan: BuildResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its frames would come before the first one that is timed; the benchmark itself asks."""
+    asked: list[bool] = []
+
+    def load(_: Path, *, runtime_cache: bool, witness: bool) -> FakeEngine:
+        asked.append(witness)
+        return FakeEngine()
+
+    monkeypatch.setattr(runners, "load_engine", load)
+    contender = Contender("plan", small_plan.path, "cuda", 1)
+    start(contender)
+    PlanRunner(contender, small_plan.manifest).close()
+    assert asked == [False, True]
 
 
 def test_a_plan_without_a_gpu_is_missing_one(
