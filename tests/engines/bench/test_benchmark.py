@@ -213,6 +213,8 @@ def test_a_start_asks_no_witness(small_plan: BuildResult, monkeypatch: pytest.Mo
         asked.append(witness)
         return FakeEngine()
 
+    gpu = preflight.Gpu("L4", "8.9", False, 1, (13, 0))
+    monkeypatch.setattr(preflight, "query_gpu", lambda: gpu)
     monkeypatch.setattr(runners, "load_engine", load)
     contender = Contender("plan", small_plan.path, "cuda", 1)
     start(contender)
