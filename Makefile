@@ -36,4 +36,4 @@ $(VENV)/installed: pyproject.toml constraints.txt tools/tensorrt_typings.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) .typings build demo *.egg-info
+	rm -rf $(VENV) .typings .classic build demo *.egg-info

@@ -66,6 +66,8 @@ def _caches_of_their_own(shared: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that lives as long as the run, for all workers: nothing in it is changed."""
+    if "EDAFORMER_TEST_SHARED" in os.environ:  # of the run that started this one: tests/classic
+        return Path(os.environ["EDAFORMER_TEST_SHARED"])
     return shared_folder(tmp_path_factory)
 
 

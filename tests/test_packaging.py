@@ -111,7 +111,9 @@ def test_every_command_has_its_script() -> None:
 @pytest.fixture(scope="module")
 def without_links(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This checkout as Git makes it on Windows: a link is a text file with its target in it."""
-    left_out = shutil.ignore_patterns(".venv", ".git", "build", "*.egg-info", ".ruff_cache")
+    left_out = shutil.ignore_patterns(
+        ".venv", ".git", "build", "*.egg-info", ".ruff_cache", ".classic"
+    )
     source = tmp_path_factory.mktemp("windows") / "source"
     shutil.copytree(
         ROOT, source, symlinks=True,
@@ -205,7 +207,7 @@ def test_no_folder_is_a_heap() -> None:
 
 def test_tests_mirror_the_package() -> None:
     """Every folder of tests below tests/ has its folder in the package."""
-    outside = {"benchmarks", "standins"}
+    outside = {"benchmarks", "classic"}
     mirrored = {path.parent.relative_to(ROOT / "tests") for path in ROOT.glob("tests/**/test_*.py")}
     strange = [
         folder for folder in mirrored

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from edaformer.cli.main import app
 from edaformer.engines.build.build import BuildResult
 from edaformer.export.exporter import ExportResult
 from edaformer.machine import backend
-from tests.standins.tensorrt import make_standin
 
 
 @pytest.fixture
@@ -44,35 +42,13 @@ def test_an_onnx_file(run: Any, small_export: ExportResult, tmp_path: Path) -> N
     )
     assert ran.exit_code == 0, ran.stderr
     assert json.loads(ran.stdout)["files"] == [
-        "1/model.onnx", "1/model.onnx.witness", "config.pbtxt", "labels.txt"
+        "1/model.onnx", "1/model.onnx.witness", "config.pbtxt", "labels.txt",
     ]  # fmt: skip
     assert "tritonserver --model-repository=." in ran.stderr
     assert files(tmp_path) == [
         "street/1/model.onnx", "street/1/model.onnx.witness", "street/config.pbtxt",
         "street/labels.txt",
     ]  # fmt: skip
-
-
-def test_built_and_packed(
-    run: Any, small_export: ExportResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By a stand-in with TensorRT 10.3's API: the plan is nowhere but in the folder."""
-    monkeypatch.setitem(sys.modules, "tensorrt", make_standin("10.3"))
-    monkeypatch.setattr(backend._Chosen, "module", None)
-    monkeypatch.setattr(backend, "gpu_visible", lambda: True)
-    ran = run(small_export.path, "--target", "triton", "-o", "street", "--allow-unfused")
-    assert ran.exit_code == 0, ran.stderr
-    assert f"street{'/'}1/model.plan\n  backend" in ran.stdout
-    assert "alone: trtexec --loadEngine=street/1/model.plan" in ran.stderr
-    assert files(tmp_path) == [
-        "street/1/model.plan", "street/1/model.plan.json", "street/1/model.plan.witness",
-        "street/config.pbtxt", "street/labels.txt",
-    ]  # fmt: skip
-    again = run("street/1/model.plan", "--target", "triton", "-o", "street2")
-    assert again.exit_code == 0, again.stderr
-    assert files(tmp_path / "street2") == files(tmp_path / "street")
-    options = run("street/1/model.plan", "--target", "triton", "-o", "x", "--workspace", "1")
-    assert (options.exit_code, "packed as it is" in options.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""PyCUDA and cuda.bindings on a CPU: streams that lag behind, kernels that really compute.
+"""PyCUDA and cuda.bindings where no GPU is: streams that lag, kernels that really compute.
 
 What a stream is given happens only when somebody waits for it, and streams that do not wait for
 each other take turns by chance: a missing wait, a buffer written too early or a graph captured
@@ -515,3 +515,57 @@ def _bindings(machine: Machine) -> dict[str, Any]:  # noqa: C901  # a module's f
 
     kinds = (CUresult, CUstream, CUstreamCaptureMode, CUpointer_attribute)
     return made | {kind.__name__: kind for kind in kinds}
+
+
+class HostCuda:
+    """What ``polygraphy.cuda.wrapper()`` returns, on host memory; a stray address is an error."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, ctypes.Array[ctypes.c_char]] = {}
+        self.sizes: dict[int, int] = {}  # bytes asked for
+        self.streams: set[int] = set()
+        self.copied = 0  # bytes
+
+    def create_stream(self) -> int:
+        """A handle that is not the default stream's."""
+        handle = 1 + max(self.streams, default=0)
+        self.streams.add(handle)
+        return handle
+
+    def stream_synchronize(self, ptr: int) -> None:
+        """Everything has happened already."""
+        assert ptr in self.streams, f"{ptr} is no stream"
+
+    def destroy_stream(self, ptr: int) -> None:
+        """Forget it."""
+        self.streams.remove(ptr)
+
+    def malloc(self, nbytes: int) -> int:
+        """Host memory."""
+        block = ctypes.create_string_buffer(nbytes + 256)
+        address = -(-ctypes.addressof(block) // 256) * 256  # aligned as TensorRT asks for
+        self.blocks[address] = block
+        self.sizes[address] = nbytes
+        return address
+
+    def free(self, ptr: int) -> None:
+        """Give it back; as with cudaFree, nothing is nothing."""
+        if ptr:
+            del self.blocks[ptr], self.sizes[ptr]
+
+    def memcpy(
+        self, dst: int, src: int, nbytes: int, kind: Any, stream_ptr: int | None = None
+    ) -> None:
+        """Copy; the side that has to be on the device must lie in a block."""
+        to_device, to_host = 1, 2
+        for direction, address in ((to_device, dst), (to_host, src)):
+            if kind.value == direction:
+                assert self._holds(address, nbytes), f"{address:#x} is no device memory"
+        ctypes.memmove(dst, src, nbytes)
+        self.copied += nbytes
+
+    def _holds(self, address: int, nbytes: int) -> bool:
+        return any(
+            start <= address and address + nbytes <= start + size
+            for start, size in self.sizes.items()
+        )

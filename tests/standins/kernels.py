@@ -1,4 +1,4 @@
-"""The kernels compiled for the host, with the C++ compiler that is here.
+"""The kernels compiled for the host, as no GPU is here, with the C++ compiler that is.
 
 They run with the grid and the arguments that a GPU would get, one thread after the other, so that
 indexing, edges and alignment are tested with the arithmetic.

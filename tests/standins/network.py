@@ -1,7 +1,7 @@
 """Networks that take no time to export: eight by eight pixels averaged, then five linear classes.
 
-They have the inputs, outputs and manifests of real exports, and a plan by whichever TensorRT
-stand-in is in use. What they segment is their own business.
+They have the inputs, outputs and manifests of real exports, and a plan by the TensorRT in use.
+What they segment is their own business.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edaformer.engines.artifact.plan import write_plan
+from edaformer.engines.artifact.plan import read_header, write_plan
 from edaformer.machine import backend
 from edaformer.manifest import ONNX_KEY, EngineRecord, InputSpec, Manifest, OutputSpec, network_name
 from edaformer.preprocess import RELEASE, Normalisation, Resize, aligned
@@ -157,13 +157,13 @@ def write_small_onnx(kind: Kind, path: Path) -> None:
 
 
 def write_small_plan(kind: Kind, path: Path) -> None:
-    """Build it with the stand-in in use."""
+    """Build it with the TensorRT in use."""
     shapes = [_profile(kind, at) for at in range(3)] if kind.dynamic or kind.batch is None else []
     build(make_model(kind).SerializeToString(), make_manifest(kind), path, shapes)
 
 
 def build(model: bytes, manifest: Manifest, path: Path, shapes: list[tuple[int, ...]]) -> None:
-    """Build a plan of any model with the stand-in in use; ``shapes`` of a dynamic input."""
+    """Build a plan of any model; ``shapes`` of a dynamic input."""
     backend.use("tensorrt")
     trt: Any = backend.trt
     builder = trt.Builder(backend.make_logger())
@@ -179,7 +179,7 @@ def build(model: bytes, manifest: Manifest, path: Path, shapes: list[tuple[int, 
     assert plan is not None, builder.logger.errors
     data = bytes(plan)
     record = EngineRecord(
-        flavour="tensorrt", version="10.3.0.30", compute_capabilities=(), flags=(),
+        flavour="tensorrt", version=read_header(data, "plan")[1], compute_capabilities=(), flags=(),
         workspace_bytes=None, warnings=(), plan_sha256=hashlib.sha256(data).hexdigest(),
         plan_bytes=len(data),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The runtime on stand-ins: TensorRT by ONNX Runtime, kernels by the host, streams that lag.
+"""The runtime by NVIDIA's bindings: a plan by ONNX Runtime, host kernels, streams that lag.
 
 What is real: every call's name and arguments, the kernels' code with its launch geometry, the
 network. What is not: time, and the GPU's memory system.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import itertools
 import subprocess
 import sys
@@ -34,10 +35,10 @@ from edaformer.labels.resize import resize_picture
 from edaformer.machine import backend
 from edaformer.machine.gpu import Gpu
 from edaformer.preprocess import Normalisation, aligned, network_input, normalise
+from tests import classic
 from tests.standins.cuda import Machine, install
 from tests.standins.kernels import library
 from tests.standins.network import Kind, make_model, write_small_plan
-from tests.standins.tensorrt import make_standin
 
 VALID = (60, 90)  # padded to 64x96
 COLOURS = Normalisation((127.5, 127.5, 90.0), (127.5, 127.5, 60.0))  # not ImageNet's
@@ -66,10 +67,13 @@ GPU = Gpu("stand-in", "8.7", integrated=False, memory_bytes=8 << 30, cuda_versio
 UNKNOWN = preflight.Installed("tensorrt", None)  # JetPack's bindings carry no metadata
 
 
-@pytest.fixture(params=["10.3", "11.1"])
-def trt(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
-    module = make_standin(request.param)
-    monkeypatch.setitem(sys.modules, "tensorrt", module)
+if classic.running() is None:
+    pytest.skip(classic.INSIDE, allow_module_level=True)
+
+
+@pytest.fixture
+def trt(monkeypatch: pytest.MonkeyPatch) -> Any:
+    module = importlib.import_module("tensorrt")
     monkeypatch.setattr(backend._Chosen, "module", None)
     monkeypatch.setattr(backend, "gpu_visible", lambda: True)
     monkeypatch.setattr(preflight, "query_gpu", lambda: GPU)
@@ -86,8 +90,8 @@ def machine(
     machine = Machine(seed=getattr(request, "param", 0))
     for name, module in install(machine).items():
         monkeypatch.setitem(sys.modules, name, module)
-    trt._alignment = 256
-    trt._enqueue = lambda handle, work: machine.streams[handle].put(work)
+    layer = importlib.import_module("tensorrt_libs")
+    monkeypatch.setattr(layer, "enqueue", lambda handle, work: machine.streams[handle].put(work))
     yield machine
     if machine.contexts == 0:
         return
