@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -29,15 +30,10 @@ from tests.standins.kernels import find_compiler
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("EDAFORMER_CLASSIC_CACHE", HERE.parents[1] / ".classic"))
 RTX = "1.7.1.116"  # whose builder is beneath, and whose tables of virtual functions slots.json has
-# Four bytes of the plan's header; 10.3.0's bindings do not know the last
-VERSIONS = {
-    "10.3.0": (10, 3, 0, 30),
-    "10.13.3.9": (10, 13, 3, 9),
-    "10.16.1.11": (10, 16, 1, 11),
-    "11.0.0.114": (11, 0, 0, 114),
-    "11.4.0.106": (11, 4, 0, 106),
-}
-RELEASES = tuple(VERSIONS)
+WHEELS = HERE / "wheels.txt"
+RELEASES = tuple(re.findall(r"^tensorrt-cu12-bindings==(\S+)", WHEELS.read_text(), re.MULTILINE))
+# Four bytes of the plan's header; 10.3.0's bindings do not know the last, JetPack 6's library does
+VERSIONS = {name: (*map(int, name.split(".")), 30)[:4] for name in RELEASES}
 LIBRARIES = ("libnvinfer", "libnvonnxparser", "libnvinfer_plugin")
 # What our code and its tests call; all else ends the process by name
 _PASSED = {
@@ -115,7 +111,9 @@ def _make(release: str, folder: Path) -> None:
     (libraries / "version.json").write_text(json.dumps(VERSIONS[release]))
     (libraries / "slots.json").write_text(json.dumps(slots[release]["classes"]))
     (half / "sitecustomize.py").write_text(_CUSTOM)
-    shutil.rmtree(folder, ignore_errors=True)
+    for old in CACHE.glob(f"{release}-*"):
+        if old != half:
+            shutil.rmtree(old)
     half.rename(folder)
 
 
@@ -187,7 +185,7 @@ def _wheel(release: str) -> Path:
 
 def _pinned(release: str) -> str:
     """The lines of wheels.txt for one release."""
-    whole = (HERE / "wheels.txt").read_text().replace("\\\n", "")
+    whole = WHEELS.read_text().replace("\\\n", "")
     lines = [
         line
         for line in whole.splitlines()

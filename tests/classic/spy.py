@@ -1,6 +1,6 @@
 """Find which virtual function each method of a release's bindings calls, and write slots.json.
 
-``python -m tests.classic.spy 11.5.0.100`` adds a release (its wheel's line must be in wheels.txt),
+``python -m tests.classic.spy 11.5.0.100`` adds a release, its wheels' hashes to wheels.txt with it;
 ``python -m tests.classic.spy`` finds all anew. A library that answers for NVIDIA's logs every
 virtual call; every method and property of every class that our code reaches is called once, with
 arguments made from the signature in its docstring, in a forked child, for what comes back is null.
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import types
+import urllib.request
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -213,12 +214,30 @@ def _inside(module: str, libraries: list[str]) -> None:
     os._exit(0)  # nothing here can be deleted
 
 
+def _pin(release: str) -> None:
+    """Add a release's hashes, as PyPI has them, to wheels.txt."""
+    page = "https://pypi.org/simple/tensorrt-cu12-bindings/"  # PEP 691
+    asking = {"Accept": "application/vnd.pypi.simple.v1+json"}
+    with urllib.request.urlopen(urllib.request.Request(page, headers=asking)) as answer:
+        files = json.load(answer)["files"]
+    wanted = re.compile(rf"-{re.escape(release)}-cp31[1-9]-.*manylinux.*x86_64")
+    hashes = [file["hashes"]["sha256"] for file in files if wanted.search(file["filename"])]
+    assert hashes, f"PyPI has no Linux wheel of tensorrt-cu12-bindings {release}"
+    lines = [f"tensorrt-cu12-bindings=={release}", *(f"  --hash=sha256:{own}" for own in hashes)]
+    releases.WHEELS.write_text(releases.WHEELS.read_text() + " \\\n".join(lines) + "\n")
+
+
 def main(wanted: list[str]) -> None:
+    new = [release for release in wanted if release not in (*releases.RELEASES, releases.RTX)]
+    for release in new:
+        _pin(release)
     path = releases.HERE / "slots.json"
     known = json.loads(path.read_text()) if path.is_file() and wanted else {}
     for release in wanted or [*releases.RELEASES, releases.RTX]:
         known[release] = _spy_on(release)
     path.write_text(json.dumps(known, indent=1) + "\n")
+    again = [sys.executable, "-m", "tests.classic.touched"]  # which reads wheels.txt anew
+    subprocess.run(again, check=True, cwd=releases.HERE.parents[1])
 
 
 if __name__ == "__main__":

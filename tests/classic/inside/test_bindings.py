@@ -228,6 +228,14 @@ class TestFaults:
     def test_a_timing_cache_that_is_not_attached(
         self, trt: Any, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(compiler, "_set_timing_cache", lambda *_: None)
+        options = BuildOptions(backend="tensorrt", timing_cache=tmp_path / "t.cache")
+        with pytest.raises(AttributeError, match="serialize"):
+            build_engine(small, tmp_path / "x.plan", options)
+
+    def test_a_timing_cache_that_is_refused(
+        self, trt: Any, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(
             trt.IBuilderConfig, "set_timing_cache", lambda self, cache, ignore_mismatch: False
         )

@@ -18,10 +18,11 @@ from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from tests import classic
+from tests.classic.releases import RELEASES
 from tests.standins.kernels import library
 
 pytestmark = pytest.mark.skipif(
-    classic.running() not in {"10.3.0", "11.4.0.106"}, reason="under the oldest and the newest"
+    classic.running() not in {RELEASES[0], RELEASES[-1]}, reason="under the oldest and the newest"
 )
 
 
