@@ -15,7 +15,8 @@ from tests.classic import releases
 ROOT = Path(__file__).parents[2]
 OLDEST, *_, NEWEST = releases.RELEASES
 ENGINE, WITNESS = (f"tests/engines/runtime/test_{name}.py" for name in ("engine", "witness"))
-FILES = {OLDEST: [ENGINE], NEWEST: [ENGINE, WITNESS]}  # beside what every release runs
+CAMERA = "tests/test_camera_example.py"
+FILES = {OLDEST: [ENGINE], NEWEST: [ENGINE, WITNESS, CAMERA]}  # beside what every release runs
 
 
 @pytest.mark.slow

@@ -67,8 +67,7 @@ GPU = Gpu("stand-in", "8.7", integrated=False, memory_bytes=8 << 30, cuda_versio
 UNKNOWN = preflight.Installed("tensorrt", None)  # JetPack's bindings carry no metadata
 
 
-if classic.running() is None:
-    pytest.skip(classic.INSIDE, allow_module_level=True)
+pytestmark = pytest.mark.skipif(classic.running() is None, reason=classic.INSIDE)
 
 
 @pytest.fixture

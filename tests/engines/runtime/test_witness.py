@@ -33,12 +33,14 @@ from edaformer.labels.witness import (
 )
 from edaformer.machine import gpu
 from edaformer.preprocess import network_input
+from tests import classic
 from tests.engines.runtime.test_engine import machine, trt
 from tests.once import once
 from tests.standins.network import Kind, build, make_manifest, make_model
 from tests.wrong_attention import BREAKS, softmaxes
 
 __all__ = ["machine", "trt"]  # fixtures
+pytestmark = pytest.mark.skipif(classic.running() is None, reason=classic.INSIDE)
 
 OPTIONS = ExportOptions(size=(128, 160), outputs=("logits",), precision="fp32")
 
