@@ -20,6 +20,7 @@ _ROWS = {
     "test_commands": "`edaformer-run`, `-bench`, `-validate`, `-check --run` as processes",
     "test_engine": "`Engine` on the emulated driver",
     "test_witness": "the witness on loading",
+    "test_camera_example": "examples/camera.py on a video",
 }
 
 
