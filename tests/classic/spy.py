@@ -51,7 +51,7 @@ class Spy:
     """The module of one release over spy.cpp."""
 
     def __init__(self, module: str, library: str) -> None:
-        self.library = ctypes.CDLL(library)
+        self.spied = ctypes.CDLL(library)
         self.trt = importlib.import_module(module)
         warnings.simplefilter("ignore")
         trt = self.trt
@@ -71,7 +71,7 @@ class Spy:
                 self.have[kind] = trt.OnnxParser(self.have["INetworkDefinition"], Logger())
             call = self._calls(kind, method)[0][1]
             (slot, _), *_ = self._watch(kind, call)[::-1]
-            self.library.spy_answer(KINDS.index(kind), slot, KINDS.index(made), made in DIRECT)
+            self.spied.spy_answer(KINDS.index(kind), slot, KINDS.index(made), made in DIRECT)
             self.have[made] = call()
 
     def facts(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class Spy:
         if child == 0:
             os.close(read)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            self.library.spy_log(write)
+            self.spied.spy_log(write)
             try:
                 call()
             finally:
