@@ -45,9 +45,12 @@ def check(
     Example: edaformer-check model.plan --run
     """  # fmt: skip
     from edaformer.engines.artifact.preflight import preflight
+    from edaformer.files import check_writable
 
     if pictures is not None:
-        _check_pictures(pictures, asked=run_)
+        if not run_:
+            raise InputError("--pictures is for --run; add it, or leave it out")
+        check_writable(pictures / "picture.png")
     verdict = preflight(artifact)
     trial, seconds = _try(artifact) if run_ and verdict.ok else (None, 0.0)
     if as_json:
@@ -60,13 +63,6 @@ def check(
         raise typer.Exit(EXIT_GATE)
     if verdict.problems:
         raise typer.Exit(verdict.exit_code)
-
-
-def _check_pictures(folder: Path, *, asked: bool) -> None:
-    if not asked:
-        raise InputError("--pictures is for --run; add it, or leave it out")
-    if not folder.is_dir():
-        raise InputError(f"the folder {folder} does not exist; create it: mkdir -p {folder}")
 
 
 def _try(artifact: Path) -> tuple[Trial, float]:

@@ -151,6 +151,11 @@ class Archive(Closing):
         weakref.finalize(archive, file.close)  # a data set is never closed
         return cls(path, head.images, head.about, archive)
 
+    @property
+    def has_pixels(self) -> bool:
+        """Whether those of all images are here."""
+        return all(image.pixels for image in self.images)
+
     def pixels(self, number: int) -> Pixels:
         """The pixels of an image, uint8 RGB (H, W, 3).
 

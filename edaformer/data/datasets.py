@@ -91,8 +91,7 @@ class Dataset(ABC):
         """The first ``limit`` images; None takes all."""
         if limit is None:
             return self
-        if limit < 1:
-            raise DataError(f"expected --limit of at least 1, got {limit}")
+        check_limit(limit)
         return self._first(limit)
 
     @abstractmethod
@@ -179,6 +178,16 @@ class ReferenceDataset(Dataset):
 
     def _first(self, limit: int) -> Self:
         return replace(self, archive=self.archive.head(limit))
+
+
+def check_limit(limit: int) -> None:
+    """Refuse to take no image at all.
+
+    Raises:
+        DataError: if ``limit`` is below 1.
+    """
+    if limit < 1:
+        raise DataError(f"expected --limit of at least 1, got {limit}")
 
 
 def open_dataset(spec: str, size: tuple[int, int]) -> Dataset:
@@ -281,7 +290,7 @@ def _reference(spec: str, file: Path) -> Dataset:
         data = DataRecord.model_validate(archive.about.get("data"))
     except ValidationError as error:
         raise DataError(f"{file} does not say what its images are; make it again") from error
-    if not all(image.pixels for image in archive.images):
+    if not archive.has_pixels:
         raise DataError(f"{file} was made without images; name the data it was made from")
     return ReferenceDataset(
         spec, data.classes, data.ignore_label, archive, palette=data.palette,

@@ -26,6 +26,7 @@ from edaformer.errors import InputError
 from edaformer.export.graph import scope
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.twin import is_half, rounding_twin
+from edaformer.export.verify import scale_of
 
 # As the export's verification allows the logits (export/verify.py), here for every output: a share
 # of its standard deviation plus the same share of its largest magnitude.
@@ -189,4 +190,4 @@ def _compare(
 ) -> Difference:
     with np.errstate(invalid="ignore"):  # infinity less infinity is no number, and beyond
         error = float(np.abs(expected - got).max())
-    return Difference(module, error, share * float(expected.std() + np.abs(expected).max()))
+    return Difference(module, error, share * scale_of(expected))

@@ -193,9 +193,13 @@ def logit_tolerance(expected: list[NDArray[np.float32]], *, half: bool) -> tuple
     """The largest logit error that a precision may make, and the rule in words."""
     if not half:
         return FP32_TOLERANCE, f"{FP32_TOLERANCE:g} absolute"
-    logits = np.concatenate([x.ravel() for x in expected])
-    bound = FP16_SHARE * float(logits.std() + np.abs(logits).max())
+    bound = FP16_SHARE * scale_of(np.concatenate([x.ravel() for x in expected]))
     return bound, "2 % of the logits' standard deviation + 2 % of their largest magnitude"
+
+
+def scale_of(expected: NDArray[np.float32]) -> float:
+    """What an error is a share of: the standard deviation and the largest magnitude."""
+    return float(expected.std() + np.abs(expected).max())
 
 
 def _gate(result: Verification) -> None:

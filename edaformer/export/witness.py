@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edaformer.data.scenes import LARGEST, SMALLEST, draw_scene
 from edaformer.errors import GateError
-from edaformer.export.verify import FP16_SHARE, Probe, natural_noise
+from edaformer.export.verify import FP16_SHARE, Probe, natural_noise, scale_of
 from edaformer.export.wrapper import Deployment
 from edaformer.labels.geometry import Geometry, Size, bilinear, labels_from_logits
 from edaformer.labels.witness import Frame, Known, Labels, coarse, try_frames
@@ -110,7 +110,7 @@ class _Asked:
     margin: NDArray[np.float32]
     given: Labels  # by the graph
     error: float  # the graph's, largest of a logit
-    scale: float  # of PyTorch's logits: standard deviation and largest magnitude
+    scale: float  # of PyTorch's logits
 
     @classmethod
     def of(cls, probe: Probe, reference: Deployment, frame: Frame, manifest: Manifest) -> _Asked:
@@ -124,8 +124,8 @@ class _Asked:
         given = made["labels"][0] if "labels" in made else labels_from_logits(own, geometry)[0]
         labels, margin = labels_from_logits(logits, geometry)
         error = float(np.abs(own - logits).max())
-        scale = float(logits.std() + np.abs(logits).max())
-        return cls(frame, labels, margin, np.asarray(given, np.uint8), error, max(scale, _TINY))
+        given = np.asarray(given, np.uint8)
+        return cls(frame, labels, margin, given, error, max(scale_of(logits), _TINY))
 
     def tolerance(self, usual: float, *, half: bool) -> float:
         """Of the margin; ``usual`` is the error of the frames in between."""

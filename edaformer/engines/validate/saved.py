@@ -17,7 +17,7 @@ from edaformer.closing import Closing
 from edaformer.data import Dataset, Sample
 from edaformer.data.ahead import read_ahead
 from edaformer.data.archive import Archive, ImageRecord, image_sha256, write_archive
-from edaformer.data.datasets import REFERENCE_KIND, TRUTH
+from edaformer.data.datasets import REFERENCE_KIND, TRUTH, check_limit
 from edaformer.engines.validate.answers import Answers, Setting
 from edaformer.engines.validate.procedure import Image
 from edaformer.errors import DataError, InputError
@@ -109,7 +109,7 @@ class SavedAnswers(Closing):
     @property
     def has_images(self) -> bool:
         """Whether the pixels are in the file."""
-        return all(image.pixels for image in self.records)
+        return self._archive.has_pixels
 
     def look_in(self, pictures: Dataset) -> None:
         """Take the pixels from a data set, each by its place and hash.
@@ -130,11 +130,9 @@ class SavedAnswers(Closing):
         Raises:
             DataError: if that is none.
         """
-        if limit is None:
-            return
-        if limit < 1:
-            raise DataError(f"expected --limit of at least 1, got {limit}")
-        self._archive = self._archive.head(limit)
+        if limit is not None:
+            check_limit(limit)
+            self._archive = self._archive.head(limit)
 
     def answered(self) -> Iterator[tuple[Sample, Answers]]:
         """In the file's order.
