@@ -10,7 +10,6 @@ import venv
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from edaformer.data import open_dataset
 from edaformer.engines.validate.validate import validate
@@ -20,6 +19,7 @@ from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.labels.witness import copy_witness
 from tests.conftest import ROOT
+from tests.folder import lay_folder
 
 pytestmark = pytest.mark.slow
 DESK = {"torch", "onnx", "onnxscript", "onnx-ir", "opencv-python-headless", "transformers",
@@ -64,12 +64,7 @@ def test_it_checks_validates_and_runs_what_the_desk_made(
     model = tmp_path / "model.onnx"
     model.write_bytes(small_export.path.read_bytes())
     copy_witness(small_export.path, model)
-    for folder in ("images", "labels"):
-        (tmp_path / folder).mkdir()
-    for index, image in enumerate(natural_noise(3, SIZE)):
-        Image.fromarray(image).save(tmp_path / f"images/{index}.png")
-        Image.fromarray(image[..., 0] % 5).save(tmp_path / f"labels/{index}.png")
-    (tmp_path / "classes.txt").write_text("road\nsky\ntree\ncar\nsign")
+    lay_folder(tmp_path, ((image, image[..., 0] % 5) for image in natural_noise(3, SIZE)))
     live = validate(
         model, small_checkpoint, open_dataset(f"folder:{tmp_path}", SIZE), provider="cpu",
         gates=Gates(max_miou_drop=50.0, min_agreement=0.5), save=tmp_path / "street.ref",

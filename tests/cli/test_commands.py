@@ -23,6 +23,7 @@ from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.edaformer.loader import save_checkpoint
 from edaformer.machine import backend
 from edaformer.version import __version__
+from tests.folder import lay_folder
 
 
 class Ran(NamedTuple):
@@ -133,13 +134,8 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    root = tmp_path / "data"
-    for folder in ("images", "labels"):
-        (root / folder).mkdir(parents=True)
-    Image.fromarray(natural_noise(1, (60, 90))[0]).save(root / "images/a.png")
-    Image.fromarray(np.zeros((60, 90), np.uint8)).save(root / "labels/a.png")
-    (root / "classes.txt").write_text("road\nsky\ntree\ncar\nsign\n")
-    return root
+    pair = natural_noise(1, (60, 90))[0], np.zeros((60, 90), np.uint8)
+    return lay_folder(tmp_path / "data", [pair], names=["a"])
 
 
 def test_validate(run: Run, small_export: ExportResult, checkpoint: Path, data: Path) -> None:

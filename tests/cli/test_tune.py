@@ -14,17 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from edaformer.engines.artifact.kind import artifact_manifest
 from edaformer.engines.run.labeller import OnnxLabeller
 from edaformer.engines.run.ladder import Ladder, read_index
-from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import BASE
 from tests.cli.test_commands import Run, run
 from tests.conftest import ROOT
+from tests.folder import lay_folder, nearly_right
 
 __all__ = ["run"]  # the fixture
 SIZE = (64, 64)
@@ -34,18 +33,8 @@ MAIN = "from edaformer.cli.tune import main; main()"
 @pytest.fixture(scope="module")
 def data(small_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four images whose truth is what the network says at base ISR, a tenth of it at random."""
-    root = tmp_path_factory.mktemp("data")
-    (root / "images").mkdir()
-    (root / "labels").mkdir()
-    (root / "classes.txt").write_text("\n".join(small_checkpoint.classes or ()))
-    segmenter, dice = TorchSegmenter(small_checkpoint.model(BASE), 32), np.random.default_rng(0)
-    for index, image in enumerate(natural_noise(4, SIZE)):
-        labels = segmenter.segment(image[None])[0]
-        other = dice.random(SIZE) < 0.1
-        labels[other] = dice.integers(0, 5, int(other.sum()))
-        Image.fromarray(image).save(root / f"images/{index}.png")
-        Image.fromarray(labels).save(root / f"labels/{index}.png")
-    return root
+    pairs = nearly_right(small_checkpoint.model(BASE), natural_noise(4, SIZE), 5)
+    return lay_folder(tmp_path_factory.mktemp("data"), pairs, small_checkpoint.classes or ())
 
 
 def line(checkpoint: Checkpoint, data: Path, out: Path, *more: object) -> list[str]:

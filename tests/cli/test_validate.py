@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from edaformer.cli.main import app
@@ -22,6 +21,7 @@ from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from tests.conftest import ROOT
+from tests.folder import lay_folder
 
 LOOSE = ("--min-agreement", "0.5", "--max-miou-drop", "50")
 
@@ -41,16 +41,9 @@ def run(*arguments: object) -> Ran:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    generator = np.random.default_rng(0)
-    for folder in ("images", "labels"):
-        (root / folder).mkdir()
-    for index, image in enumerate(natural_noise(8, (60, 90))):
-        Image.fromarray(image).save(root / f"images/{index:02}.png")
-        labels = generator.integers(0, 5, (60, 90)).astype(np.uint8)
-        Image.fromarray(labels).save(root / f"labels/{index:02}.png")
-    (root / "classes.txt").write_text("road\nsky\ntree\ncar\nsign")
-    return root
+    truth = np.random.default_rng(0).integers(0, 5, (8, 60, 90)).astype(np.uint8)
+    pairs = zip(natural_noise(8, (60, 90)), truth, strict=True)
+    return lay_folder(tmp_path_factory.mktemp("data"), pairs)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from tests import classic
 from tests.classic.releases import RELEASES
+from tests.folder import lay_folder
 from tests.standins.kernels import library
 
 pytestmark = pytest.mark.skipif(
@@ -68,15 +69,10 @@ def test_run_gives_the_onnx_file_s_labels(
 @pytest.fixture
 def data(tmp_path: Path) -> str:
     """Two pictures with truth."""
-    for folder, seed in (("images", 0), ("labels", 5)):
-        (tmp_path / "data" / folder).mkdir(parents=True)
-        for name, values in enumerate(natural_noise(2 + seed, (60, 90))[seed:]):
-            pixels = values if folder == "images" else values[..., 0] // 52
-            Image.fromarray(pixels.astype(np.uint8)).save(
-                tmp_path / "data" / folder / f"{name}.png"
-            )
-    (tmp_path / "data" / "classes.txt").write_text("road\nsky\ntree\ncar\nsign")
-    return f"folder:{tmp_path / 'data'}"
+    noise = natural_noise(7, (60, 90))
+    truth = (noise[5:, ..., 0] // 52).astype(np.uint8)
+    pairs = zip(noise[:2], truth, strict=True)
+    return f"folder:{lay_folder(tmp_path / 'data', pairs)}"
 
 
 def test_bench(typed: Any, built: BuildResult, data: str) -> None:

@@ -27,6 +27,7 @@ from edaformer.errors import InputError, MissingError
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
+from tests.folder import lay_folder
 
 QUICK = {"duration": 0.2, "rounds": 2, "images": 2, "threads": 1}
 START = Start(None, 0.1, 0.01, 1 << 20, None, None)
@@ -48,15 +49,9 @@ def fp32(
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
-    from PIL import Image
-
-    for folder in ("images", "labels"):
-        (tmp_path / "data" / folder).mkdir(parents=True)
-    for number, image in enumerate(natural_noise(2, (60, 90))):
-        Image.fromarray(image).save(tmp_path / f"data/images/{number}.png")
-        Image.fromarray(np.zeros((60, 90), np.uint8)).save(tmp_path / f"data/labels/{number}.png")
-    (tmp_path / "data/classes.txt").write_text("road\nsky\ntree\ncar\nsign\n")
-    return f"folder:{tmp_path / 'data'}"
+    nothing = np.zeros((60, 90), np.uint8)
+    pairs = ((image, nothing) for image in natural_noise(2, (60, 90)))
+    return f"folder:{lay_folder(tmp_path / 'data', pairs)}"
 
 
 @pytest.mark.slow

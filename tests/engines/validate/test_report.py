@@ -26,6 +26,7 @@ from edaformer.export.bisect import Departure, Difference
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
+from tests.folder import lay_folder
 
 _VOID = {"meta", "link", "br", "img", "rect"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -68,13 +69,9 @@ def result(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Validation:
     """Two images, one of another size than the artifact's, and a class with markup in its name."""
-    root = tmp_path_factory.mktemp("data")
-    for name, size in (("plain", (60, 90)), ("<b>large", (70, 100))):
-        for folder in ("images", "labels"):
-            (root / folder).mkdir(exist_ok=True)
-        Image.fromarray(natural_noise(1, size)[0]).save(root / f"images/{name}.png")
-        Image.fromarray(np.full(size, 2, np.uint8)).save(root / f"labels/{name}.png")
-    (root / "classes.txt").write_text("road\nsky\ntree\ncar\nsign")
+    sizes = {"plain": (60, 90), "<b>large": (70, 100)}
+    pairs = [(natural_noise(1, size)[0], np.full(size, 2, np.uint8)) for size in sizes.values()]
+    root = lay_folder(tmp_path_factory.mktemp("data"), pairs, names=sizes)
     data = replace(open_dataset(f"folder:{root}", (60, 90)), notes=("half <i>of it</i>",))
     gates = Gates(max_miou_drop=50, min_agreement=1)
     return validate(small_export.path, small_checkpoint, data, gates=gates)

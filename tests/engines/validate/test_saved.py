@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from edaformer.data import DataRecord, Sample, open_dataset
 from edaformer.data.archive import write_archive
@@ -32,6 +31,7 @@ from edaformer.isr import ISR
 from edaformer.labels.decide import Decision
 from tests.conftest import ROOT
 from tests.families.segformer.hugging import CLASSES, save_folder
+from tests.folder import lay_folder
 from tests.once import once
 
 LOOSE = Gates(max_miou_drop=50.0, min_agreement=0.5)
@@ -68,18 +68,13 @@ def everything(result: Validation) -> tuple[str, str, bytes]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three noise images, one of another size than the exports'."""
-    root = tmp_path_factory.mktemp("data")
     generator = np.random.default_rng(0)
-    for folder in ("images", "labels"):
-        (root / folder).mkdir()
+    pairs = []
     for index, size in enumerate((SIZE, OTHER, SIZE)):
-        image = natural_noise(index + 1, size)[index]
         labels = generator.integers(0, 6, size).astype(np.uint8)
         labels[labels == 5] = 255
-        Image.fromarray(image).save(root / f"images/{index}.png")
-        Image.fromarray(labels).save(root / f"labels/{index}.png")
-    (root / "classes.txt").write_text("\n".join(CLASSES))
-    return root
+        pairs.append((natural_noise(index + 1, size)[index], labels))
+    return lay_folder(tmp_path_factory.mktemp("data"), pairs, CLASSES)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from edaformer.families.table import load_checkpoint
 from edaformer.isr import BASE
 from tests.camvid import cache, exported, pytorch_score
 from tests.camvid import dataset as camvid_data
+from tests.folder import lay_folder
 
 CAMVID_ISRS = ("base", "paper", "16,8,4,1", "16,8,4,2-2,4,8")
 PUBLISHED = ("8,4,2,1-1,2,4", "16,8,2,1-2,4,8", "16,8,4,2-2,4,8", "32,16,8,4-4,8,16")
@@ -32,17 +33,11 @@ PUBLISHED = ("8,4,2,1-1,2,4", "16,8,2,1-2,4,8", "16,8,4,2-2,4,8", "32,16,8,4-4,8
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three noise images of the small export's size; the truth is half right by design."""
-    root = tmp_path_factory.mktemp("data")
-    (root / "images").mkdir()
-    (root / "labels").mkdir()
-    generator = np.random.default_rng(0)
-    for index, image in enumerate(natural_noise(3, (60, 90))):
-        Image.fromarray(image).save(root / f"images/{index}.png")
-        labels = generator.integers(0, 5, (60, 90)).astype(np.uint8)
-        labels[:3] = 255
-        Image.fromarray(labels).save(root / f"labels/{index}.png")
-    (root / "classes.txt").write_text("Road \nSKY\ntree\ncar\nsign")
-    return root
+    truth = np.random.default_rng(0).integers(0, 5, (3, 60, 90)).astype(np.uint8)
+    truth[:, :3] = 255
+    pairs = zip(natural_noise(3, (60, 90)), truth, strict=True)
+    classes = ("Road ", "SKY", "tree", "car", "sign")
+    return lay_folder(tmp_path_factory.mktemp("data"), pairs, classes)
 
 
 SIZE = (60, 90)
@@ -168,13 +163,8 @@ def test_frames_go_the_whole_way_from_the_picture(
     tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """Behind the processor's own rule nothing but rounding is left; behind another one more is."""
-    for folder in ("images", "labels"):
-        (tmp_path / folder).mkdir()
-    for index, image in enumerate(natural_noise(2, (192, 288))):
-        Image.fromarray(image).save(tmp_path / f"images/{index}.png")
-        Image.fromarray(image[..., 0] % 5).save(tmp_path / f"labels/{index}.png")
-    (tmp_path / "classes.txt").write_text("a\nb\nc\nd\ne")
-    dataset = open_dataset(f"folder:{tmp_path}", SIZE)
+    pairs = ((image, image[..., 0] % 5) for image in natural_noise(2, (192, 288)))
+    dataset = open_dataset(f"folder:{lay_folder(tmp_path, pairs)}", SIZE)
     processed = replace(tiny_checkpoint, resize="pillow-bilinear")
     agreements = []
     for rule in ("pillow-bilinear", "opencv-bilinear"):
