@@ -15,7 +15,6 @@ import pytest
 
 from edaformer.engines.runtime import Engine
 from edaformer.errors import InputError, MissingError
-from tests import classic
 from tests.conftest import ROOT
 from tests.engines.runtime.test_engine import VALID, machine, pictures, plan, trt
 
@@ -44,7 +43,6 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.skipif(classic.running() is None, reason=classic.INSIDE)
 def test_a_video_file(
     camera: ModuleType, video: Path, plan: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

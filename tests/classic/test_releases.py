@@ -15,8 +15,8 @@ from tests.classic import releases
 ROOT = Path(__file__).parents[2]
 OLDEST, *_, NEWEST = releases.RELEASES
 ENGINE, WITNESS = (f"tests/engines/runtime/test_{name}.py" for name in ("engine", "witness"))
-CAMERA = "tests/test_camera_example.py"
-FILES = {OLDEST: [ENGINE], NEWEST: [ENGINE, WITNESS, CAMERA]}  # beside what every release runs
+OTHERS = ["tests/engines/run/test_labeller.py", "tests/test_camera_example.py"]
+FILES = {OLDEST: [ENGINE], NEWEST: [ENGINE, WITNESS, *OTHERS]}  # beside what every release runs
 
 
 @pytest.mark.slow

@@ -72,6 +72,8 @@ pytestmark = pytest.mark.skipif(classic.running() is None, reason=classic.INSIDE
 
 @pytest.fixture
 def trt(monkeypatch: pytest.MonkeyPatch) -> Any:
+    if classic.running() is None:
+        pytest.skip(classic.INSIDE)
     module = importlib.import_module("tensorrt")
     monkeypatch.setattr(backend._Chosen, "module", None)
     monkeypatch.setattr(backend, "gpu_visible", lambda: True)
