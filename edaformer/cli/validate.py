@@ -107,6 +107,9 @@ def validate(
             help="Without an artifact: what it pads to multiples of, or none. Default: 32."
         ),
     ] = None,
+    mean: Annotated[str | None, typer.Option(help="Without an artifact, as for export.")] = None,
+    std: Annotated[str | None, typer.Option(help="Without an artifact, as for export.")] = None,
+    bgr: Annotated[bool, typer.Option("--bgr", help="Without an artifact, as for export.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Write the figures and the worst images as an HTML page.")
     ] = None,
@@ -135,6 +138,7 @@ def validate(
     On a device: edaformer-validate model.plan --reference street.ref
     """
     from edaformer.engines.validate.validation import Gates
+    from edaformer.families.given import given
 
     gates = Gates(max_miou_drop=max_miou_drop, min_agreement=min_agreement)
     if without_images and save_reference is None and reference is None:
@@ -145,14 +149,17 @@ def validate(
         "--flip": flip, "--fit": fit, "--frames": frames, "--cache": cache, "--no-cache": no_cache,
         "--bisect": find, "--save-reference": save_reference, "--without-images": without_images,
     }  # fmt: skip
-    described = {"--isr": isr, "--size": size, "--align": align}
+    described = {
+        "--isr": isr, "--size": size, "--align": align, "--mean": mean, "--std": std, "--bgr": bgr,
+    }  # fmt: skip
     if reference is not None:
         why = "the reference says it, or stands in for it; leave it out"
         _refuse({**at_the_desk, **described}, why)
         result = by_reference(artifact, reference, data, limit, gates, provider, workers)
     else:
         desk = Desk(
-            checkpoint=checkpoint, data=data or "scenes", limit=limit, protocol=protocol,
+            checkpoint=checkpoint, given=given(mean, std, bgr=bgr), data=data or "scenes",
+            limit=limit, protocol=protocol,
             scales=_ratios(scales), flip=flip, fit=fit, frames=frames,
             cache=_cache(cache, unused=no_cache), workers=workers, save=save_reference,
             with_images=not without_images,
