@@ -28,6 +28,7 @@ from pydantic import (
 from edaformer.errors import InputError, ManifestError
 from edaformer.families.table import RecordedSizes, recorded
 from edaformer.isr import EDAFORMER, ISR, Places
+from edaformer.json_text import parse_json
 from edaformer.preprocess import ALIGN, Normalisation, Resize, aligned, format_size
 
 if TYPE_CHECKING:
@@ -370,10 +371,10 @@ def _unpack_names(text: object, origin: str) -> list[str]:
 
 def _load_json(text: str, origin: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise ManifestError(
-            f"the manifest in {origin} is not JSON; make the artifact again"
+            f"the manifest in {origin} cannot be read: {error}; make the artifact again"
         ) from error
     if not isinstance(content, dict):
         raise ManifestError(f"the manifest in {origin} is no JSON object; make the artifact again")

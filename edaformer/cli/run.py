@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from edaformer.cli.common import DEBUG, JSON, guarded, print_json, print_pairs, print_table, say
+from edaformer.cli.common import (
+    DEBUG,
+    JSON,
+    echo,
+    guarded,
+    print_json,
+    print_pairs,
+    print_table,
+    say,
+)
 from edaformer.cli.common import run as run_command
 from edaformer.cli.progress import image_progress
 from edaformer.errors import EXIT_GATE, InputError
@@ -212,7 +221,7 @@ def _print_run(result: RunResult) -> None:
             ("areas", result.stats),
         ],
     )
-    typer.echo("")
+    echo()
     print_table(
         ("class", "share", "frames"),
         [(one.name, f"{one.share:.2%}", str(one.frames)) for one in result.classes],
@@ -230,7 +239,7 @@ def _print_inside(result: InsideResult) -> None:
             ("skipped", len(result.skipped) or None),
         ],
     )
-    typer.echo("")
+    echo()
     print_table(
         ("picture", "keys at base", "keys at ISR", "features' cosine"),
         [

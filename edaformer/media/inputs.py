@@ -25,6 +25,7 @@ from pathlib import Path
 from edaformer.data import Dataset, open_dataset
 from edaformer.data.datasets import REFERENCE_KIND
 from edaformer.errors import InputError
+from edaformer.files import real_path
 from edaformer.media.frames import Frame, Source, numbered
 from edaformer.media.names import names_of, unique_keys
 from edaformer.media.pictures import PICTURE_SUFFIXES, PictureFile
@@ -82,7 +83,7 @@ def find_sources(
     Raises:
         InputError: if an input names nothing.
     """
-    skipped = {folder.resolve() for folder in leave_out}
+    skipped = {real_path(folder) for folder in leave_out}
     found = {one.what: one for text in inputs for one in _find(text, size, skipped)}
     keys = unique_keys([one.names for one in found.values()])
     return [one.open(key) for one, key in zip(found.values(), keys, strict=True)]
@@ -138,7 +139,7 @@ def _in_folder(folder: Path, skipped: set[Path]) -> list[_Found]:
         below = Path(at)
         folders[:] = sorted(
             name for name in folders
-            if not name.startswith(".") and (below / name).resolve() not in skipped
+            if not name.startswith(".") and real_path(below / name) not in skipped
         )  # fmt: skip
         paths = [below / name for name in sorted(files) if not name.startswith(".")]
         found += [_file(path, path.relative_to(folder)) for path in paths if _is_medium(path)]
@@ -161,7 +162,7 @@ def _matching(pattern: str, skipped: set[Path]) -> list[_Found]:
     found = [
         _file(path, Path(path.name))
         for path in paths
-        if _is_medium(path) and path.is_file() and not skipped & set(path.resolve().parents)
+        if _is_medium(path) and path.is_file() and not skipped & set(real_path(path).parents)
     ]
     if not found:
         raise InputError(f"no picture or video matches '{pattern}'; check the pattern")

@@ -22,8 +22,10 @@ def opencv() -> Any:
     try:
         return require("cv2", "video")
     except MissingError as error:
+        if not isinstance(error.__cause__, ModuleNotFoundError):
+            raise  # it is here, and the error says what is wrong with it
         raise MissingError(
-            "video, cameras and windows need OpenCV, which does not load here; on a Jetson: "
+            "video, cameras and windows need OpenCV, which is not installed; on a Jetson: "
             "sudo apt install python3-opencv, elsewhere: pip install 'edaformer-deploy[video]'"
         ) from error
 

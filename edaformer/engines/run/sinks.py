@@ -16,7 +16,7 @@ from typing import IO, Literal, Protocol, get_args
 from PIL import Image
 
 from edaformer.errors import InputError
-from edaformer.files import write_whole, written_whole
+from edaformer.files import check_folder, real_path, write_whole, written_whole
 from edaformer.media.drawing import Drawing, png
 from edaformer.media.video import DEFAULT_RATE, VideoWriter, frames_in
 from edaformer.media.window import Window
@@ -43,10 +43,9 @@ class PictureSink:
     """``FOLDER/KIND/KEY.png`` of every frame; the folders are made, the inputs never replaced."""
 
     def __init__(self, folder: Path, kinds: tuple[SaveKind, ...], inputs: tuple[Path, ...]) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"expected a folder at {folder}, but it is a file; name another -o")
+        check_folder(folder)
         self._folder, self._kinds = folder, kinds
-        self._inputs = {one.resolve() for one in inputs}
+        self._inputs = {real_path(one) for one in inputs}
 
     def take(self, drawing: Drawing) -> bool:
         """Write its pictures."""
@@ -196,7 +195,7 @@ def refuse_input(path: Path, inputs: Collection[Path]) -> None:
     Raises:
         InputError: if the path leads to one.
     """
-    if path.resolve() in inputs:
+    if real_path(path) in inputs:
         raise InputError(f"{path} is also an input and would be replaced; name another -o")
 
 

@@ -21,6 +21,7 @@ from edaformer.families.checkpoint import Checkpoint, Coverage, misfits, some
 from edaformer.families.edaformer.sizes import VARIANTS, Variant
 from edaformer.files import sha256, write_whole
 from edaformer.isr import ISR
+from edaformer.json_text import parse_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -199,7 +200,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             text = (file.metadata() or {}).get("edaformer", "{}")
-        meta = json.loads(text)
+        meta = parse_json(text)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise _damaged(path) from error
     return tensors, meta if isinstance(meta, dict) else {}
