@@ -8,6 +8,7 @@ EdaformerError            anything a user can cause; ``exit_code`` is the comman
 │   ├── DataError         a data set that is not laid out as expected
 │   └── FrameError        a picture or video that cannot be read, or not any further
 ├── GateError             it ran, and the figures miss the gate (exit 1)
+│   ├── NaNError          the network answered with what is no number
 │   └── BuildError        TensorRT refused the network or could not build it
 ├── DeviceError           the GPU or its driver failed at work (exit 3)
 └── MissingError          a package, GPU or driver that is not here (exit 3)
@@ -60,6 +61,12 @@ class GateError(EdaformerError):
     """The work was done and its figures miss the gate."""
 
     exit_code = EXIT_GATE
+
+
+class NaNError(GateError):
+    """The network answered with what is no number."""
+
+    at: int | None = None  # of the data set's images, where an artifact did so in a validation
 
 
 class BuildError(GateError):

@@ -48,7 +48,7 @@ ONLY_IN_SIDECAR = {"palette", "rewrites", "kept_fp32", "verification", "engine"}
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputSpec(_Record):
@@ -152,6 +152,15 @@ class Verification(_Record):
     label_agreement_decided: float  # of pixels whose top-2 margin exceeds twice the largest error
     tolerance: float  # on max_logit_error
     tolerance_rule: str
+    # of the margin between the two best logits: below it rounding may decide, as measured on the
+    # witness frames; not recorded before there was a gate on it
+    tie: float | None = None
+    logit_scale: float | None = None  # standard deviation plus largest magnitude of PyTorch's
+
+    @property
+    def tie_margin(self) -> float:
+        """The margin below which a flipped label is a rounding tie."""
+        return self.tolerance if self.tie is None else self.tie
 
 
 class Kernel(_Record):

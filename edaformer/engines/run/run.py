@@ -31,7 +31,7 @@ from edaformer.engines.run.sinks import (
     window_sink,
 )
 from edaformer.engines.run.watch import Skipped, Skips, Watch, read_frames, total
-from edaformer.errors import InputError
+from edaformer.errors import InputError, NaNError
 from edaformer.files import check_writable
 from edaformer.manifest import Manifest
 from edaformer.media.drawing import Drawing, Style
@@ -286,7 +286,14 @@ def _labelled(
             waiting.append(frame)
             yield frame.pixels
 
-    for labels in labeller.stream(pixels()):
+    stream = labeller.stream(pixels())
+    while True:
+        try:
+            labels = next(stream, None)
+        except NaNError as error:
+            raise NaNError(str(error).replace("a frame", waiting[0].name, 1)) from error
+        if labels is None:
+            return
         yield waiting.popleft(), labels
 
 
