@@ -114,7 +114,7 @@ def look_inside(
         )
     isr.check_fits(*stage.padded)
     folder = (options.folder or FOLDER) / "attention"
-    sources = find_sources(inputs, size=size, leave_out=[folder])
+    sources = find_sources(inputs, size=size, leave_out=[folder], say=watch.on_note)
     taken = {real_path(one.path) for one in sources
              if isinstance(one, PictureFile) and one.path.exists()}  # fmt: skip
     skips, count = Skips(watch), total(sources, options.limit)
