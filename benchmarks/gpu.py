@@ -9,7 +9,7 @@ With --checkpoint and --data, given to both, a trained network's labels are held
 Sections stand alone, and so do their cases: each works in a process of its own with a time limit,
 and one that fails, crashes or hangs is recorded as such with its reason and with what it had until
 then. Each section has a share of the time left, and what it does not use goes to the later ones.
-The JSON is written again with every fact. benchmarks/performance.py makes docs/performance.md of it.
+The JSON is written again with every fact, and benchmarks/performance.py makes a page of it.
 Runs from the checkout with PYTHONPATH=. and imports what a section needs only there.
 The exit code is 0 if nothing failed, 1 if something did, 2 for wrong usage, 3 without a GPU.
 """

@@ -47,9 +47,10 @@ def _parse(description: str) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, metavar="FILE",
-                        help="the JSON; default gpu.json, in --folder where that is given")  # fmt: skip
-    parser.add_argument("--folder", type=Path, metavar="DIR", help="everything else that is written"
-                        ", logs and the caches of all libraries; default one that goes at the end")  # fmt: skip
+                        help="the JSON; default gpu.json, in --folder if given")  # fmt: skip
+    parser.add_argument("--folder", type=Path, metavar="DIR",
+                        help="all else that is written, logs and the caches of all libraries; "
+                        "default: one that goes at the end")  # fmt: skip
     parser.add_argument("--budget", type=_seconds, default=480.0, help="seconds; default 480")
     parser.add_argument("--plans", type=_existing, metavar="DIR", help="what --prepare made")
     parser.add_argument("--checkpoint", type=_existing, help="a trained one, for the labels")

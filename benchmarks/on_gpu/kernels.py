@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from on_gpu import steps
 from on_gpu.cases import Shape, Size, logits_name, shapes
 from on_gpu.own import Kernels, own_kernels
@@ -22,9 +23,8 @@ from on_gpu.state import state
 from on_gpu.timing import timed
 
 if TYPE_CHECKING:
-    from on_gpu.run import Keep, Run
-
     from edaformer.preprocess import Resize
+    from on_gpu.run import Keep, Run
 
 MODE = "max-autotune-no-cudagraphs"  # a CUDA graph would copy the inputs first
 RULES: dict[str, Resize] = {"preprocess": "opencv-bilinear", "antialiased": "pillow-bilinear"}
@@ -59,7 +59,7 @@ def _of_shape(shape: Shape) -> list[_Case]:
     rules = list(RULES) if source != network else ["preprocess"]  # nothing is resized: one rule
     aligned = all(side % 32 == 0 for side in network)  # a network runs there without padding
     logits = LOGITS if aligned else LOGITS[:2]
-    return [_Case(rule, *shape) for rule in rules] + [_Case("labels", *shape, l) for l in logits]
+    return [_Case(rule, *shape) for rule in rules] + [_Case("labels", *shape, of) for of in logits]
 
 
 def work(run: Run, case: str, keep: Keep) -> None:

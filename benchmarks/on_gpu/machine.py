@@ -11,9 +11,8 @@ if TYPE_CHECKING:
 def work(run: Run, case: str, keep: Keep) -> None:
     """What edaformer-bench says of a machine, and its state before all else."""
     del run, case
-    from on_gpu.state import state
-
     from edaformer.engines.bench.state import Machine
+    from on_gpu.state import state
 
     keep(machine=Machine().describe())
     keep(state=state())

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from on_gpu import steps
 
 if TYPE_CHECKING:
-    from on_gpu.run import Run
-
     from edaformer.preprocess import Resize
+    from on_gpu.run import Run
 
 # Does nothing: what a launch alone takes
 _EMPTY = b""".version 7.0

@@ -232,8 +232,9 @@ def _fused(made: Entry) -> Iterable[str]:
             if isinstance(launched, dict) else _one_line(launched)
         )  # fmt: skip
         yield (
-            f"- {made.get('case')}, {way}: of {made.get('attentions')} attentions Inductor's pattern"
-            f" matched {_get(made, way, 'attentions_fused')}; fused kernels launched: {names}"
+            f"- {made.get('case')}, {way}: Inductor's pattern matched "
+            f"{_get(made, way, 'attentions_fused')} of {made.get('attentions')} attentions; fused "
+            f"kernels launched: {names}"
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from on_gpu.cases import TRAINED, TRAINED_SIZE
 from on_gpu.probe import validity
 from on_gpu.run import Skipped

@@ -1,4 +1,4 @@
-"""Exports and builds with TensorRT-RTX, anywhere: every network, its plain export, a trained one."""
+"""Exports and builds with TensorRT-RTX, anywhere: networks, their plain exports, a trained one."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def work_section(run: Run, section: Section, place: Place, write: Callable[[Told
         made.update(status="skipped", reason=str(reason))
     else:
         while waiting:
-            rest = _work_batch(run, section, waiting.pop(0), place, made, keep)
+            rest = _work_batch(run, section, waiting.pop(0), place, made=made, keep=keep)
             waiting[:0] = [rest] if rest else []
         made.update(_verdict(made))
     keep()
@@ -92,7 +92,13 @@ def _batches(section: Section, cases: list[str]) -> list[list[str]]:
 
 
 def _work_batch(
-    run: Run, section: Section, cases: list[str], place: Place, made: Told, keep: Callable[[], None]
+    run: Run,
+    section: Section,
+    cases: list[str],
+    place: Place,
+    *,
+    made: Told,
+    keep: Callable[[], None],
 ) -> list[str]:
     """Let one process work; those cases that it did not come to."""
     if run.left() < (0 if run.dry else section.reserve):
@@ -109,7 +115,7 @@ def _work_batch(
         """
         return min(max(run.left() / 2, _LEAST), max(run.end - time.monotonic(), 1))
 
-    ended = watch(run, section, cases, place, heard, limit)
+    ended = watch(run, section, cases, place, hear=heard, limit=limit)
     heard.close(cases[0], ended.words, ended.said)
     return [case for case in cases if case not in heard.ended]
 

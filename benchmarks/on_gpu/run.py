@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 Keep = Callable[..., None]  # facts by name: in the JSON at once, whatever comes afterwards
 FAULTS = ("raise", "hang", "abort", "segfault", "exit")

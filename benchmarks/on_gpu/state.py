@@ -1,4 +1,4 @@
-"""Clocks, power, temperature and throttling, by NVML or else by nvidia-smi, which the driver brings."""
+"""Clocks, power, temperature, throttling: by NVML, else by nvidia-smi, which the driver brings."""
 
 from __future__ import annotations
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from on_gpu.run import Run
-
     from edaformer.preprocess import Resize
+    from on_gpu.run import Run
 
 
 def constants(device: Any) -> tuple[Any, Any]:

@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ class Place:
     folder: Path
 
     def environment(self) -> dict[str, str]:
-        """HOME and every cache that is known inside; user-installed packages stay where they are."""
+        """HOME and every cache that is known inside; a user's packages stay where they are."""
         cache = self.folder / "cache"
         own = {
             "HOME": self.folder / "home", "TMPDIR": self.folder / "tmp",
@@ -98,6 +99,7 @@ def watch(
     section: Section,
     cases: list[str],
     place: Place,
+    *,
     hear: Callable[[dict[str, Any]], None],
     limit: Callable[[], float],
 ) -> Ended:
@@ -213,7 +215,7 @@ def _work(run: Run, section: Section, case: str, tell: Callable[..., None]) -> b
         if run.left() < section.reserve and not run.dry:
             raise Skipped(f"{run.left():.0f} s were left, and it may take {section.reserve:.0f} s")  # noqa: TRY301
         _break(run, section)
-        section.work(run, case.removesuffix(AGAIN), lambda **facts: tell(facts=facts))
+        section.work(run, case.removesuffix(AGAIN), partial(_keep, tell))
     except Skipped as reason:
         tell(end="skipped", reason=str(reason))
     except ModuleNotFoundError as error:
@@ -225,6 +227,10 @@ def _work(run: Run, section: Section, case: str, tell: Callable[..., None]) -> b
     else:
         tell(end="done")
     return True
+
+
+def _keep(tell: Callable[..., None], **facts: Any) -> None:
+    tell(facts=facts)
 
 
 def _break(run: Run, section: Section) -> None:
