@@ -89,7 +89,7 @@ def start(contender: Contender) -> Start:
 def peak_bytes() -> int | None:
     """Peak resident memory of this process."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     except OSError:
         return None
     peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
