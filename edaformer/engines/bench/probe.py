@@ -48,8 +48,8 @@ def probe(contender: Contender) -> Start:
     """
     ran = subprocess.run(
         [sys.executable, "-m", "edaformer.engines.bench.probe"],
-        input=json.dumps(_packed(contender)), capture_output=True, text=True,
-        timeout=_TIMEOUT, check=False,
+        input=json.dumps(_packed(contender)), capture_output=True, encoding="utf-8",
+        errors="replace", timeout=_TIMEOUT, check=False,
     )  # fmt: skip
     if ran.returncode != 0:
         lines = ran.stderr.strip().splitlines() or ["it said nothing"]

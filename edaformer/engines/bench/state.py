@@ -251,7 +251,7 @@ def _nvpmodel() -> str | None:
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         made = subprocess.run(
             ["nvpmodel", "-q"],  # noqa: S607 - a Jetson's own, wherever PATH has it
-            capture_output=True, text=True, timeout=10, check=False,
+            capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=False,
         )  # fmt: skip
         found = re.search(r"NV Power Mode:\s*(\S+)", made.stdout)
         return found[1] if found else None
