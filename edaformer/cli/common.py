@@ -27,6 +27,9 @@ DATA = typer.Option(
     help="scenes or scenes:N (drawn), camvid:DIR, ade20k:DIR, cityscapes:DIR, cocostuff164k:DIR, "
     "folder:DIR or reference:FILE."
 )
+TRUST_LABELS = typer.Option(
+    "--trust-labels", help="Take the truth as it is, whatever is found wrong with it; recorded."
+)
 JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
 
 

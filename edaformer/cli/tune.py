@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edaformer.cli.common import DATA, DEBUG, JSON, guarded, or_demo, print_json, run, say
+from edaformer.cli.common import (
+    DATA,
+    DEBUG,
+    JSON,
+    TRUST_LABELS,
+    guarded,
+    or_demo,
+    print_json,
+    run,
+    say,
+)
 from edaformer.cli.tune_text import print_tuning
 from edaformer.errors import InputError, require
 
@@ -64,6 +74,7 @@ def tune(
             help="Fraction of the images that is not tuned on. Default: 0.5 from 16 images on."
         ),
     ] = None,
+    trust_labels: Annotated[bool, TRUST_LABELS] = False,
     out: Annotated[
         Path, typer.Option(help="Folder for trials, result and pictures; made where it is missing.")
     ] = Path("tuning"),
@@ -109,7 +120,7 @@ def tune(
     wanted = _size(size, loaded, data)
     dataset = open_dataset(data, wanted).head(limit)
     target = resolve(device) if device is not None else None
-    options = TuneOptions(wanted, budget, target, trials, holdout)
+    options = TuneOptions(wanted, budget, target, trials, holdout, trust_labels)
     out.mkdir(parents=True, exist_ok=True)
     result = tune_checkpoint(
         loaded, dataset, options, out, resume=resume, on_step=_tell, on_image=_tell_images

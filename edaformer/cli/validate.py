@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edaformer.cli.common import DATA, DEBUG, JSON, guarded, print_json, run, say
+from edaformer.cli.common import DATA, DEBUG, JSON, TRUST_LABELS, guarded, print_json, run, say
 from edaformer.cli.validation_text import print_saved, print_validation
 from edaformer.cli.validation_ways import Desk, by_reference
 from edaformer.errors import EXIT_GATE, InputError
@@ -62,6 +62,7 @@ def validate(
     min_agreement: Annotated[
         float, typer.Option(help="Least fraction of equal labels at the same ISR.")
     ] = 0.999,
+    trust_labels: Annotated[bool, TRUST_LABELS] = False,
     provider: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where ONNX Runtime computes.")
     ] = "auto",
@@ -128,7 +129,7 @@ def validate(
 ) -> None:
     """Compare an artifact with PyTorch float32: what ISR costs, what precision costs.
 
-    Exit code 1 when a gate fails.
+    Exit code 1 when a gate fails, or the truth is found not to be the truth.
 
     Example: edaformer-validate model.onnx --checkpoint model.pth --data camvid:CamVid
 
@@ -136,7 +137,7 @@ def validate(
     """
     from edaformer.engines.validate.validation import Gates
 
-    gates = Gates(max_miou_drop=max_miou_drop, min_agreement=min_agreement)
+    gates = Gates(max_miou_drop, min_agreement, trust_labels=trust_labels)
     if without_images and save_reference is None and reference is None:
         raise InputError("--without-images is for --save-reference; leave it out")
     _check_outputs([report, junit, save_reference], [artifact, checkpoint, reference])
@@ -160,7 +161,8 @@ def validate(
         if artifact is None:
             judging = {
                 "--report": report, "--junit": junit, "--bisect": find, "--json": as_json,
-                "--per-class": per_class, "--provider": provider != "auto",
+                "--per-class": per_class, "--trust-labels": trust_labels,
+                "--provider": provider != "auto",
                 "--max-miou-drop": max_miou_drop != Gates().max_miou_drop,
                 "--min-agreement": min_agreement != Gates().min_agreement,
             }  # fmt: skip
@@ -176,8 +178,11 @@ def validate(
         print_validation(result, per_class=per_class)
     if save_reference is not None:
         print_saved(save_reference)
-    for failure in result.failures:
-        say(f"gate failed: {failure}")
+    if result.refused is not None:
+        say(f"labels refused: {result.refused.refusal}")
+    for gate in result.gates:
+        if gate.failure is not None:
+            say(f"gate failed: {gate.failure}")
     if result.failures:
         raise typer.Exit(EXIT_GATE)
 

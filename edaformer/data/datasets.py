@@ -28,6 +28,7 @@ from edaformer.data.archive import Archive
 from edaformer.data.classes import CAMVID, ClassSet, class_set
 from edaformer.data.layouts import Reading, find_pairs
 from edaformer.data.scenes import LARGEST, SMALLEST, draw_scene, held_out_seed
+from edaformer.data.truth.values import AS_STORED
 from edaformer.errors import DataError
 
 FOLDER_VOID = 255
@@ -46,6 +47,7 @@ class DataRecord(BaseModel):
     ignore_label: int = Field(ge=0, le=255)
     palette: tuple[tuple[int, int, int], ...] | None
     notes: tuple[str, ...]
+    labels: str = AS_STORED  # how stored values became classes, as --labels has it
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Dataset(ABC):
     ignore_label: int
     palette: tuple[tuple[int, int, int], ...] | None = field(default=None, kw_only=True)
     protocol: str = field(default="native", kw_only=True)  # how the release evaluates it
+    labels: str = field(default=AS_STORED, kw_only=True)  # as --labels has it
     notes: tuple[str, ...] = field(default=(), kw_only=True)  # what a reader of figures must know
 
     @property
@@ -73,7 +76,7 @@ class Dataset(ABC):
         """What a file that was made from it says of it."""
         return DataRecord(
             name=self.name, classes=self.classes, ignore_label=self.ignore_label,
-            palette=self.palette, notes=self.notes,
+            palette=self.palette, notes=self.notes, labels=self.labels,
         )  # fmt: skip
 
     @abstractmethod
@@ -294,7 +297,7 @@ def _reference(spec: str, file: Path) -> Dataset:
         raise DataError(f"{file} was made without images; name the data it was made from")
     return ReferenceDataset(
         spec, data.classes, data.ignore_label, archive, palette=data.palette,
-        protocol=str(archive.about.get("protocol")), notes=data.notes,
+        protocol=str(archive.about.get("protocol")), notes=data.notes, labels=data.labels,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from edaformer.engines.validate.answers import Setting, Source, check_together
 from edaformer.engines.validate.procedure import artifact_labels, procedure_of
 from edaformer.engines.validate.saved import Saving
 from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, FramesTally, Tally
+from edaformer.engines.validate.truth import Stored, examine
 from edaformer.engines.validate.validation import Frames, GateResult, Gates, Row, Validation
 from edaformer.evaluation.metrics import score
 from edaformer.evaluation.protocol import FitName, Protocol, get_protocol
@@ -150,12 +151,14 @@ def _result(
     rows = [Row(*described[row], scores[row]) for row in range(len(scores))]
     agreement, check = tally.artifact.result(), manifest.verification
     drop = scores[REFERENCE].miou - scores[CANDIDATE].miou
+    palette = data.palette or manifest.palette
+    stored = Stored(tally.stored, data.classes, data.ignore_label, data.labels, palette)
     return Validation(
         data=data.name,
         notes=data.notes,
         images=tally.images,
         classes=data.classes,
-        palette=data.palette or manifest.palette,
+        palette=palette,
         size=manifest.size,
         align=manifest.input.alignment,
         protocol=setting.procedure.protocol.label,
@@ -173,6 +176,8 @@ def _result(
         gates=_gates(gates, drop, agreement.overall),
         worst=tally.worst(),
         manifest=manifest,
+        finding=examine(stored),
+        trusted=gates.trust_labels,
     )
 
 
