@@ -12,6 +12,7 @@ from edaformer.cli.common import (
     DATA,
     DEBUG,
     JSON,
+    LABELS,
     TRUST_LABELS,
     guarded,
     or_demo,
@@ -39,6 +40,7 @@ def tune(
         typer.Argument(help="A checkpoint, as edaformer-export takes it. Default: the demo's."),
     ] = None,
     data: Annotated[str, DATA] = "scenes:40",
+    labels: Annotated[str | None, LABELS] = None,
     max_miou_drop: Annotated[
         float | None,
         typer.Option(help="Points of mIoU that may be lost against base. Default: 0.5."),
@@ -117,8 +119,10 @@ def tune(
             "add one of them, or leave it out"
         )
     loaded = load_checkpoint(or_demo(checkpoint))
-    wanted = _size(size, loaded, data)
-    dataset = open_dataset(data, wanted).head(limit)
+    wanted = _size(size, loaded, data, labels)
+    dataset = open_dataset(data, wanted, labels, reduced=loaded.reduced_labels).head(limit)
+    for note in dataset.notes:
+        say(f"note: {note}")
     target = resolve(device) if device is not None else None
     options = TuneOptions(wanted, budget, target, trials, holdout, trust_labels)
     out.mkdir(parents=True, exist_ok=True)
@@ -157,7 +161,9 @@ def _budget(drop: float | None, latency: str | None, gmacs: float | None) -> Bud
     return given[0] if given else Budget()
 
 
-def _size(text: str | None, checkpoint: Checkpoint, data: str) -> tuple[int, int]:
+def _size(
+    text: str | None, checkpoint: Checkpoint, data: str, labels: str | None
+) -> tuple[int, int]:
     from edaformer.data import open_dataset
     from edaformer.preprocess import parse_size
 
@@ -165,7 +171,8 @@ def _size(text: str | None, checkpoint: Checkpoint, data: str) -> tuple[int, int
         return parse_size(text)
     if checkpoint.input_size is not None:
         return checkpoint.input_size
-    height, width = open_dataset(data, (360, 480)).load(0).labels.shape
+    first = open_dataset(data, (360, 480), labels, reduced=checkpoint.reduced_labels).load(0)
+    height, width = first.labels.shape
     say(f"no --size given: tuning for {height}x{width}, the size of the first image")
     return height, width
 

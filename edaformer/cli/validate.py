@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edaformer.cli.common import DATA, DEBUG, JSON, TRUST_LABELS, guarded, print_json, run, say
+from edaformer.cli.common import (
+    DATA,
+    DEBUG,
+    JSON,
+    LABELS,
+    TRUST_LABELS,
+    guarded,
+    print_json,
+    run,
+    say,
+)
 from edaformer.cli.validation_text import print_saved, print_validation
 from edaformer.cli.validation_ways import Desk, by_reference
 from edaformer.errors import EXIT_GATE, InputError
@@ -32,6 +42,7 @@ def validate(
         typer.Option(help="The checkpoint the artifact came from. Default: the demo's."),
     ] = None,
     data: Annotated[str | None, DATA] = None,
+    labels: Annotated[str | None, LABELS] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     protocol: Annotated[
         Literal["native", "ade20k", "cityscapes"] | None,
@@ -144,7 +155,8 @@ def validate(
     at_the_desk = {
         "--checkpoint": checkpoint, "--protocol": protocol, "--scales": scales != "1",
         "--flip": flip, "--fit": fit, "--frames": frames, "--cache": cache, "--no-cache": no_cache,
-        "--bisect": find, "--save-reference": save_reference, "--without-images": without_images,
+        "--bisect": find, "--save-reference": save_reference, "--labels": labels,
+        "--without-images": without_images,
     }  # fmt: skip
     described = {"--isr": isr, "--size": size, "--align": align}
     if reference is not None:
@@ -153,7 +165,8 @@ def validate(
         result = by_reference(artifact, reference, data, limit, gates, provider, workers)
     else:
         desk = Desk(
-            checkpoint=checkpoint, data=data or "scenes", limit=limit, protocol=protocol,
+            checkpoint=checkpoint, data=data or "scenes", labels=labels, limit=limit,
+            protocol=protocol,
             scales=_ratios(scales), flip=flip, fit=fit, frames=frames,
             cache=_cache(cache, unused=no_cache), workers=workers, save=save_reference,
             with_images=not without_images,

@@ -45,6 +45,7 @@ class Checkpoint:
     # how its own processor resizes them: one of preprocess.RESIZES, or the name of another way;
     # mmsegmentation, which trained the release, resizes with OpenCV
     resize: str = "opencv-bilinear"
+    reduced_labels: bool = False  # trained on labels with 1 taken off, 0 being void
     state: dict[str, Tensor] = field(repr=False, default_factory=dict)  # our names, float32
 
     @property

@@ -89,6 +89,7 @@ def load(path: Path) -> Checkpoint:
         input_size=input_size,
         normalisation=normalisation,
         resize=resize,
+        reduced_labels=_reduced(path),
         state=state,
     )
 
@@ -214,6 +215,12 @@ def _preprocessing(path: Path) -> tuple[Normalisation, tuple[int, int] | None, s
         raise _not_numbers(path)
     size = _input_size(content) if content.get("do_resize", True) else None
     return normalisation, size, _resize(path, content)
+
+
+def _reduced(path: Path) -> bool:
+    """By transformers' name for it, or its older one."""
+    content = _read_json(path / _PREPROCESSOR) if (path / _PREPROCESSOR).is_file() else {}
+    return any(content.get(name) is True for name in ("do_reduce_labels", "reduce_labels"))
 
 
 def _pixels(values: Any, scale: float) -> tuple[float, float, float]:
