@@ -106,7 +106,7 @@ def _of_palette(
     identity = grey and all(at == colour[0] for at, colour in enumerate(palette))
     if not identity and known and all(palette[at] in known for at in used):
         return Pixels(None, table[index])
-    nothing_else = all(palette[at] == (at, at, at) for at in used)
+    nothing_else = all(palette[at] == (at, at, at) for at in used.tolist())
     if identity or nothing_else or (grey and _distinct(palette)):
         return Pixels(table[index, 0].astype(np.int64), None)
     if shared is not None and shared[: len(palette)] == palette:
