@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edaformer.data.truth.reading import Reading
+from edaformer.data.truth.values import VOID, table_of
 from edaformer.errors import DataError
 from edaformer.pictures import PICTURE_SUFFIXES, RAW_SUFFIXES
 
@@ -23,17 +24,8 @@ from edaformer.pictures import PICTURE_SUFFIXES, RAW_SUFFIXES
 IMAGE_SUFFIXES = tuple(sorted(PICTURE_SUFFIXES | RAW_SUFFIXES))
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z")
 _SHOWN = 4  # names of a longer list
-VOID = 255
 
 Pairs = tuple[tuple[Path, Path], ...]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How stored label values become classes."""
-
-    table: NDArray[np.uint8]  # (256,): the class of each stored value
-    highest: int  # the largest that the data set stores, void (255) aside
 
 
 @dataclass(frozen=True)
@@ -131,10 +123,10 @@ def find_pairs(kind: str, root: Path) -> Found:
 
 def _reading(ids: Iterable[int], highest: int) -> Reading:
     """Stored values to classes, in the order of ``ids``; every other value is void."""
-    table = np.full(256, VOID, np.uint8)
-    for label, value in enumerate(ids):
-        table[value] = label
-    return Reading(table, highest)
+    legal = np.arange(256) <= highest
+    legal[VOID] = True
+    table = table_of((value, label) for label, value in enumerate(ids))
+    return Reading(table, legal, name="the data set's own")
 
 
 READINGS: dict[str, Reading | None] = {

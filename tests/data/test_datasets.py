@@ -50,8 +50,9 @@ def test_camvid_layout(tmp_path: Path) -> None:
 
 def test_palette_labels_are_indices_and_grey_images_become_rgb(folder: Path) -> None:
     labels = Image.fromarray(np.full((4, 6), 1, np.uint8), mode="L").convert("P")
-    labels.putpalette([9, 9, 9] * 256)
-    labels.save(folder / "labels/a.png")
+    labels.putpalette([9, 0, 9] * 256)
+    for name in ("a", "b"):
+        labels.save(folder / f"labels/{name}.png")
     write(folder / "images/a.png", np.full((4, 6), 7, np.uint8))
     first = next(iter(open_dataset(f"folder:{folder}", SIZE)))
     assert (first.labels == 1).all()
