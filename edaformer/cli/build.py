@@ -109,7 +109,7 @@ def build(
 
     Example: edaformer-build model.onnx -o model.plan
     """
-    from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+    from edaformer.engines.artifact.onnx_file import read_onnx
     from edaformer.engines.build.build import parse_compute_capabilities
     from edaformer.engines.build.compiler import BuildOptions
     from edaformer.preprocess import parse_size
@@ -147,7 +147,9 @@ def build(
     if model is None:
         raise InputError("expected a MODEL.onnx; make one with edaformer-export")
     options = replace(options, allow_unfused=allow_unfused or options.allow_unfused)
-    read_onnx_manifest(model)  # before anything is said about the output
+    file = read_onnx(model)  # before anything is said about the output
+    if file.changed is not None:
+        say(f"note: {model} is {file.state}")
     default = model.with_suffix(".plan" if recorded is None else ".rebuilt.plan")
     path = output_path(output, default, force=force)
     result, repetition = _build(model, path, options, repeat)

@@ -126,7 +126,6 @@ def verify(
         label_agreement_decided=figures.agreement(decided=True),
         tolerance=tolerance,
         tolerance_rule=rule,
-        logit_scale=figures.scale,
     )
     _gate(result)
     return result
@@ -187,10 +186,6 @@ class _Figures:
     @property
     def mean_error(self) -> float:
         return float(np.mean([error.mean() for error in self.errors]))
-
-    @property
-    def scale(self) -> float:
-        return scale_of(np.concatenate([x.ravel() for x in self.expected]))
 
     @property
     def cosine(self) -> float:

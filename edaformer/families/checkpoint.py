@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import ISRError
+from edaformer.families.settings import reference_settings
 from edaformer.isr import ISR, Places
 from edaformer.preprocess import RELEASE, Normalisation
 
@@ -67,6 +68,7 @@ class Checkpoint:
         """Where it pools keys and values, and the ratios it was trained at."""
         return self.variant.places
 
+    @reference_settings()
     def model(self, isr: ISR | None = None) -> Network:
         """The network with these weights, in evaluation mode, at ``isr``; None is its base.
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+from edaformer.engines.artifact.onnx_file import read_onnx
 from edaformer.engines.artifact.plan import TAGS, read_header, read_plan, sidecar_path
 from edaformer.engines.artifact.verdict import Findings, Verdict
 from edaformer.errors import EdaformerError, MissingError, require
@@ -142,11 +142,14 @@ def _what_else(path: Path, head: bytes) -> tuple[str, str]:
 
 def _check_onnx(found: Findings) -> Manifest | None:
     path = found.path
-    known = _attempt(found, lambda: read_onnx_manifest(path), "edaformer-export CHECKPOINT")
-    if known is None:
+    file = _attempt(found, lambda: read_onnx(path), "edaformer-export CHECKPOINT")
+    if file is None:
         return None
+    known = file.manifest
     found.facts += [("artifact", f"ONNX, {_size(path)}"), *_model_facts(known)]
-    found.facts.append(("witness", witness_state(path, known)))
+    found.facts += [("graph", file.state), ("witness", witness_state(path, known))]
+    if file.changed is not None or known.graph_sha256 is None:
+        found.notes.append(f"the graph is {file.state}; --run asks the witness frames")
     if path.suffix in _PLAN_SUFFIXES:
         found.problem(
             "damaged",
@@ -154,9 +157,6 @@ def _check_onnx(found: Findings) -> Manifest | None:
             f"mv {shlex.quote(str(path))} MODEL.onnx && edaformer-build MODEL.onnx",
         )
     _check_onnxruntime(found)
-    found.notes.append(
-        "an ONNX file carries no hash of its own: changed weights go unnoticed without --run"
-    )
     return known
 
 

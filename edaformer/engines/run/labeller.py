@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edaformer.engines.artifact.kind import is_plan, refuse_provider
 from edaformer.errors import InputError, ISRError
+from edaformer.labels.border import check_pictures
 from edaformer.labels.frame import label_frame, unhidden
 from edaformer.labels.geometry import Size
 from edaformer.labels.no_class import check_labels
@@ -51,21 +52,24 @@ class OnnxLabeller:
     """ONNX Runtime."""
 
     def __init__(self, path: Path, *, provider: str = "auto") -> None:
-        from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+        from edaformer.engines.artifact.onnx_file import read_onnx
         from edaformer.export.runtime import OnnxSession, uses_cuda
         from edaformer.export.twin import with_logits
 
-        self.manifest = read_onnx_manifest(path)
+        file = read_onnx(path)
+        self.manifest = file.manifest
         on_gpu = uses_cuda(provider)
         self._session = OnnxSession(with_logits(path.read_bytes()), cuda=on_gpu)
         emulated = self.manifest.precision == "fp16" and not on_gpu
         self.description = (
             f"ONNX {self.manifest.precision}, ONNX Runtime {'CUDA' if on_gpu else 'CPU'}"
             f"{', computed in float32' if emulated else ''}"
+            f"{f', {file.changed}' if file.changed else ''}"
         )
 
     def __call__(self, frame: NDArray[np.uint8], /) -> Labels:
         """Labels of one frame at its own size."""
+        check_pictures(frame, batch=False)
         source = (frame.shape[0], frame.shape[1])
         labels = label_frame(frame, self.manifest.input, lambda feed: self._run(feed, source))
         check_labels(labels, self.manifest.num_classes)

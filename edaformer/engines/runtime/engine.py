@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from edaformer.closing import Closing
 from edaformer.engines.runtime.frame_times import FrameTimes
 from edaformer.errors import DeviceError, EdaformerError, InputError
+from edaformer.labels.border import check_pictures
 from edaformer.labels.no_class import check_labels
 
 if TYPE_CHECKING:
@@ -346,14 +347,8 @@ def _is_on_device(image: object) -> bool:
 
 def _frames(image: Any) -> NDArray[np.uint8]:
     """NumPy's uint8 (H, W, 3) or (B, H, W, 3) -> (B, H, W, 3)."""
-    if not isinstance(image, np.ndarray):
-        raise InputError(
-            f"expected an image as a NumPy array or on the device, got {type(image).__name__}"
-        )
-    if image.dtype != np.uint8:
-        raise InputError(f"expected a uint8 image, got {image.dtype}; convert it first")
-    _check_shape(image.shape)
-    return image if image.ndim == 4 else image[None]
+    frames = check_pictures(image, batch=True)
+    return frames if frames.ndim == 4 else frames[None]
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:

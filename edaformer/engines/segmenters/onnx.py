@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+from edaformer.engines.artifact.onnx_file import read_onnx
 from edaformer.engines.segmenters.artifact import ArtifactSegmenter
 from edaformer.labels.frame import unhidden
 
@@ -23,9 +23,12 @@ class OnnxSegmenter(ArtifactSegmenter):
         from edaformer.export.runtime import OnnxSession, uses_cuda
         from edaformer.export.twin import rounding_twin, with_logits
 
-        manifest = read_onnx_manifest(path)
+        file = read_onnx(path)
+        manifest = file.manifest
         on_gpu = uses_cuda(provider)
         description = f"ONNX {manifest.precision}, ONNX Runtime {'CUDA' if on_gpu else 'CPU'}"
+        if file.changed is not None:
+            description += f", {file.changed}"
         model = with_logits(path.read_bytes())
         if manifest.precision == "fp16" and not on_gpu:
             model = rounding_twin(model)

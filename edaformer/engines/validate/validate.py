@@ -200,8 +200,7 @@ def _result(
         LETTER: (f"{torch}, to the letter", manifest.isr),
     }
     rows = [Row(*described[row], scores[row]) for row in range(len(scores))]
-    agreement, check = tally.artifact.result(), manifest.verification
-    flips = tally.flips.result(None if check is None else check.tie_margin)
+    agreement, flips = tally.artifact.result(), tally.flips.result(manifest.tie)
     drop = scores[REFERENCE].miou - scores[CANDIDATE].miou
     palette = data.palette or manifest.palette
     stored = Stored(tally.stored, data.classes, data.ignore_label, data.labels, palette)

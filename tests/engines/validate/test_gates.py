@@ -46,13 +46,13 @@ def test_a_picture_without_an_answer_does_not_fail_a_sound_export(
     assert (ties.name, ties.measured, ties.limit) == ("max_flips_beyond_ties", 0, 0)
 
 
-@pytest.mark.parametrize("how", BREAKS)
+@pytest.mark.parametrize("how", ["swapped heads", "stale tile", "NaN pixel"])
 def test_wrong_attention_fails(
     how: str, small_export: ExportResult, small_checkpoint: Checkpoint, data: Dataset,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     model = ir.load(small_export.path)
-    BREAKS[how](model, softmaxes(model)[0])
+    BREAKS[how](model, softmaxes(model)[-1])
     ir.save(model, tmp_path / "wrong.onnx")
     if how == "NaN pixel":
         with pytest.raises(NaNError, match=r"of 00 in the artifact.*attention is the first"):
