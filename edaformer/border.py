@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from edaformer.errors import EdaformerError
+from edaformer.printable import printable
 
 _LONGEST = 200  # letters of a library's words; ONNX Runtime prints whole graphs
 
@@ -40,7 +41,5 @@ def words(reason: BaseException) -> str:
         said = "it asks for more memory than there is"
     elif isinstance(reason, RecursionError):
         said = "it is nested too deeply"
-    line = " ".join("".join(c if c.isprintable() else " " for c in said).split())
-    if not line:
-        line = type(reason).__name__
+    line = printable(" ".join(said.split())) or type(reason).__name__
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

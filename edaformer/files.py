@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -44,7 +45,7 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
         InputError: if the folder is missing, not writable or full.
     """
     check_writable(path)
-    path = path.resolve()  # a link stays a link
+    path = real_path(path)  # a link stays a link
     try:
         with _nameless(path) as file:
             yield file
@@ -65,7 +66,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         InputError: if the folder is missing or not writable.
     """
     check_writable(path)
-    path = path.resolve()  # a link stays a link
+    path = real_path(path)  # a link stays a link
     part = _part(path).with_suffix(path.suffix)
     try:
         yield part
@@ -116,6 +117,17 @@ def check_new_folder(path: Path) -> None:
     check_writable(path)
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a folder to write into that is there and is none.
+
+    Raises:
+        InputError: naming the path and what to do.
+    """
+    _check_link(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"expected a folder at {path}, but it is a file; name another with -o")
+
+
 def check_writable(path: Path, *inputs: Path) -> None:
     """Refuse an output path that cannot be written, before any work is done for it.
 
@@ -126,13 +138,14 @@ def check_writable(path: Path, *inputs: Path) -> None:
     Raises:
         InputError: naming the path and what to do.
     """
-    path = path.resolve()
+    _check_link(path)
+    path = real_path(path)
     folder = path.parent
     if path.is_dir():
         raise InputError(f"expected a file to write, but {path} is a folder; name a file in it")
     if path.exists() and not path.is_file():
         raise InputError(f"expected a regular file to write, but {path} is none; name another")
-    if path in {file.resolve() for file in inputs}:
+    if path in {real_path(file) for file in inputs}:
         raise InputError(f"{path} is also an input and would be replaced; name another with -o")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"expected a folder at {folder}, but it is a file; name another with -o")
@@ -142,6 +155,21 @@ def check_writable(path: Path, *inputs: Path) -> None:
         )
     if not os.access(folder, os.W_OK):
         raise InputError(f"the folder {folder} is not writable; name another one with -o")
+
+
+def real_path(path: Path) -> Path:
+    """Absolute, its links followed; one that leads to itself stays (Path.resolve would raise)."""
+    return Path(os.path.realpath(path))
+
+
+def _check_link(path: Path) -> None:
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(
+                f"{path} is a link that leads to itself; remove it or name another"
+            ) from error
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from pydantic import (
 from edaformer.errors import InputError, ManifestError
 from edaformer.families.table import RecordedSizes, recorded
 from edaformer.isr import EDAFORMER, ISR, Places
+from edaformer.json_text import parse_json
 from edaformer.preprocess import ALIGN, Normalisation, Resize, aligned, format_size
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ ONLY_IN_SIDECAR = {"palette", "rewrites", "kept_fp32", "verification", "engine"}
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputSpec(_Record):
@@ -151,6 +152,15 @@ class Verification(_Record):
     label_agreement_decided: float  # of pixels whose top-2 margin exceeds twice the largest error
     tolerance: float  # on max_logit_error
     tolerance_rule: str
+    # of the margin between the two best logits: below it rounding may decide, as measured on the
+    # witness frames; not recorded before there was a gate on it
+    tie: float | None = None
+    logit_scale: float | None = None  # standard deviation plus largest magnitude of PyTorch's
+
+    @property
+    def tie_margin(self) -> float:
+        """The margin below which a flipped label is a rounding tie."""
+        return self.tolerance if self.tie is None else self.tie
 
 
 class Kernel(_Record):
@@ -370,10 +380,10 @@ def _unpack_names(text: object, origin: str) -> list[str]:
 
 def _load_json(text: str, origin: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise ManifestError(
-            f"the manifest in {origin} is not JSON; make the artifact again"
+            f"the manifest in {origin} cannot be read: {error}; make the artifact again"
         ) from error
     if not isinstance(content, dict):
         raise ManifestError(f"the manifest in {origin} is no JSON object; make the artifact again")

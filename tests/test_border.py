@@ -22,7 +22,7 @@ def sentence(why: str) -> DataError:
         (PermissionError(13, "Permission denied", "/a/b"), "Permission denied"),
         (RecursionError("maximum recursion depth exceeded"), "it is nested too deeply"),
         (MemoryError(), "it asks for more memory than there is"),
-        (ValueError("\x1b[2Jred\udcff"), "[2Jred"),
+        (ValueError("\x1b[2Jred\udcff"), r"\x1b[2Jred\udcff"),
     ],
     ids=lambda value: type(value).__name__,
 )

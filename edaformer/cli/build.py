@@ -14,6 +14,7 @@ import typer
 from edaformer.cli.common import (
     DEBUG,
     JSON,
+    echo,
     guarded,
     output_path,
     print_json,
@@ -273,9 +274,9 @@ def _beside_json(result: BuildResult) -> dict[str, Any]:
 
 def _print_beside(result: BuildResult) -> None:
     found = _beside(result)
-    typer.echo("")
+    echo()
     if found is None:
-        typer.echo(
+        echo(
             "what unfused attention costs is not known: the folder has no plan of the fused form, "
             "built alike.\nExport it with --attention fused, build it into the folder, and build "
             f"this again; or compare: edaformer-info FUSED.plan {result.path}"
@@ -304,7 +305,7 @@ def _print_repetition(repetition: Repetition | None) -> None:
     if repetition is None:
         return
     labels = {None: "not run: no GPU here, or not at this size", **_SAME}
-    typer.echo("")
+    echo()
     print_pairs(
         f"{repetition.builds} builds",
         [
@@ -320,9 +321,9 @@ def _print_repetition(repetition: Repetition | None) -> None:
 def _print_differences(differences: list[Difference] | None) -> None:
     if differences is None:
         return
-    typer.echo("")
+    echo()
     if not differences:
-        typer.echo("nothing differs from the record")
+        echo("nothing differs from the record")
         return
     print_table(("differs", "recorded", "now"), [(d.what, d.recorded, d.now) for d in differences])
 

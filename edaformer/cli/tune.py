@@ -96,7 +96,9 @@ def tune(
     from edaformer.engines.tune.tune import TuneOptions
     from edaformer.engines.tune.tune import tune as tune_checkpoint
     from edaformer.families.table import load_checkpoint
+    from edaformer.files import check_folder
 
+    check_folder(out)
     budget = _budget(max_miou_drop, max_latency, max_gmacs)
     if ladder is not None and ladder < 1:
         raise InputError(f"expected --ladder of 1 or more, got {ladder}")

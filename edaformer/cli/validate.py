@@ -57,11 +57,15 @@ def validate(
         ),
     ] = False,
     max_miou_drop: Annotated[
-        float, typer.Option(help="Points of mIoU the artifact may lose at the same ISR.")
+        float,
+        typer.Option(help="Points by which the artifact's mIoU may differ at the same ISR."),
     ] = 0.1,
     min_agreement: Annotated[
-        float, typer.Option(help="Least fraction of equal labels at the same ISR.")
-    ] = 0.999,
+        float | None,
+        typer.Option(
+            help="Least fraction of equal labels at the same ISR. Default: all but rounding ties."
+        ),
+    ] = None,
     provider: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where ONNX Runtime computes.")
     ] = "auto",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import weakref
 import zipfile
 import zlib
@@ -28,6 +27,7 @@ from typing_extensions import Self
 from edaformer.closing import Closing
 from edaformer.errors import DataError
 from edaformer.files import open_whole
+from edaformer.json_text import parse_json
 
 Pixels = NDArray[np.uint8]  # RGB (H, W, 3)
 Plane = NDArray[np.uint8]  # (H, W)
@@ -276,7 +276,7 @@ def _read_head(archive: zipfile.ZipFile, path: Path, kind: str) -> _Head:
     member = archive.getinfo(_HEAD)
     if member.file_size > _HEAD_MAX:
         raise ValueError("its head is too large")
-    content = json.loads(archive.read(member))
+    content = parse_json(archive.read(member), _HEAD_MAX)
     found = content.get("format") if isinstance(content, dict) else None
     if found != _FORMAT:
         raise DataError(

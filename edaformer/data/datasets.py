@@ -28,7 +28,8 @@ from edaformer.data.archive import Archive
 from edaformer.data.classes import CAMVID, ClassSet, class_set
 from edaformer.data.layouts import Reading, find_pairs
 from edaformer.data.scenes import LARGEST, SMALLEST, draw_scene, held_out_seed
-from edaformer.errors import DataError
+from edaformer.errors import DataError, FrameError
+from edaformer.pictures import Picture, read_picture, turn_upright
 
 FOLDER_VOID = 255
 REFERENCE_KIND = "reference"
@@ -134,7 +135,8 @@ class FileDataset(Dataset):
             DataError: if a file cannot be read or the two do not belong together.
         """
         image_path, label_path = self.pairs[index]
-        image, stored = read_image(image_path), read_labels(label_path)
+        picture, stored = read_image(image_path), read_labels(label_path)
+        image, stored = picture.pixels, _turned_with(picture, stored)
         if image.shape[:2] != stored.shape:
             raise DataError(
                 f"{image_path.name} is {_size(image)} but {label_path} is {_size(stored)}; "
@@ -211,17 +213,18 @@ def open_dataset(spec: str, size: tuple[int, int]) -> Dataset:
     return opener(spec, Path(rest))
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """An image file as uint8 RGB (H, W, 3).
+def read_image(path: Path) -> Picture:
+    """An image file as edaformer.pictures reads it: uint8 RGB (H, W, 3), upright.
 
     Raises:
         DataError: if it cannot be read as an image.
     """
     try:
-        with Image.open(path) as file:
-            return np.asarray(file.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image; replace it or take it out") from error
+        return read_picture(path)
+    except FrameError as error:
+        raise DataError(
+            f"{path} cannot be read as an image: {error}; replace it or take it out"
+        ) from error
 
 
 def read_labels(path: Path) -> NDArray[np.uint8]:
@@ -239,6 +242,17 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
             return np.asarray(file)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as a label image; replace it") from error
+
+
+def _turned_with(picture: Picture, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The labels, turned as the image was where their shape says that they lie as it was stored.
+
+    Labels that lie as the image is seen are what mmsegmentation expects, and what a tool makes that
+    shows photographs upright. Half turns, mirrors and squares look alike: upright is taken.
+    """
+    if stored.shape == picture.pixels.shape[:2]:
+        return stored
+    return turn_upright(stored, picture.orientation)
 
 
 def _scenes(spec: str, count: str, size: tuple[int, int]) -> Dataset:

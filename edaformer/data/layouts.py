@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edaformer.errors import DataError
+from edaformer.pictures import PICTURE_SUFFIXES
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+IMAGE_SUFFIXES = tuple(sorted(PICTURE_SUFFIXES))
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z")
 _SHOWN = 4  # names of a longer list
 VOID = 255

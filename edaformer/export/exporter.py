@@ -31,7 +31,7 @@ from edaformer.families.network import Network
 from edaformer.families.table import RecordedSizes, count
 from edaformer.files import check_writable, sha256, write_whole
 from edaformer.isr import BASE, ISR
-from edaformer.labels.witness import witness_bytes, witness_path
+from edaformer.labels.witness import Known, witness_bytes, witness_path
 from edaformer.manifest import (
     ONNX_KEY,
     AttentionForm,
@@ -215,8 +215,13 @@ def export_model(
         _verify_another_size(probe, reference, options)
     manifest = _manifest(checkpoint, options, rewrites, _kept_modules(kept), verification)
     on_step("asking PyTorch for the witness frames")
-    witness = _witness(probe, reference, manifest, options, pictures)
-    manifest = manifest.model_copy(update={"witness_sha256": hashlib.sha256(witness).hexdigest()})
+    known = _witness(probe, reference, manifest, options, pictures)
+    witness = witness_bytes(known, checkpoint_sha256=checkpoint.sha256, isr=manifest.isr)
+    tie = max(one.tolerance for one in known)
+    manifest = manifest.model_copy(update={
+        "witness_sha256": hashlib.sha256(witness).hexdigest(),
+        "verification": verification.model_copy(update={"tie": tie}),
+    })  # fmt: skip
     proto = _finish(graph, manifest)
     data = proto.SerializeToString(deterministic=True)
     run_shipped(data, images, options.batch)
@@ -242,11 +247,10 @@ def _witness(
     manifest: Manifest,
     options: ExportOptions,
     pictures: NDArray[np.uint8] | None,
-) -> bytes:
-    """The witness file, the graph itself tried on it."""
+) -> tuple[Known, ...]:
+    """The witness frames, the graph itself tried on them."""
     frames = witness_frames(options.size, manifest.input.normalisation, pictures)
-    known = ask(probe, reference, frames, manifest, tolerance=options.tolerance)
-    return witness_bytes(known, checkpoint_sha256=manifest.checkpoint_sha256, isr=manifest.isr)
+    return ask(probe, reference, frames, manifest, tolerance=options.tolerance)
 
 
 def _verify_another_size(probe: Probe, reference: Deployment, options: ExportOptions) -> None:

@@ -29,6 +29,15 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class Origins:
+    """Where what is not a weight came from, for whoever has to know whether to believe it."""
+
+    classes: str = "the file names none"
+    input_size: str = "the file says none"
+    normalisation: str = "assumed, the release's: the file says none"
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A checked checkpoint: everything needed to make the model, and where it came from."""
 
@@ -45,6 +54,11 @@ class Checkpoint:
     # how its own processor resizes them: one of preprocess.RESIZES, or the name of another way;
     # mmsegmentation, which trained the release, resizes with OpenCV
     resize: str = "opencv-bilinear"
+    # the network was trained on blue first; its first convolution is turned round in ``state``,
+    # so that it takes RGB like any other
+    bgr: bool = False
+    origins: Origins = Origins()
+    notes: tuple[str, ...] = ()  # what was in the file and of no use
     state: dict[str, Tensor] = field(repr=False, default_factory=dict)  # our names, float32
 
     @property
@@ -81,8 +95,13 @@ def misfits(problems: Mapping[str, Iterable[str]]) -> str:
     return "; ".join(f"{len(n)} {what} ({some(n)})" for what, n in listed.items() if n)
 
 
+def printable(text: str) -> str:
+    """Without what a terminal would obey: control characters and half surrogates are escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def some(names: Iterable[str]) -> str:
-    """The first few of many names, for a sentence."""
-    listed = list(names)
+    """The first few of many names, for a sentence; they come from files and are made printable."""
+    listed = [printable(name) for name in names]
     more = f", ... {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     return ", ".join(listed[:_SHOWN]) + more

@@ -19,6 +19,7 @@ from edaformer.families.edaformer import cost as edaformer_cost
 from edaformer.families.edaformer import layers as edaformer_layers
 from edaformer.families.edaformer import loader as edaformer_loader
 from edaformer.families.edaformer.sizes import VARIANTS, get_variant
+from edaformer.families.given import Given
 from edaformer.families.layers import Layer
 from edaformer.families.segformer import cost as segformer_cost
 from edaformer.families.segformer import layers as segformer_layers
@@ -97,15 +98,22 @@ def recorded(variant: str, sizes: RecordedSizes | None) -> Architecture:
     return sizes or get_variant(variant)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, given: Given | None = None) -> Checkpoint:
     """Read and check a checkpoint of any family; nothing in it is executed.
+
+    Args:
+        path: a file or a folder.
+        given: what overrules the file: a person's options, or an artifact's record
+            (``manifest.given``).
 
     Raises:
         CheckpointError: if it is not a complete, sound checkpoint.
+        InputError: if what is given does not fit it.
         MissingError: without torch (or safetensors, or another package that the format needs).
     """
     require("torch", "export")
-    return _family(path).load(path)
+    loaded = _family(path).load(path)
+    return loaded if given is None else given.over(loaded)
 
 
 def checkpoint_sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from edaformer.cli.main import app
 from edaformer.families.checkpoint import Checkpoint
-from edaformer.media.video import LiveVideo
+from edaformer.media.live import LiveVideo
 from tests.standins.network import Kind, write_small_onnx
 
 
@@ -117,10 +118,22 @@ def test_a_pipeline_without_gstreamer(folder: Path) -> None:
 
 def test_no_opencv(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    assert typed("m.onnx", "a.png").exit_code == 0  # pictures need none
-    ran = typed("m.onnx", "a.png", "--video", "v.mp4")
+    assert typed("m.onnx", "a.png", "--video", "v.mp4").exit_code == 0  # files need none
+    ran = typed("m.onnx", "0")
     assert ran.exit_code == 3
     assert "on a Jetson: sudo apt install python3-opencv" in ran.stderr
+
+
+@pytest.mark.parametrize("found", [None, ModuleType("av")])
+def test_no_pyav(folder: Path, monkeypatch: pytest.MonkeyPatch, found: ModuleType | None) -> None:
+    """Nor where its folder is all that is left of it."""
+    monkeypatch.setitem(sys.modules, "av", found)
+    (folder / "v.mp4").write_bytes(b"video")
+    assert typed("m.onnx", "a.png").exit_code == 0  # pictures need none
+    for arguments in (("a.png", "--video", "w.mp4"), ("v.mp4",)):
+        ran = typed("m.onnx", *arguments)
+        assert ran.exit_code == 3
+        assert "pip install" in ran.stderr
 
 
 def test_ctrl_c_ends_a_camera_and_keeps_its_video(
@@ -130,7 +143,7 @@ def test_ctrl_c_ends_a_camera_and_keeps_its_video(
 
     before = signal.getsignal(signal.SIGINT)
 
-    def film(self: LiveVideo) -> Any:
+    def film(self: LiveVideo, stop: Any) -> Any:
         for index in range(100):
             if index == 4:
                 signal.raise_signal(signal.SIGINT)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from edaformer.closing import Closing
 from edaformer.engines.runtime.frame_times import FrameTimes
 from edaformer.errors import DeviceError, EdaformerError, InputError
+from edaformer.labels.no_class import check_labels
 
 if TYPE_CHECKING:
     from edaformer.engines.artifact.plan import Plan
@@ -134,6 +135,8 @@ class Engine(Closing):
 
         Raises:
             InputError: if the image is none, or the engine is closed or busy.
+            NaNError: if the network gives no number (of images on the device the labels are 255
+                there, and nobody looks).
             DeviceError: if the GPU fails; the engine is closed then.
         """
         with self._at_work() as runner:
@@ -144,7 +147,8 @@ class Engine(Closing):
             frames = _frames(image)
             labels = _out(out, image.shape[:-1])
             runner.label(frames, labels.reshape(frames.shape[:3]), None)
-            return labels
+        check_labels(labels, self.manifest.num_classes)
+        return labels
 
     def with_margin(self, image: Any) -> tuple[Any, Any]:
         """Labels, and how far the second best class is behind: float32 of the labels' shape.
@@ -163,7 +167,8 @@ class Engine(Closing):
             margin = np.empty(image.shape[:-1], np.float32)
             parts = (made.reshape(frames.shape[:3]) for made in (labels, margin))
             runner.label(frames, *parts)
-            return labels, margin
+        check_labels(labels, self.manifest.num_classes)
+        return labels, margin
 
     def stream(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[Labels]:
         """Labels of successive frames, in their order; up to three are on their way at once.
@@ -315,7 +320,8 @@ class Engine(Closing):
     def _collect(self, slot: Slot) -> Labels:
         with self._at_work() as runner:
             labels: Labels = runner.collect(slot)[0]
-            return labels
+        check_labels(labels, self.manifest.num_classes)
+        return labels
 
 
 def _preflight(path: Path) -> Plan:

@@ -96,7 +96,7 @@ def tune(
     split = Split.of(len(data), _holdout(options, len(data)))
     protocol = get_protocol(data.protocol)
     bound = _bound(checkpoint, data, options)
-    with Trials.open(out / TRIALS_FILE, bound, places, resume=resume) as trials:
+    with Trials.open(out / TRIALS_FILE, bound, places, resume=resume, on_note=on_step) as trials:
         costs = Costs(checkpoint, options.size, options.padded, options.device)
         costs.measure([places.base], trials, on_step)
         space = Space.of(settings, costs.seconds if options.by_time else costs.gmacs)
@@ -210,7 +210,7 @@ def _bound(checkpoint: Checkpoint, data: Dataset, options: TuneOptions) -> dict[
     import torch
 
     return {
-        "format": "1",
+        "format": "2",
         "checkpoint": checkpoint.sha256,
         "classes": ", ".join(data.classes),
         "size": format_size(options.size),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from edaformer.engines.validate.validation import GateResult, Validation
+from edaformer.printable import printable
 
 _SUITE = "edaformer-validate"
 
@@ -20,6 +21,9 @@ def junit_xml(result: Validation) -> bytes:
         ET.SubElement(properties, "property", {"name": name, "value": value})
     for gate in result.gates:
         _add_case(suite, gate)
+    for element in root.iter():  # XML has no control characters, not even escaped
+        element.attrib = {name: printable(value) for name, value in element.attrib.items()}
+        element.text = element.text and printable(element.text)
     ET.indent(root)
     made: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return made

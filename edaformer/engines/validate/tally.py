@@ -116,14 +116,16 @@ class Tally:
         self.confusions = np.zeros((_ROWS, self.classes, self.classes), np.int64)
         self.bootstrap = Bootstrap(_ROWS * 3 * self.classes + _EXTRA)
 
-    def add(self, sample: Sample, answers: Answers, candidate: Labels) -> None:
-        """One image: PyTorch's answers, and the artifact's labels."""
+    def add(
+        self, sample: Sample, answers: Answers, candidate: Labels, *, resized: bool = False
+    ) -> None:
+        """One image: PyTorch's answers, and the artifact's labels; whether those were resized."""
         reference, base = answers.reference.labels, answers.base
         band = boundary_band(reference)
         same = candidate == reference
         equal_isr = self.isr.add(reference == base, band)
         equal = self.artifact.add(same, band)
-        self.flips.add(answers.reference.margin, same)
+        self.flips.add(answers.reference.margin, same | band if resized else same)
         letter = reference if answers.letter is None else answers.letter
         confusions = self._confusions(sample.labels, base, reference, candidate, letter)
         self.confusions += confusions

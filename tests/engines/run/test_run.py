@@ -19,7 +19,7 @@ from edaformer.engines.run.watch import Watch
 from edaformer.errors import InputError, MissingError
 from edaformer.media import opencv as media_opencv
 from edaformer.media import window
-from edaformer.media.video import VideoWriter
+from edaformer.media.writer import VideoWriter
 from tests.standins.network import Kind, write_small_onnx
 
 FRAMES, RATE = 300, 29.97
@@ -37,11 +37,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 frames; each shows its number."""
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    writer = VideoWriter(path, (120, 180), RATE)
-    for index in range(FRAMES):
-        board = np.array([index >> bit & 1 for bit in range(BITS)], np.uint8).reshape(3, 3)
-        writer.write(np.kron(255 * board, np.ones((40, 60), np.uint8))[:, :, None].repeat(3, 2))
-    writer.close()
+    with path.open("w+b") as file:
+        writer = VideoWriter(file, (120, 180), RATE)
+        for index in range(FRAMES):
+            board = np.array([index >> bit & 1 for bit in range(BITS)], np.uint8).reshape(3, 3)
+            shown = np.kron(255 * board, np.ones((40, 60), np.uint8))[:, :, None].repeat(3, 2)
+            writer.write(shown, index / RATE)
+        writer.close()
     return path
 
 
@@ -159,18 +161,18 @@ def test_stopping_keeps_what_is_done(model: Path, tmp_path: Path) -> None:
 def test_a_video_that_lost_frames_is_refused(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenCV says nothing when it cannot write."""
+    """Whoever lost them."""
     inputs = [picture(tmp_path / f"{index}.png") for index in range(3)]
     write = VideoWriter.write
     lost: list[int] = []
 
-    def forgetful(self: VideoWriter, made: np.ndarray) -> None:
+    def forgetful(self: VideoWriter, made: np.ndarray, time: float) -> None:
         lost.append(1)
         if len(lost) != 2:
-            write(self, made)
+            write(self, made, time)
 
     monkeypatch.setattr(VideoWriter, "write", forgetful)
-    with pytest.raises(InputError, match="OpenCV wrote 2 of 3 frames"):
+    with pytest.raises(InputError, match="FFmpeg wrote 2 of 3 frames"):
         run(model, inputs, RunOptions(video=tmp_path / "v.mp4"))
     assert not (tmp_path / "v.mp4").exists()
 

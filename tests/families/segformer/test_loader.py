@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edaformer.errors import CheckpointError, EdaformerError, MissingError
+from edaformer.errors import CheckpointError, EdaformerError
 from edaformer.families.table import checkpoint_sha256, load_checkpoint
 from edaformer.preprocess import RELEASE, Normalisation
 from tests.families.segformer.hugging import CLASSES, change_config, hugging_model, save_folder
@@ -138,7 +138,7 @@ def test_no_filter_of_pillow_s_is_refused(resample: object, folder: Path) -> Non
         ({"num_attention_heads": [3, 2, 5, 2]}, "expected heads that divide"),
         ({"hidden_sizes": [16, 32, 80, 128]}, "do not fit its config.json.*wrongly shaped|cannot"),
         ({"depths": [1, 2, 2, 1]}, r"22 missing \(.*blocks.1"),
-        ({"depths": [1, 1, 1, 1]}, r"22 unknown \(.*blocks.1"),
+        ({"depths": [1, 1, 1, 1]}, r"22 unknown \(.*block.1.1"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(
@@ -197,10 +197,30 @@ def test_the_weights_alone_point_to_their_folder(folder: Path) -> None:
         load_checkpoint(folder / WEIGHTS)
 
 
-def test_without_transformers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transformers_is_not_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(MissingError, match=r"pip install 'edaformer-deploy\[segformer\]'"):
-        load_checkpoint(folder)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert load_checkpoint(folder).num_classes == 5
+
+
+def test_defaults_are_those_of_transformers(folder: Path) -> None:
+    """A configuration that says nothing but what it is."""
+    from transformers import SegformerConfig
+
+    from edaformer.families.segformer.config import read_config
+
+    (folder / "config.json").write_text('{"model_type": "segformer"}')
+    read, theirs = read_config(folder), SegformerConfig()
+    sizes = read.sizes
+    assert sizes.decoder_width == theirs.decoder_hidden_size
+    ours = (sizes.widths, sizes.depths, sizes.heads, sizes.ratios, sizes.mlp_ratios, sizes.patches,
+            sizes.strides)  # fmt: skip
+    assert ours == tuple(
+        tuple(getattr(theirs, name))
+        for name in ("hidden_sizes", "depths", "num_attention_heads", "sr_ratios", "mlp_ratios",
+                     "patch_sizes", "strides")
+    )  # fmt: skip
+    assert (read.num_classes, read.classes) == (theirs.num_labels, None)
 
 
 def test_loading_says_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

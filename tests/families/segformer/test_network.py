@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from edaformer.errors import ISRError
-from edaformer.families.segformer.loader import _our_name
+from edaformer.families.segformer.names import Names
 from edaformer.families.segformer.network import ReducedAttention, SegFormer
 from edaformer.families.segformer.sizes import SEGFORMERS, SegFormerSizes
 from edaformer.families.table import FAMILIES, count, load_checkpoint
@@ -82,7 +82,8 @@ def test_isr_pools_the_reduced_map(factors: tuple[int, ...], ratios: list[int]) 
     )
     isr = sizes.places.isr(tuple(r * m for r, m in zip(ratios, factors, strict=True)))
     model = SegFormer(sizes, 5, isr).eval()
-    model.load_state_dict({_our_name(name): v for name, v in hugging.state_dict().items()})
+    ours = Names(sizes).ours
+    model.load_state_dict({ours(name): v for name, v in hugging.state_dict().items()})
     pool(hugging, factors)
     image = torch.randn(1, 3, 150, 282)
     with torch.inference_mode():
