@@ -19,36 +19,38 @@ from tests.hostile.damage.rows import ROWS
 from tests.hostile.damage.zips import ZIPS
 from tests.hostile.reader import FindError, Reader, command, digest
 
-FORMATS = ("png", "jpg", "bmp", "gif", "webp", "tif", "ppm", "jp2", "avif", "tga", "qoi")
+PICTURES = ("png", "jpg", "bmp", "webp", "ppm", "jp2", "avif", "tga", "qoi")
+ANIMATIONS = ("apng", "gif", "webp", "tif", "avif")
 BOUND = {"checkpoint": "a" * 64, "size": "32x48"}
 COUNTS = np.arange(1, 16, dtype=np.int64).reshape(3, 5)
 
 
-def _pictures(folder: Path) -> None:
-    for suffix in FORMATS:
-        Image.fromarray(sound.picture()).save(folder / f"x.{suffix}")
-    deep = np.arange(384, dtype=np.uint16).reshape(sound.PICTURE) * 170
-    Image.fromarray(deep).save(folder / "deep.png")
+def _picture(suffix: str) -> Callable[[Path], None]:
+    return lambda folder: Image.fromarray(sound.picture()).save(folder / f"x.{suffix}")
+
+
+def _animation(suffix: str) -> Callable[[Path], None]:
     frames = [Image.fromarray(sound.picture(seed)) for seed in range(3)]
-    for suffix in ("apng", "webp", "gif", "tif"):
-        frames[0].save(folder / f"many.{suffix}", save_all=True, append_images=frames[1:])
-    Image.fromarray(sound.labels()).convert("P").save(folder / "palette.png")
+    return lambda folder: frames[0].save(
+        folder / f"x.{suffix}", save_all=True, append_images=frames[1:]
+    )
 
 
-def _read_pictures(folder: Path) -> str:
-    """As run and validate read them; a file that is refused does not end the others."""
+def _deep(folder: Path) -> None:
+    deep = np.arange(384, dtype=np.uint16).reshape(sound.PICTURE) * 170
+    Image.fromarray(deep).save(folder / "x.png")
+
+
+def _read_picture(folder: Path) -> str:
+    """As run and validate read it, which agree on the first frame."""
     from edaformer.data.datasets import read_image
-    from edaformer.errors import EdaformerError
     from edaformer.media.inputs import find_sources
 
-    told = []
-    for source in find_sources([str(folder)], size=sound.SIZE):
-        try:
-            told += [digest(frame.pixels) for frame in source.frames()]
-            told.append(digest(read_image(Path(source.name))))
-        except EdaformerError as error:
-            told.append(str(error))
-    return "\n".join(told)
+    (source,) = find_sources([str(folder)], size=sound.SIZE)
+    frames = [frame.pixels for frame in source.frames()]
+    if len(frames) == 1 and not np.array_equal(read_image(Path(source.name)).pixels, frames[0]):
+        raise FindError("run and validate see two pictures in one file")
+    return digest(*frames)
 
 
 def _labels(folder: Path) -> None:
@@ -208,7 +210,7 @@ def _read_trials(folder: Path) -> str:
 def _cache(folder: Path) -> None:
     cache, key, decision = _cached(folder)
     cache.get_or_make(key, lambda: decision)
-    if not any(path.is_file() for path in folder.rglob("*.npz")):
+    if not any(path.is_file() for path in folder.rglob("*.reference")):
         raise FindError("the cache keeps its entries elsewhere now; mend this reader")
 
 
@@ -220,12 +222,17 @@ def _read_cache(folder: Path) -> str:
 
 def _cached(folder: Path):
     from edaformer.engines.validate.reference_cache import CacheKey, ReferenceCache
+    from edaformer.engines.validate.procedure import make_procedure
     from edaformer.evaluation.protocol import get_protocol
     from edaformer.labels.decide import Decision
-    from edaformer.engines.validate.procedure import make_procedure
+    from edaformer.preprocess import RELEASE
 
     passes = make_procedure(get_protocol("native"), sound.PICTURE, None).passes(sound.PICTURE)
-    key = CacheKey("0" * 64, str(BASE), 32, passes, "1" * 64, "2.13.0")
+    key = CacheKey(
+        checkpoint_sha256="0" * 64, isr=str(BASE), align=32, passes=passes, normalisation=RELEASE,
+        image_sha256="1" * 64, size=sound.PICTURE, classes=len(sound.CLASSES),
+        torch_version="2.13.0",
+    )  # fmt: skip
     margin = np.linspace(0, 9, 384).reshape(sound.PICTURE).astype(np.float16)
     return ReferenceCache(folder / "cache"), key, Decision(sound.labels(), margin)
 
@@ -283,7 +290,13 @@ def _info(name: str) -> Callable[[Path], str]:
 
 
 READERS = (
-    Reader("pictures", _pictures, _read_pictures, {"*": PLAIN, "*.png": PNGS}, share=6),
+    *(Reader(suffix, _picture(suffix), _read_picture, {"*": PLAIN}, share=0.4)
+      for suffix in PICTURES),
+    *(Reader(f"animated {suffix}", _animation(suffix), _read_picture, {"*": PLAIN}, share=0.4)
+      for suffix in ANIMATIONS),
+    Reader("png chunks", _picture("png"), _read_picture, {"*": PNGS}),
+    Reader("apng chunks", _animation("apng"), _read_picture, {"*": PNGS}),
+    Reader("16 bits", _deep, _read_picture, {"*": (*PLAIN, *PNGS)}, share=0.5),
     Reader("labels", _labels, _read_labels, {"*": (*PLAIN, *PNGS)}, share=3),
     Reader("data set", lambda f: sound.lay_folder_data(f), _read_data,
            {"images/*": (*PLAIN, *PNGS), "labels/*": PNGS, "*.txt": (*PLAIN, *JSONS)}, share=2),
@@ -315,12 +328,12 @@ READERS = (
     Reader("witness", _onnx, _read_witness, {"*.witness": (*PLAIN, *ZIPS)}, sealed=True, share=3),
     Reader("reference", _reference, _read_reference, {"*.ref": (*PLAIN, *ZIPS)}, sealed=True,
            share=3),
-    Reader("reference cache", _cache, _read_cache, {"cache/**/*": (*PLAIN, *ZIPS)}, sealed=True,
+    Reader("reference cache", _cache, _read_cache, {"cache/**/*": PLAIN}, sealed=True,
            share=6),
     Reader("validate by reference", _reference, _compare,
            {"*.onnx": (*PLAIN, *PROTOBUFS), "*.ref": (*PLAIN, *ZIPS)}, share=0.5),
     Reader("validate", _reference, _validate,
-           {"*.safetensors": (*PLAIN, *HEADERS), "cache/**/*.npz": (*PLAIN, *ZIPS),
+           {"*.safetensors": (*PLAIN, *HEADERS), "cache/**/*": PLAIN,
             "data/images/*": PNGS}, share=0.5),
     Reader("trials", _trials, _read_trials, {"*.sqlite": (*PLAIN, *ROWS, *ROWS)}, sealed=True,
            share=6),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import cache
 from random import Random
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -61,11 +62,10 @@ def extra(dice: Random, data: bytes) -> bytes:
     chunks = _chunks(data)
     if not chunks:
         return data
-    bomb = zlib.compress(bytes(1 << 26))
     chunk = dice.choice(
         (
-            (b"zTXt", b"Comment\0\0" + bomb),
-            (b"iCCP", b"profile\0\0" + dice.choice((bomb, b"\xff" * 30))),
+            (b"zTXt", b"Comment\0\0" + _bomb()),
+            (b"iCCP", b"profile\0\0" + dice.choice((_bomb(), b"\xff" * 30))),
             (b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\xff\xff\xff\xff\0\x06\0\0"),
             (b"acTL", struct.pack(">II", dice.choice((0, 2, 0xFFFFFFFF)), 0)),
             (b"tRNS", bytes(dice.randrange(300))),
@@ -74,6 +74,11 @@ def extra(dice: Random, data: bytes) -> bytes:
     )
     chunks.insert(dice.randrange(1, len(chunks) + 1), chunk)
     return _joined(chunks)
+
+
+@cache
+def _bomb() -> bytes:
+    return zlib.compress(bytes(1 << 26))
 
 
 def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:

@@ -53,10 +53,10 @@ def content(dice: Random, data: bytes) -> bytes:
 
 
 def bomb(dice: Random, data: bytes) -> bytes:
-    """A member that inflates to 64 MiB."""
+    """A member that inflates to 32 MiB."""
 
     def change(members: dict[str, bytes]) -> None:
-        members[dice.choice(sorted(members))] = bytes(1 << 26)
+        members[dice.choice(sorted(members))] = bytes(1 << 25)
 
     return _again(data, change)
 
