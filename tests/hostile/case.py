@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 from edaformer.errors import EdaformerError
 from tests.hostile.damage import Damage
@@ -20,6 +21,13 @@ from tests.hostile.whole import is_whole
 
 SECONDS = 30  # that a case may take; many cores' worth of other work may be running
 _GROWTH = 1 << 20  # KiB of memory that a case may take beyond what was ever taken before
+
+
+class Applied(Protocol):
+    """A step, or a find of the corpus."""
+
+    def apply(self, folder: Path) -> None:
+        """Damage a file in the folder."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ def steps(reader: Reader, seed: int, number: int, folder: Path) -> list[Step]:
     return made
 
 
-def try_steps(reader: Reader, sound: Path, todo: Sequence[Step], work: Path) -> Outcome:
+def try_steps(reader: Reader, sound: Path, todo: Sequence[Applied], work: Path) -> Outcome:
     """Copy the sound files, damage and read them."""
     lay_copy(sound, work)
     for step in todo:
