@@ -10,6 +10,10 @@ DATA ?=
 SIZE ?= 360x480
 ISR ?= 16,8,4,1
 
+# What is fetched stays in the checkout: a continuous integration's user may have no home
+export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+
 .PHONY: demo test lint setup clean
 
 demo: setup

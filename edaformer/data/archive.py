@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import weakref
 import zipfile
 import zlib
@@ -108,7 +109,8 @@ class ArchiveWriter:
         head = _Head(
             format=_FORMAT, kind=self.kind, images=tuple(self.images), about=dict(self.about)
         )
-        self._write(_HEAD, head.model_dump_json().encode(), zipfile.ZIP_DEFLATED)
+        # json's own escapes carry names of files that are no UTF-8
+        self._write(_HEAD, json.dumps(head.model_dump()).encode(), zipfile.ZIP_DEFLATED)
 
     def _write(self, name: str, data: bytes, compression: int) -> None:
         member = zipfile.ZipInfo(name, _LONG_AGO)

@@ -72,7 +72,7 @@ def test_everything_at_once_as_json(folder: Path) -> None:
         (("--video", "no/v.mp4"), "does not exist; create it: mkdir -p"),
         (("--stats", "s.txt"), "expected --stats to end in .csv or .json"),
         (("--limit", 0), "expected --limit of at least 1"),
-        (("-o", "a.png"), "it is a file; name another -o"),
+        (("-o", "a.png"), "it is a file; name another with -o"),
         (("--isr", "paper"), "--isr is for --attention"),
         (("--point", "1,1"), "--point is for --attention"),
         (("--size", "64x64"), "--size is for --attention"),

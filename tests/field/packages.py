@@ -9,8 +9,8 @@ def half_removed(folder: Path, name: str) -> Path:
     """An ``__init__.py`` and nothing behind it.
 
     opencv-python beside opencv-python-headless, or onnxruntime beside onnxruntime-gpu: they lie in
-    one folder, and removing one takes the other's files (opencv/opencv-python#388,
-    microsoft/onnxruntime#7748).
+    one folder, and removing one takes the other's files (opencv/opencv-python#467,
+    Gourieff/comfyui-reactor-node#236).
     """
     (folder / name).mkdir(parents=True)
     (folder / name / "__init__.py").write_text("")
@@ -24,18 +24,18 @@ def emptied(folder: Path, name: str) -> Path:
 
 
 def built_for_numpy_1(folder: Path, name: str) -> Path:
-    """What NumPy 2 says to JetPack 6's OpenCV 4.8 (opencv/opencv-python#997)."""
+    """What NumPy 2 says to JetPack 6's OpenCV 4.8 (opencv/opencv-python#995)."""
     return _raising(folder, name, 'ImportError("numpy.core.multiarray failed to import")')
 
 
 def without_a_library(folder: Path, name: str) -> Path:
-    """A slim container has no libGL (opencv/opencv-python#384)."""
+    """A slim container has no libGL."""
     missing = "libGL.so.1: cannot open shared object file: No such file or directory"
     return _raising(folder, name, f"ImportError({missing!r})")
 
 
 def importing_itself(folder: Path, name: str) -> Path:
-    """Another error than ImportError: files of two versions in one folder."""
+    """Files of two builds in one folder (open-edge-platform/physical-ai-studio#958)."""
     text = f"AttributeError(\"partially initialized module '{name}' has no attribute 'dnn'\")"
     return _raising(folder, name, text)
 

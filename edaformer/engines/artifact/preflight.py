@@ -219,7 +219,7 @@ def _sidecar_contradicts(found: Findings, data: bytes) -> bool:
     if not sidecar.is_file():
         return False
     try:
-        record = parse_manifest(sidecar.read_text(errors="replace"), str(sidecar)).engine
+        record = parse_manifest(sidecar.read_text("utf-8", errors="replace"), str(sidecar)).engine
     except (EdaformerError, OSError) as error:
         found.problem("damaged", _without_fix(error), _restore(path))
         return True

@@ -116,6 +116,18 @@ def test_names_are_no_markup(result: Validation) -> None:
     assert "half <i>of it</i>" in Page(text).text
 
 
+def test_names_that_no_page_can_hold(result: Validation) -> None:
+    """A folder's control character and a file name's byte that is no UTF-8."""
+    strange = replace(result, data="folder:a\x01b\udcff", notes=("\x1b[31m",))
+    page = html_report(strange).encode()
+    assert rb"folder:a\x01b\udcff" in page
+    assert rb"\x1b[31m" in page
+    assert not {b"\x01", b"\x1b"} & {bytes([one]) for one in page}
+    suite = ET.fromstring(junit_xml(strange)).find("testsuite")
+    assert suite is not None
+    assert suite.get("name") == r"folder:a\x01b\udcff"
+
+
 def test_figures_bars_and_manifest_are_the_result_s(result: Validation) -> None:
     text = html_report(result)
     page = Page(text)
