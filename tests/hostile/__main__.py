@@ -16,7 +16,9 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reader", action="append", choices=sorted(NAMED))
-    parser.add_argument("--kills", type=int, help="SIGKILLs instead, over every command that writes")
+    parser.add_argument(
+        "--kills", type=int, help="SIGKILLs instead, over every command that writes"
+    )
     given = parser.parse_args()
     if given.kills is not None:
         from tests.hostile.kills import main as kill
@@ -37,7 +39,9 @@ def _print(tally: Tally, seed: int, seconds: float) -> None:
     for name in tally.seconds:
         counts = "".join(f"{tally.kinds[name, kind]:>9}" for kind in kinds)
         print(f"{name:24}{tally.count(name):>8}{counts}{tally.seconds[name]:>9}")
-    counts = "".join(f"{sum(n for (_, k), n in tally.kinds.items() if k == kind):>9}" for kind in kinds)
+    counts = "".join(
+        f"{sum(n for (_, k), n in tally.kinds.items() if k == kind):>9}" for kind in kinds
+    )
     print(f"{'all':24}{sum(tally.kinds.values()):>8}{counts}{seconds:>9.1f}  seed {seed}")
     for (reader, cause), finds in tally.causes.items():
         print(f"\n{reader}, {cause}: {len(finds)} times\n  {finds[0].text}")

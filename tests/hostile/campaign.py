@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import Self
+
 from tests.hostile.case import SECONDS
 from tests.hostile.corpus import CORPUS
 from tests.hostile.reader import Reader
@@ -98,7 +100,7 @@ def _try_corpus(readers: Iterable[Reader], child: Child, tally: Tally) -> None:
 def _enter(tally: Tally, name: str, answer: dict[str, Any]) -> None:
     tally.kinds[name, answer["kind"]] += 1
     if answer["kind"] == "find":
-        smallest = answer.get("smallest", ", ".join(answer.get("steps", ())))
+        smallest = answer.get("smallest", "the process that read it is gone")
         tally.finds.append(Find(name, answer["number"], answer["cause"], answer["text"], smallest))
 
 
@@ -111,14 +113,16 @@ class Child:
         self._log = (folder / "log").open("w+b")
         self._pending = b""
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end()
         self._log.close()
 
-    def tried(self, name: str, seed: int | None, numbers: Iterable[int | str]) -> Iterator[dict[str, Any]]:
+    def tried(
+        self, name: str, seed: int | None, numbers: Iterable[int | str]
+    ) -> Iterator[dict[str, Any]]:
         """The answers to these cases."""
         left = list(numbers)
         while left:
@@ -134,7 +138,12 @@ class Child:
                 return
             if at is None or at not in left:
                 raise RuntimeError(f"the sound files of {name} cannot be read:\n{self._tail()}")
-            yield {"number": at, "kind": "find", "cause": self._death(), "text": self._tail()[-400:]}
+            yield {
+                "number": at,
+                "kind": "find",
+                "cause": self._death(),
+                "text": self._tail()[-400:],
+            }
             left.remove(at)
 
     def _ask(self, question: list[Any]) -> None:
@@ -167,7 +176,7 @@ class Child:
     def _death(self) -> str:
         assert self._process is not None
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
+            self._process.wait(10)
         code = self._process.poll()
         self._end()
         return "hangs in a library" if code is None else f"the process died ({code})"

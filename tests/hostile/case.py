@@ -109,7 +109,9 @@ def read(reader: Reader, sound: Path, work: Path) -> Outcome:
         return Outcome("find", f"takes {grown >> 10} MiB", "memory")
     if odd := [name for name in _files(work) - before if not is_whole(work / name)]:
         return Outcome("find", f"leaves {odd}", "leftover")
-    same = outcome.text == sound.with_suffix(".told").read_text() if outcome.kind == "read" else None
+    same = (
+        outcome.text == sound.with_suffix(".told").read_text() if outcome.kind == "read" else None
+    )
     if same:
         return Outcome("same")
     if reader.sealed and outcome.kind == "read":

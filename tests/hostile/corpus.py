@@ -18,6 +18,7 @@ from typing import Any
 
 Change = Callable[[bytes], bytes]
 
+_FINDS = Path(__file__).parent / "finds"
 _EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 92 60\n%%EndComments\nshowpage\n%%EOF\n"
 
 
@@ -137,7 +138,10 @@ _LONG_TAG = b"\x8a\x00\x08location"  # field 1 in two bytes
 CORPUS = (
     Known("an EPS named .png, which Ghostscript would run", "data set", "images/*.png",
           replaced(_EPS)),
-    Known("a video in a codec that FFmpeg does not know", "avi", "*.avi", byte(191, 0), refused=False),
+    Known("a video in a codec that FFmpeg does not know", "avi", "*.avi", byte(191, 0),
+          refused=False),
+    Known("colour planes that cannot be decoded: RuntimeError", "avif", "*.avif",
+          replaced((_FINDS / "planes.avif").read_bytes())),
     Known("a legacy file, cut: struct.error", "legacy pth", "*", half),
     Known("a record whose CRC is wrong", "pth", "*", _damaged_record),
     Known("a palette of infinities", "safetensors", "*",
@@ -149,7 +153,8 @@ CORPUS = (
           _mapped("../model/model-00001-of-00002.safetensors")),
     Known("weights at an absolute path", "Hugging Face", "model/*.index.json",
           _mapped("/etc/passwd")),
-    Known("an index of nulls and numbers", "Hugging Face", "model/*.index.json", _mapped(None, 7, [])),
+    Known("an index of nulls and numbers", "Hugging Face", "model/*.index.json",
+          _mapped(None, 7, [])),
     Known("an index without its map", "Hugging Face", "model/*.index.json", replaced(b"{}")),
     Known("ten million classes", "Hugging Face", "model/config.json",
           entries(num_labels=10_000_000, id2label=None)),

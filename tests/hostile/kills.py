@@ -119,7 +119,9 @@ def kill(writer: Writer, base: Path, folder: Path, kills: int, dice: Random) -> 
     code = _end(_start(writer.words(base, whole), folder / "log"), _PATIENCE)
     made.seconds = time.monotonic() - start
     if code != 0:
-        raise RuntimeError(f"{writer.name} ends with {code}: {(folder / 'log').read_text()[-2000:]}")
+        raise RuntimeError(
+            f"{writer.name} ends with {code}: {(folder / 'log').read_text()[-2000:]}"
+        )
     for _ in range(kills):
         child = _start(writer.words(base, out), folder / "log")
         least = dice.choice((0.0, 0.9))  # half of them near the end, where files get their names
@@ -149,7 +151,10 @@ def _start(words: tuple[object, ...], log: Path) -> int:
         with log.open("w") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
-            sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+            sys.stdout, sys.stderr = (
+                os.fdopen(1, "w", closefd=False),
+                os.fdopen(2, "w", closefd=False),
+            )
             from edaformer.cli.main import app
 
             try:

@@ -13,9 +13,7 @@ _SECONDS = 10  # a find may take this long to be made smaller
 _SHOWN = 8
 
 
-def minimised(
-    reader: Reader, base: Path, todo: Sequence[Step], work: Path, found: Outcome
-) -> str:
+def minimised(reader: Reader, base: Path, todo: Sequence[Step], work: Path, found: Outcome) -> str:
     """In words: which steps, and what differs from the sound file."""
     end = time.monotonic() + _SECONDS
     kept = list(todo)
@@ -29,18 +27,18 @@ def minimised(
         step.apply(work)
     damaged = {step.file: (work / step.file).read_bytes() for step in kept}
     told = []
-    for name, data in damaged.items():
+    for name, data in list(damaged.items()):
         old = (base / name).read_bytes()
         if len(old) == len(data):
-            data = _fewest(reader, base, work, damaged, name, found, end)
-        told.append(f"{name} {_difference(old, data)}")
+            _fewest(reader, base, work, damaged, name, found, end)
+        told.append(f"{name} {_difference(old, damaged[name])}")
     return f"{', '.join(map(str, kept))}; {'; '.join(told)}"
 
 
 def _fewest(
     reader: Reader, base: Path, work: Path, damaged: dict[str, bytes], name: str, found: Outcome,
     end: float,
-) -> bytes:  # fmt: skip
+) -> None:  # fmt: skip
     """Halves, quarters and so on of what differs are put right again, as long as it still fails."""
     old, data = (base / name).read_bytes(), damaged[name]
     wrong = [at for at in range(len(old)) if old[at] != data[at]]
@@ -59,7 +57,6 @@ def _fewest(
         wrong = [at for at in wrong if old[at] != data[at]]
         width = min(width, len(wrong))
     damaged[name] = data
-    return data
 
 
 def _difference(old: bytes, new: bytes) -> str:

@@ -30,7 +30,7 @@ class Reader:
     """One way by which untrusted bytes come in."""
 
     name: str
-    lay: Callable[[Path], None]  # writes the sound files into an empty folder
+    lay: Callable[[Path], object]  # writes the sound files into an empty folder
     read: Callable[[Path], str]  # reads them; says what came out
     damages: Mapping[str, tuple[Damage, ...]]  # by a pattern of the files
     sealed: bool = False  # whether what comes out must be what the sound files give

@@ -221,8 +221,8 @@ def _read_cache(folder: Path) -> str:
 
 
 def _cached(folder: Path):
-    from edaformer.engines.validate.reference_cache import CacheKey, ReferenceCache
     from edaformer.engines.validate.procedure import make_procedure
+    from edaformer.engines.validate.reference_cache import CacheKey, ReferenceCache
     from edaformer.evaluation.protocol import get_protocol
     from edaformer.labels.decide import Decision
     from edaformer.preprocess import RELEASE
@@ -251,9 +251,22 @@ def _read_ladder(folder: Path) -> str:
         return digest(ladder(sound.picture(0, sound.SIZE)))
 
 
+def _names(folder: Path) -> None:
+    (folder / "names.txt").write_text("\n".join((*sound.CLASSES, "\u00fcber allem")), "utf-8")
+
+
+def _read_names(folder: Path) -> str:
+    from edaformer.names import read_names
+
+    made = read_names(folder / "names.txt")
+    if not all(name.isprintable() for name in made):
+        raise FindError(f"gives {made!r}")
+    return digest(made)
+
+
 def _record(folder: Path) -> None:
     root = Path(__file__).parents[2] / "benchmarks/records"
-    source = sorted(root.glob("*.json"))[0]
+    source = min(root.glob("*.json"))
     (folder / "record.json").write_bytes(source.read_bytes())
 
 
@@ -298,7 +311,7 @@ READERS = (
     Reader("apng chunks", _animation("apng"), _read_picture, {"*": PNGS}),
     Reader("16 bits", _deep, _read_picture, {"*": (*PLAIN, *PNGS)}, share=0.5),
     Reader("labels", _labels, _read_labels, {"*": (*PLAIN, *PNGS)}, share=3),
-    Reader("data set", lambda f: sound.lay_folder_data(f), _read_data,
+    Reader("data set", sound.lay_folder_data, _read_data,
            {"images/*": (*PLAIN, *PNGS), "labels/*": PNGS, "*.txt": (*PLAIN, *JSONS)}, share=2),
     Reader("mp4", _video("mp4v", "mp4"), _read_video, {"*": PLAIN}),
     Reader("avi", _video("MJPG", "avi"), _read_video, {"*": PLAIN}),
@@ -316,6 +329,8 @@ READERS = (
     Reader("info of onnx", _onnx, _info("x.onnx"), {"*.onnx": (*PLAIN, *PROTOBUFS)}),
     Reader("check", _onnx, lambda f: command(f, "check", f / "x.onnx", "--run"),
            {"*.onnx": (*PLAIN, *PROTOBUFS), "*.witness": (*PLAIN, *ZIPS)}),
+    Reader("check of FP16", lambda f: sound.lay_onnx(f / "x.onnx", half=True),
+           lambda f: command(f, "check", f / "x.onnx", "--run"), {"*.onnx": (*PLAIN, *PROTOBUFS)}),
     Reader("run", _onnx_and_picture,
            lambda f: command(f, "run", f / "x.onnx", f / "p.png", "-o", f / "out", "--save",
                              "overlay,labels", "--stats", f / "out.csv"),
@@ -337,6 +352,7 @@ READERS = (
             "data/images/*": PNGS}, share=0.5),
     Reader("trials", _trials, _read_trials, {"*.sqlite": (*PLAIN, *ROWS, *ROWS)}, sealed=True,
            share=6),
+    Reader("names", _names, _read_names, {"*": (*PLAIN, *JSONS)}),
     Reader("ladder", _ladder, _read_ladder, {"*.json": (*JSONS, *PLAIN)}, share=2),
     Reader("record", _record, _read_record, {"*": (*JSONS, *PLAIN)}, share=2),
     Reader("look inside", _inside,

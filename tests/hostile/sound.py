@@ -75,14 +75,15 @@ def lay_folder_data(root: Path) -> None:
     (root / "classes.txt").write_text("\n".join(CLASSES))
 
 
-def lay_onnx(path: Path, checkpoint_sha256: str = "0" * 64) -> Manifest:
+def lay_onnx(path: Path, checkpoint_sha256: str = "0" * 64, *, half: bool = False) -> Manifest:
     """An export that averages and decides, with its manifest and its witness."""
     from edaformer.files import sha256
     from edaformer.labels.witness import witness_path
 
-    kind = Kind(outputs=("labels", "logits"), size=SIZE, isr="8,4,2,1-1,2,4")
+    kind = Kind(outputs=("labels", "logits"), size=SIZE, isr="8,4,2,1-1,2,4", half=half)
+    own = {"checkpoint_sha256": checkpoint_sha256, "classes": CLASSES}
     manifest = make_manifest(kind).model_copy(
-        update={"checkpoint_sha256": checkpoint_sha256, "classes": CLASSES}
+        update=own | {"precision": "fp16" if half else "fp32"}
     )
     write_model(kind, manifest, path)
     data = witness(path, manifest)

@@ -1,4 +1,4 @@
-"""Protobuf (ONNX): the same field spelt otherwise, wrong types and lengths, depth, foreign fields."""
+"""Protobuf (ONNX): fields spelt otherwise, wrong types and lengths, depth, weights elsewhere."""
 
 from __future__ import annotations
 

@@ -34,9 +34,8 @@ def bit(dice: Random, data: bytes) -> bytes:
 
 def move(dice: Random, data: bytes) -> bytes:
     """A column's values in each other's rows."""
-    return _statement(
-        dice, data, "UPDATE {table} SET {column} = (SELECT {column} FROM {table} ORDER BY rowid DESC)"
-    )
+    form = "UPDATE {table} SET {column} = (SELECT {column} FROM {table} ORDER BY rowid DESC)"
+    return _statement(dice, data, form)
 
 
 def gone(dice: Random, data: bytes) -> bytes:
@@ -80,7 +79,7 @@ def _edited(data: bytes, apply: Any) -> bytes:
             apply(connection)
             connection.commit()
             return connection.serialize()
-        except (sqlite3.Error, IndexError, UnicodeError, OverflowError):
+        except (sqlite3.Error, MemoryError, IndexError, UnicodeError, OverflowError):
             return data
 
 

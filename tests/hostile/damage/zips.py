@@ -115,9 +115,7 @@ def _again(data: bytes, change: Callable[[dict[str, bytes]], object]) -> bytes:
     return file.getvalue()
 
 
-def _number(
-    dice: Random, data: bytes, mark: bytes, fields: tuple[tuple[int, int], ...]
-) -> bytes:
+def _number(dice: Random, data: bytes, mark: bytes, fields: tuple[tuple[int, int], ...]) -> bytes:
     places = _places(data, mark)
     if not places:
         return data
@@ -136,4 +134,16 @@ def _places(data: bytes, mark: bytes) -> list[int]:
     return found
 
 
-ZIPS = (directory, directory, local, size_and_bit, content, content, bomb, rename, drop, swap, twice)
+ZIPS = (
+    directory,
+    directory,
+    local,
+    size_and_bit,
+    content,
+    content,
+    bomb,
+    rename,
+    drop,
+    swap,
+    twice,
+)
