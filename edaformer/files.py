@@ -56,28 +56,6 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
         ) from error
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A name to write under, of the same suffix, that becomes ``path`` if the block ends well.
-
-    For what is written for long, or by a library that wants a name; write_whole is for bytes.
-
-    Raises:
-        InputError: if the folder is missing or not writable.
-    """
-    check_writable(path)
-    path = real_path(path)  # a link stays a link
-    part = _part(path).with_suffix(path.suffix)
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    _rename(part, path)
-
-
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Make the folder ``path`` with ``files`` in it, whole or not at all.
 

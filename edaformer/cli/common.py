@@ -28,6 +28,14 @@ DATA = typer.Option(
     help="scenes or scenes:N (drawn), camvid:DIR, ade20k:DIR, cityscapes:DIR, cocostuff164k:DIR, "
     "folder:DIR or reference:FILE."
 )
+LABELS = typer.Option(
+    help="How label files are stored: as-stored, minus-one (0 is void), plus-one, zero-void, "
+    "binary (0 and the rest), over-17, over-85, over-255, or a file of lines 'value name' or "
+    "'name:red,green,blue'. Default: the data set's way."
+)
+TRUST_LABELS = typer.Option(
+    "--trust-labels", help="Take the truth as it is, whatever is found wrong with it; recorded."
+)
 JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
 
 

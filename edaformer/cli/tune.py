@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edaformer.cli.common import DATA, DEBUG, JSON, guarded, or_demo, print_json, run, say
+from edaformer.cli.common import (
+    DATA,
+    DEBUG,
+    JSON,
+    LABELS,
+    TRUST_LABELS,
+    guarded,
+    or_demo,
+    print_json,
+    run,
+    say,
+)
 from edaformer.cli.tune_text import print_tuning
 from edaformer.errors import InputError, require
 
@@ -29,6 +40,7 @@ def tune(
         typer.Argument(help="A checkpoint, as edaformer-export takes it. Default: the demo's."),
     ] = None,
     data: Annotated[str, DATA] = "scenes:40",
+    labels: Annotated[str | None, LABELS] = None,
     max_miou_drop: Annotated[
         float | None,
         typer.Option(help="Points of mIoU that may be lost against base. Default: 0.5."),
@@ -64,6 +76,7 @@ def tune(
             help="Fraction of the images that is not tuned on. Default: 0.5 from 16 images on."
         ),
     ] = None,
+    trust_labels: Annotated[bool, TRUST_LABELS] = False,
     out: Annotated[
         Path, typer.Option(help="Folder for trials, result and pictures; made where it is missing.")
     ] = Path("tuning"),
@@ -108,10 +121,12 @@ def tune(
             "add one of them, or leave it out"
         )
     loaded = load_checkpoint(or_demo(checkpoint))
-    wanted = _size(size, loaded, data)
-    dataset = open_dataset(data, wanted).head(limit)
+    wanted = _size(size, loaded, data, labels)
+    dataset = open_dataset(data, wanted, labels, reduced=loaded.reduced_labels).head(limit)
+    for note in dataset.notes:
+        say(f"note: {note}")
     target = resolve(device) if device is not None else None
-    options = TuneOptions(wanted, budget, target, trials, holdout)
+    options = TuneOptions(wanted, budget, target, trials, holdout, trust_labels)
     out.mkdir(parents=True, exist_ok=True)
     result = tune_checkpoint(
         loaded, dataset, options, out, resume=resume, on_step=_tell, on_image=_tell_images
@@ -148,7 +163,9 @@ def _budget(drop: float | None, latency: str | None, gmacs: float | None) -> Bud
     return given[0] if given else Budget()
 
 
-def _size(text: str | None, checkpoint: Checkpoint, data: str) -> tuple[int, int]:
+def _size(
+    text: str | None, checkpoint: Checkpoint, data: str, labels: str | None
+) -> tuple[int, int]:
     from edaformer.data import open_dataset
     from edaformer.preprocess import parse_size
 
@@ -156,7 +173,8 @@ def _size(text: str | None, checkpoint: Checkpoint, data: str) -> tuple[int, int
         return parse_size(text)
     if checkpoint.input_size is not None:
         return checkpoint.input_size
-    height, width = open_dataset(data, (360, 480)).load(0).labels.shape
+    first = open_dataset(data, (360, 480), labels, reduced=checkpoint.reduced_labels).load(0)
+    height, width = first.labels.shape
     say(f"no --size given: tuning for {height}x{width}, the size of the first image")
     return height, width
 

@@ -37,6 +37,9 @@ def print_validation(result: Validation, *, per_class: bool) -> None:
                f"{result.agreement.worst:.4%}")  # fmt: skip
     for line in (*_differences(result), *_flips(result.flips), *_departure(result.departure)):
         echo(line)
+    if result.finding is not None:
+        said = "labels, overruled with --trust-labels" if result.trusted else "LABELS"
+        echo(f"{said}: {result.finding.text}")
     echo("passed" if not result.failures else "FAILED")
 
 

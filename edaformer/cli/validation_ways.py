@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edaformer.engines.validate.reference_cache import ReferenceCache
     from edaformer.engines.validate.validation import Gates, Validation
     from edaformer.evaluation.protocol import FitName, Protocol
+    from edaformer.families.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Desk:
 
     checkpoint: Path | None  # None: the demo's
     data: str
+    labels: str | None  # how they are stored; None: the data set's way
     limit: int | None
     protocol: str | None  # None: the data set's
     scales: tuple[float, ...]
@@ -45,9 +47,9 @@ class Desk:
 
         if find:
             probed(artifact)  # so that what is missing is said before an hour's work
-        dataset = self._dataset(artifact_manifest(artifact).size)
-        protocol = self._protocol(dataset)
         loaded = load_checkpoint(or_demo(self.checkpoint))
+        dataset = self._dataset(artifact_manifest(artifact).size, loaded)
+        protocol = self._protocol(dataset)
         with image_progress() as on_image:
             result = validate(
                 artifact, loaded, dataset, gates=gates, provider=provider, protocol=protocol,
@@ -82,7 +84,7 @@ class Desk:
         if fixed is None and align is not None:
             raise InputError(f"a dynamic size is padded to multiples of {ALIGN}; leave --align out")
         padding = ALIGN if align is None else parse_align(align)
-        dataset = self._dataset(fixed or aligned(usual, ALIGN))
+        dataset = self._dataset(fixed or aligned(usual, ALIGN), loaded)
         setting = ISR.parse(isr or "base", loaded.places)
         if fixed is not None:
             setting.check_fits(*aligned(fixed, padding))
@@ -96,10 +98,11 @@ class Desk:
                 on_image(done, len(saving))
         print_saved(self.save)
 
-    def _dataset(self, size: tuple[int, int]) -> Dataset:
+    def _dataset(self, size: tuple[int, int], checkpoint: Checkpoint) -> Dataset:
         from edaformer.data import open_dataset
 
-        dataset = open_dataset(self.data, size).head(self.limit)
+        dataset = open_dataset(self.data, size, self.labels, reduced=checkpoint.reduced_labels)
+        dataset = dataset.head(self.limit)
         _say_notes(dataset.notes)
         return dataset
 

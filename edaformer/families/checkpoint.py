@@ -59,6 +59,7 @@ class Checkpoint:
     bgr: bool = False
     origins: Origins = Origins()
     notes: tuple[str, ...] = ()  # what was in the file and of no use
+    reduced_labels: bool = False  # trained on labels with 1 taken off, 0 being void
     state: dict[str, Tensor] = field(repr=False, default_factory=dict)  # our names, float32
 
     @property

@@ -12,6 +12,7 @@ FFmpeg open another.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ VIDEO_SUFFIXES = frozenset({
 DEFAULT_RATE = 25.0  # frames a second, where a source says none: pictures and some cameras
 MOST_RATE = 1000.0  # frames a second; more is a container's time base, not a rate
 _MISSING_ALLOWED = 0.01  # of what a container announces, which not all count exactly
+_CLOCK = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,9})?)")
 _STILL = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff"})  # what covers are coded as
 
 
@@ -87,10 +89,13 @@ class _Film:
 
     @property
     def seconds(self) -> float | None:
-        """How long it is by its own account; of a file with sound only where that is its own."""
+        """How long it is by its own account; that of its file counts where it is alone in it."""
         stream, container = self.stream, self._container
         if stream.duration is not None:
             return float(stream.duration * stream.time_base)
+        if said_so := _CLOCK.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska's
+            hours, minutes, seconds = map(float, said_so.groups())
+            return 3600 * hours + 60 * minutes + seconds
         if container.duration is not None and len(container.streams) == 1:
             return float(container.duration / 1e6)
         return None

@@ -23,7 +23,7 @@ from edaformer.families.checkpoint import Checkpoint
 from tests.conftest import ROOT
 from tests.folder import lay_folder
 
-LOOSE = ("--min-agreement", "0.5", "--max-miou-drop", "50")
+LOOSE = ("--trust-labels", "--min-agreement", "0.5", "--max-miou-drop", "50")
 
 
 class Ran(NamedTuple):
@@ -62,7 +62,7 @@ def test_report_junit_and_bisect(command: tuple[object, ...], tmp_path: Path) ->
     assert "none leaves float32" in ran.out
     assert "95 % intervals over images" in ran.out
     assert "<h1>Passed</h1>" in page.read_text()
-    assert b'tests="2" failures="0"' in xml.read_bytes()
+    assert b'tests="3" failures="0"' in xml.read_bytes()
 
 
 def test_a_failed_gate_still_writes_the_report(command: tuple[object, ...], tmp_path: Path) -> None:

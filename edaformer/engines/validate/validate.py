@@ -26,6 +26,7 @@ from edaformer.engines.validate.procedure import (
 )
 from edaformer.engines.validate.saved import Saving
 from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, FramesTally, Tally
+from edaformer.engines.validate.truth import Stored, examine
 from edaformer.engines.validate.validation import Flips, Frames, GateResult, Gates, Row, Validation
 from edaformer.errors import EdaformerError, NaNError
 from edaformer.evaluation.metrics import score
@@ -202,12 +203,14 @@ def _result(
     agreement, check = tally.artifact.result(), manifest.verification
     flips = tally.flips.result(None if check is None else check.tie_margin)
     drop = scores[REFERENCE].miou - scores[CANDIDATE].miou
+    palette = data.palette or manifest.palette
+    stored = Stored(tally.stored, data.classes, data.ignore_label, data.labels, palette)
     return Validation(
         data=data.name,
         notes=data.notes,
         images=tally.images,
         classes=data.classes,
-        palette=data.palette or manifest.palette,
+        palette=palette,
         size=manifest.size,
         align=manifest.input.alignment,
         protocol=setting.procedure.protocol.label,
@@ -225,6 +228,8 @@ def _result(
         gates=_gates(gates, drop, agreement.overall, flips),
         worst=tally.worst(),
         manifest=manifest,
+        finding=examine(stored),
+        trusted=gates.trust_labels,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.engines.validate.truth import Finding
 from edaformer.errors import InputError
 from edaformer.evaluation.bootstrap import LEVEL, REPLICATES, Interval
 from edaformer.evaluation.metrics import Score
@@ -31,6 +32,7 @@ class Gates:
 
     max_miou_drop: float = 0.1  # points of mIoU, either way
     min_agreement: float | None = None  # fraction of pixels; None: no flip beyond a rounding tie
+    trust_labels: bool = False  # whatever is found wrong with the truth
 
     def __post_init__(self) -> None:
         if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
@@ -147,12 +149,20 @@ class Validation:
     worst: tuple[Shown, ...]  # least agreement first
     manifest: Manifest
     frames: Frames | None = None  # where they were asked for
+    finding: Finding | None = None  # what is wrong with the truth
+    trusted: bool = False  # the truth, whatever is found
     departure: Departure | None = None  # where the artifact leaves float32, if asked for
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """The gates missed, in words."""
-        return tuple(gate.failure for gate in self.gates if gate.failure is not None)
+        """What is wrong with the truth, before any gate counts; and the gates missed, in words."""
+        missed = tuple(gate.failure for gate in self.gates if gate.failure is not None)
+        return missed if self.refused is None else (self.refused.refusal, *missed)
+
+    @property
+    def refused(self) -> Finding | None:
+        """What is wrong with the truth, where nobody overruled it."""
+        return None if self.trusted else self.finding
 
     @property
     def delta_isr(self) -> float:
@@ -205,6 +215,8 @@ class Validation:
             "agreement_isr_boundary": self.agreement_isr.boundary,
             "flips": asdict(self.flips),
             "intervals": self._intervals(),
+            "labels": None if self.finding is None else asdict(self.finding),
+            "trust_labels": self.trusted,
             "gates": [asdict(gate) for gate in self.gates],
             "worst": [{"name": s.name, "agreement": s.agreement} for s in self.worst],
             **self._frames(),

@@ -35,6 +35,7 @@ _UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls classes that nobo
 _RESCALE = 1 / 255  # SegformerImageProcessor's defaults, as is RELEASE's mean and deviation
 _RESAMPLE = 2  # its default, too
 _FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # Pillow's, by number
+_REDUCED = ("do_reduce_labels", "reduce_labels")  # transformers' name, and its older one
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Preprocessing:
     normalisation: Normalisation
     size: tuple[int, int] | None  # (H, W) that images are resized to
     resize: str  # and how: one of Pillow's filters, such as ``pillow-bilinear``
+    reduced_labels: bool  # 1 is taken off each label, 0 being void
     is_default: bool  # there is no file
 
 
@@ -94,8 +96,9 @@ def read_preprocessing(folder: Path) -> Preprocessing:
     path = folder / PREPROCESSOR
     content = read_object(path) if path.is_file() else {}
     size = _input_size(content) if content.get("do_resize", True) else None
+    reduced = any(content.get(name) is True for name in _REDUCED)
     return Preprocessing(
-        _normalisation(path, content), size, _resize(path, content), not path.is_file()
+        _normalisation(path, content), size, _resize(path, content), reduced, not path.is_file()
     )
 
 

@@ -76,6 +76,7 @@ def load(path: Path) -> Checkpoint:
         input_size=images.size,
         normalisation=images.normalisation,
         resize=images.resize,
+        reduced_labels=images.reduced_labels,
         origins=_origins(images),
         notes=() if config.note is None else (config.note,),
         state={k: v.float() if v.is_floating_point() else v for k, v in state.items()},

@@ -19,7 +19,7 @@ from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 from tests.camvid import SIZE, cache, exported
 from tests.camvid import dataset as camvid_data
-from tests.field.pictures import extreme_pictures
+from tests.field.extremes import extreme_pictures
 from tests.folder import lay_folder, nearly_right
 from tests.wrong_attention import BREAKS, softmaxes
 

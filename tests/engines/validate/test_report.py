@@ -73,7 +73,7 @@ def result(
     pairs = [(natural_noise(1, size)[0], np.full(size, 2, np.uint8)) for size in sizes.values()]
     root = lay_folder(tmp_path_factory.mktemp("data"), pairs, names=sizes)
     data = replace(open_dataset(f"folder:{root}", (60, 90)), notes=("half <i>of it</i>",))
-    gates = Gates(max_miou_drop=50, min_agreement=1)
+    gates = Gates(max_miou_drop=50, min_agreement=1, trust_labels=True)
     return validate(small_export.path, small_checkpoint, data, gates=gates)
 
 
@@ -180,8 +180,9 @@ def test_junit(result: Validation) -> None:
     assert (suite.attrib["tests"], suite.attrib["failures"], suite.attrib["errors"]) == (
         "2", "1", "0"
     )  # fmt: skip
-    assert [child.tag for child in suite] == ["properties", "testcase", "testcase"]
-    cases = suite.findall("testcase")
+    assert [child.tag for child in suite] == ["properties", "testcase", "testcase", "testcase"]
+    labels, *cases = suite.findall("testcase")
+    assert labels.get("name") == "labels"
     assert [case.attrib["name"] for case in cases] == ["max_miou_drop", "min_agreement"]
     assert all(case.attrib["classname"] for case in cases)
     assert cases[0].find("failure") is None
