@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,9 +92,12 @@ def read(reader: Reader, sound: Path, work: Path) -> Outcome:
     before = _files(work)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        with _time_limit():
+        with _time_limit(), warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always", UserWarning)
             told = reader.read(work)
         outcome = Outcome("read", told)
+        if heard:
+            outcome = Outcome("find", f"warns: {heard[0].message}", "warning")
     except (EdaformerError, RefusedError) as error:
         outcome = Outcome("refused", str(error)[:300])
     except FindError as error:

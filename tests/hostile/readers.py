@@ -53,19 +53,6 @@ def _read_picture(folder: Path) -> str:
     return digest(*frames)
 
 
-def _labels(folder: Path) -> None:
-    Image.fromarray(sound.labels()).save(folder / "grey.png")
-    paletted = Image.fromarray(sound.labels())
-    paletted.putpalette([9] * 768)
-    paletted.save(folder / "palette.png")
-
-
-def _read_labels(folder: Path) -> str:
-    from edaformer.data.datasets import read_labels
-
-    return digest(*(read_labels(path) for path in sorted(folder.glob("*.png"))))
-
-
 def _read_data(folder: Path) -> str:
     from edaformer.data import open_dataset
 
@@ -310,7 +297,7 @@ READERS = (
     Reader("png chunks", _picture("png"), _read_picture, {"*": PNGS}),
     Reader("apng chunks", _animation("apng"), _read_picture, {"*": PNGS}),
     Reader("16 bits", _deep, _read_picture, {"*": (*PLAIN, *PNGS)}, share=0.5),
-    Reader("labels", _labels, _read_labels, {"*": (*PLAIN, *PNGS)}, share=3),
+    Reader("labels", sound.lay_folder_data, _read_data, {"labels/*": (*PLAIN, *PNGS)}, share=3),
     Reader("data set", sound.lay_folder_data, _read_data,
            {"images/*": (*PLAIN, *PNGS), "labels/*": PNGS, "*.txt": (*PLAIN, *JSONS)}, share=2),
     Reader("mp4", _video("mp4v", "mp4"), _read_video, {"*": PLAIN}),

@@ -7,8 +7,10 @@ from contextlib import closing
 from random import Random
 from typing import Any
 
-_VALUES: tuple[Any, ...] = (None, "", 0, -1, 1.5, float("inf"), 2**62, b"", b"\x01", "\ud7ff", "x" * 5000,
-                            "16,8,4,1", bytes(8 * 15), "nan")  # fmt: skip
+_VALUES: tuple[Any, ...] = (
+    None, "", 0, -1, 1.5, float("inf"), 2**62, b"", b"\x01", "\ud7ff", "x" * 5000, "16,8,4,1",
+    bytes(8 * 15), "nan",
+)  # fmt: skip
 
 
 def cell(dice: Random, data: bytes) -> bytes:
@@ -40,8 +42,10 @@ def move(dice: Random, data: bytes) -> bytes:
 
 def gone(dice: Random, data: bytes) -> bytes:
     """A table, a column or all rows are missing."""
-    form = dice.choice(("DROP TABLE {table}", "ALTER TABLE {table} RENAME COLUMN {column} TO other",
-                        "DELETE FROM {table}", "ALTER TABLE {table} ADD COLUMN more TEXT"))  # fmt: skip
+    form = dice.choice((
+        "DROP TABLE {table}", "ALTER TABLE {table} RENAME COLUMN {column} TO other",
+        "DELETE FROM {table}", "ALTER TABLE {table} ADD COLUMN more TEXT",
+    ))  # fmt: skip
     return _statement(dice, data, form)
 
 
