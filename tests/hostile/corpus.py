@@ -10,6 +10,7 @@ import json
 import sqlite3
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -92,6 +93,12 @@ def meta(content: str) -> Change:
     return change
 
 
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """Of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(
+        ">I", zlib.crc32(kind + content))  # fmt: skip
+
+
 def _mapped(*wanted: object) -> Change:
     """Every shard of an index by these names."""
 
@@ -138,6 +145,9 @@ _LONG_TAG = b"\x8a\x00\x08location"  # field 1 in two bytes
 CORPUS = (
     Known("an EPS named .png, which Ghostscript would run", "data set", "images/*.png",
           replaced(_EPS)),
+    Known("labels that are an EPS", "labels", "labels/*.png", replaced(_EPS)),
+    Known("labels with an animation that is none: a warning", "validate", "data/labels/*.png",
+          lambda data: data[:-12] + _chunk(b"acTL", bytes(8)) + data[-12:], refused=False),
     Known("a video in a codec that FFmpeg does not know", "avi", "*.avi", byte(191, 0),
           refused=False),
     Known("colour planes that cannot be decoded: RuntimeError", "avif", "*.avif",

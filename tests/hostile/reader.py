@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +43,15 @@ def command(folder: Path, *words: object) -> str:
 
     Raises:
         RefusedError: if it ends with one of the exit codes for that.
-        FindError: for a traceback, another exit code, or unprintable text.
+        FindError: for another exit code, unprintable text or a warning.
     """
     from edaformer.cli.main import app
 
-    ran = CliRunner().invoke(app, [str(word) for word in words])
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", UserWarning)
+        ran = CliRunner().invoke(app, [str(word) for word in words])
+    if heard:
+        raise FindError(f"warns: {heard[0].message}")
     if ran.exception is not None and not isinstance(ran.exception, SystemExit):
         raise ran.exception
     text = ran.stdout + ran.stderr

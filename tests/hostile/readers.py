@@ -336,7 +336,7 @@ READERS = (
            {"*.onnx": (*PLAIN, *PROTOBUFS), "*.ref": (*PLAIN, *ZIPS)}, share=0.5),
     Reader("validate", _reference, _validate,
            {"*.safetensors": (*PLAIN, *HEADERS), "cache/**/*": PLAIN,
-            "data/images/*": PNGS}, share=0.5),
+            "data/*/*.png": PNGS}, share=0.5),
     Reader("trials", _trials, _read_trials, {"*.sqlite": (*PLAIN, *ROWS, *ROWS)}, sealed=True,
            share=6),
     Reader("names", _names, _read_names, {"*": (*PLAIN, *JSONS)}),
