@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from edaformer.data import Sample
 from edaformer.isr import BASE, ISR
 from tests.hostile import sound
 from tests.hostile.damage.documents import HEADERS, JSONS
@@ -16,7 +17,7 @@ from tests.hostile.damage.plain import PLAIN
 from tests.hostile.damage.pngs import PNGS
 from tests.hostile.damage.protobuf import PROTOBUFS
 from tests.hostile.damage.rows import ROWS
-from tests.hostile.damage.zips import ZIPS
+from tests.hostile.damage.zips import RESEALED, ZIPS
 from tests.hostile.reader import FindError, Reader, command, digest
 
 PICTURES = ("png", "jpg", "bmp", "webp", "ppm", "jp2", "avif", "tga", "qoi")
@@ -103,6 +104,11 @@ def _plan(folder: Path) -> None:
     sound.lay_plan(folder / "x.plan")
 
 
+def _plan_alone(folder: Path) -> None:
+    _plan(folder)
+    (folder / "x.plan.json").unlink()
+
+
 def _read_plan(folder: Path) -> str:
     """Three commands; whoever believes anything believes the same."""
     from edaformer.engines.artifact.plan import read_plan
@@ -146,6 +152,12 @@ def _read_reference(folder: Path) -> str:
         made = [part for sample, answers in saved.answered() for part in (
             sample.image, sample.labels, answers.base, answers.reference)]  # fmt: skip
         return digest(saved.setting, *made)
+
+
+def _samples(folder: Path) -> Iterable[Sample]:
+    from edaformer.data import open_dataset
+
+    return open_dataset(f"reference:{folder / 'x.ref'}", sound.SIZE)
 
 
 def _compare(folder: Path) -> str:
@@ -324,12 +336,17 @@ READERS = (
            {"*.onnx": (*PLAIN, *PROTOBUFS), "*.png": (*PLAIN, *PNGS)}),
     Reader("plan", _plan, _read_plan, {"x.plan": PLAIN, "*.plan.json": (*JSONS, *PLAIN)},
            sealed=True, share=2),
+    Reader("plan alone", _plan_alone, _read_plan, {"x.plan": PLAIN}, share=2),
     Reader("info of plan", _plan, _info("x.plan"), {"x.plan": PLAIN, "*.plan.json": JSONS},
            sealed=True),
     Reader("manifest", _manifest, _read_manifest, {"*": JSONS}, share=4),
     Reader("witness", _onnx, _read_witness, {"*.witness": (*PLAIN, *ZIPS)}, sealed=True, share=3),
     Reader("reference", _reference, _read_reference, {"*.ref": (*PLAIN, *ZIPS)}, sealed=True,
            share=3),
+    Reader("resealed reference", _reference, _read_reference, {"*.ref": RESEALED}, share=3),
+    Reader("images of a resealed reference", _reference, lambda f: digest(*(
+        part for one in _samples(f) for part in (one.name, one.image, one.labels))),
+           {"*.ref": RESEALED}),
     Reader("reference cache", _cache, _read_cache, {"cache/**/*": PLAIN}, sealed=True,
            share=6),
     Reader("validate by reference", _reference, _compare,

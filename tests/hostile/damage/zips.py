@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import warnings
@@ -9,6 +10,9 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from random import Random
+
+from tests.hostile.damage import Damage
+from tests.hostile.damage.documents import JSONS
 
 _ENTRY, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 # offsets of numbers in an entry of the directory: flags, method, CRC, sizes, lengths, disk, offset
@@ -86,6 +90,31 @@ def swap(dice: Random, data: bytes) -> bytes:
     return _again(data, change)
 
 
+def inside(name: str, damage: Damage) -> Damage:
+    """A damage to a member."""
+
+    def change(dice: Random, data: bytes) -> bytes:
+        def one(members: dict[str, bytes]) -> None:
+            if name in members:
+                members[name] = damage(dice, members[name])
+
+        return _again(data, one)
+
+    change.__name__ = f"{damage.__name__}_in_{name}"
+    return change
+
+
+def resealed(damage: Damage) -> Damage:
+    """A damage that whoever knows the format made: the hash that ends our archives fits it."""
+
+    def change(dice: Random, data: bytes) -> bytes:
+        made = damage(dice, data)
+        return made[:-64] + hashlib.sha256(made[:-64]).hexdigest().encode()
+
+    change.__name__ = f"resealed_{damage.__name__}"
+    return change
+
+
 def twice(dice: Random, data: bytes) -> bytes:
     """Whole archives behind each other."""
     return data + data if dice.random() < 0.5 else dice.randbytes(20) + data
@@ -146,4 +175,7 @@ ZIPS = (
     drop,
     swap,
     twice,
+)
+RESEALED = tuple(
+    resealed(damage) for damage in (*ZIPS, *(inside("head.json", one) for one in (*JSONS, *JSONS)))
 )
