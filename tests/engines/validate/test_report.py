@@ -178,7 +178,7 @@ def test_junit(result: Validation) -> None:
     (suite,) = root
     assert root.tag == "testsuites"
     assert (suite.attrib["tests"], suite.attrib["failures"], suite.attrib["errors"]) == (
-        "2", "1", "0"
+        "3", "1", "0"
     )  # fmt: skip
     assert [child.tag for child in suite] == ["properties", "testcase", "testcase", "testcase"]
     labels, *cases = suite.findall("testcase")
