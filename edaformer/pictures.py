@@ -90,10 +90,22 @@ def read_pictures(path: Path) -> Iterator[Picture]:
         FrameError: if it is no picture, is damaged, or is too large to be one.
     """
     _refuse_what_is_no_picture(path)
-    with _explained(path), _opened(path) as image:
+    with _explained(path), opened(path) as image:
         count = int(getattr(image, "n_frames", 1)) if image.format in _MANY else 1
         for index in range(count):
             yield _picture(image, index if count > 1 else None)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """A file's picture as Pillow has it, not decoded yet: none of a format that starts programs.
+
+    Pillow raises what it likes; who asks says what that means.
+    """
+    with _silent():
+        image = Image.open(path, formats=_known_formats())
+    with image:
+        yield image
 
 
 def turn_upright(stored: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -154,14 +166,6 @@ def _refuse_what_is_no_picture(path: Path) -> None:
             "it is a camera raw, which has no colours before it is developed; develop it first, to "
             "PNG or JPEG"
         )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    with _silent():
-        image = Image.open(path, formats=_known_formats())
-    with image:
-        yield image
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
@@ -46,6 +47,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         debug = bool(kwargs.get("debug"))
         logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if debug else logging.ERROR)
+        if not debug:  # Pillow's remarks on large pictures and damaged metadata
+            warnings.filterwarnings("ignore", module="PIL")
         try:
             made = command(*args, **kwargs)
             sys.stdout.flush()

@@ -164,6 +164,8 @@ def _film(path: Path) -> Iterator[_Film]:
             with av.open(file, metadata_errors="replace") as container:
                 if not container.streams.video:
                     raise FrameError("it holds no video, only sound or text")
+                if all(stream.codec_context is None for stream in container.streams.video):
+                    raise FrameError("FFmpeg has no decoder for its video; convert it to H.264")
                 yield _Film(container)
     except av.FFmpegError as error:
         raise FrameError(
@@ -187,7 +189,7 @@ def _chosen(streams: Any) -> Any:
         still = stream.frames == 1 or stream.codec_context.name in _STILL
         return not disposition & beside, not still, bool(disposition & Disposition.default)
 
-    return max(streams, key=likely)
+    return max((stream for stream in streams if stream.codec_context), key=likely)
 
 
 def _start(container: Any) -> float:

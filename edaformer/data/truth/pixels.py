@@ -12,7 +12,8 @@ else                          refused
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edaformer.border import border
 from edaformer.errors import DataError
+from edaformer.pictures import opened
 
 Palette = tuple[tuple[int, int, int], ...]
 
-_BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _LOSSLESS = ("PNG", "BMP", "PPM", "GIF", "TIFF", "WEBP")
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
 _COLOUR = ("RGB", "RGBA")
@@ -59,14 +61,14 @@ def read_pixels(
     Raises:
         DataError: if it cannot be read, was compressed with loss, or its palette says neither.
     """
-    try:
-        with Image.open(path) as file:
-            _refuse_lossy(path, file)
-            if file.mode in {"P", "PA"}:
-                return _of_palette(path, file, shared, known)
-            return _of_mode(path, file)
-    except _BROKEN as error:
-        raise DataError(f"{path} cannot be read as a label image; replace it") from error
+    with _opened(path) as file:
+        _refuse_lossy(path, file)
+        packed = _raw_mode(file)  # decoding forgets it
+        with _explained(path):
+            file.load()
+        if file.mode in {"P", "PA"}:
+            return _of_palette(path, file, shared, known)
+        return _of_mode(path, file, packed)
 
 
 def shared_palette(paths: Iterable[Path]) -> Palette | None:
@@ -77,9 +79,9 @@ def shared_palette(paths: Iterable[Path]) -> Palette | None:
     longest: Palette = ()
     for path in paths:
         try:
-            with Image.open(path) as file:
+            with _opened(path) as file, _explained(path):
                 own = _palette(file) if file.mode in {"P", "PA"} else None
-        except _BROKEN:
+        except DataError:
             continue
         if own is None:
             return None
@@ -88,6 +90,20 @@ def shared_palette(paths: Iterable[Path]) -> Palette | None:
             return None
         longest = longer
     return longest or None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    with ExitStack() as files:
+        with _explained(path):
+            file = files.enter_context(opened(path))
+        yield file
+
+
+def _explained(path: Path) -> AbstractContextManager[None]:
+    return border(
+        lambda said: DataError(f"{path} cannot be read as a label image ({said}); replace it")
+    )
 
 
 def _of_palette(
@@ -117,7 +133,7 @@ def _of_palette(
     )
 
 
-def _of_mode(path: Path, file: Image.Image) -> Pixels:
+def _of_mode(path: Path, file: Image.Image, packed: str) -> Pixels:
     if file.mode in _COLOUR:
         return Pixels(None, np.asarray(file.convert("RGB")))
     if file.mode not in _GREY:
@@ -125,7 +141,7 @@ def _of_mode(path: Path, file: Image.Image) -> Pixels:
             f"{path} has mode {file.mode}; expected labels as grey values, palette indices or RGB "
             "colours; write it again as PNG"
         )
-    factor = _EXPAND.get(_raw_mode(file), 1)
+    factor = _EXPAND.get(packed, 1)
     grey = file.getchannel("L") if file.mode == "LA" else file
     return Pixels(np.asarray(grey).astype(np.int64) // factor, None)
 
