@@ -10,6 +10,10 @@ DATA ?=
 SIZE ?= 360x480
 ISR ?= 16,8,4,1
 
+# What is fetched stays in the checkout: a continuous integration's user may have no home
+export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+
 .PHONY: demo test lint setup clean
 
 demo: setup
@@ -31,7 +35,7 @@ $(VENV)/installed: pyproject.toml constraints.txt tools/tensorrt_typings.py
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'make needs Python 3.11 or newer: PYTHON=python3.11')"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q 'pip>=25.1'
-	$(BIN)/python -m pip install -q -c constraints.txt --group dev -e '.[export,rtx,video,plots,segformer]'
+	$(BIN)/python -m pip install -q -c constraints.txt --group dev -e '.[export,rtx,video,camera,plots,segformer]'
 	$(BIN)/python tools/tensorrt_typings.py
 	touch $@
 

@@ -24,7 +24,7 @@ from edaformer.isr import ISR
 from edaformer.preprocess import parse_size
 
 ISRS = ("base", "paper", "16,8,4,1", "16,8,4,2-2,4,8", "32,16,8,4-4,8,16")
-UNGATED = Gates(max_miou_drop=100, min_agreement=0)
+UNGATED = Gates(max_miou_drop=100, min_agreement=0, trust_labels=True)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ model's own are edaformer-info's.
 
 from __future__ import annotations
 
+import argparse
 import copy
 from typing import Any
 
@@ -35,6 +36,7 @@ COLUMNS = ("input, classes", "ISR", "rewrites", "GMACs", "computed", "kernels", 
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     rows = [_row(size, classes, isr, names) for size, classes in INPUTS for isr, names in ROWS]
     print(f"TensorRT-RTX {rows[0]['version']}.\n")
     print("| " + " | ".join(COLUMNS) + " |\n| " + " | ".join(["---"] * 3 + ["---:"] * 7) + " |")

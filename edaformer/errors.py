@@ -8,6 +8,7 @@ EdaformerError            anything a user can cause; ``exit_code`` is the comman
 │   ├── DataError         a data set that is not laid out as expected
 │   └── FrameError        a picture or video that cannot be read, or not any further
 ├── GateError             it ran, and the figures miss the gate (exit 1)
+│   ├── NaNError          the network answered with what is no number
 │   └── BuildError        TensorRT refused the network or could not build it
 ├── DeviceError           the GPU or its driver failed at work (exit 3)
 └── MissingError          a package, GPU or driver that is not here (exit 3)
@@ -16,7 +17,10 @@ EdaformerError            anything a user can cause; ``exit_code`` is the comman
 from __future__ import annotations
 
 import importlib
+import sys
 from types import ModuleType
+
+from edaformer.packages import install_again, version_of
 
 EXIT_GATE = 1
 EXIT_INPUT = 2
@@ -59,6 +63,12 @@ class GateError(EdaformerError):
     exit_code = EXIT_GATE
 
 
+class NaNError(GateError):
+    """The network answered with what is no number."""
+
+    at: int | None = None  # of the data set's images, where an artifact did so in a validation
+
+
 class BuildError(GateError):
     """TensorRT refused the network or could not build it."""
 
@@ -75,6 +85,12 @@ class MissingError(EdaformerError):
     exit_code = EXIT_MISSING
 
 
+# What each must have: a package that was half removed is an empty folder, and that imports
+_NEEDED = {"cv2": "VideoCapture", "matplotlib": "rcParams", "onnx": "ModelProto",
+           "onnxruntime": "InferenceSession", "onnxscript": "__version__", "torch": "Tensor",
+           "safetensors": "safe_open", "transformers": "__version__"}  # fmt: skip
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import ``module``, or raise MissingError with the line that installs it.
 
@@ -85,12 +101,41 @@ def require(module: str, extra: str) -> ModuleType:
     top = module.partition(".")[0]
     install = f"pip install 'edaformer-deploy[{extra}]'"
     try:
-        return importlib.import_module(module)
-    except (ImportError, OSError) as error:
+        made = importlib.import_module(module)
+    except Exception as error:  # a package that is broken raises what it likes
         if isinstance(error, ModuleNotFoundError) and error.name == top:
             raise MissingError(
                 f"this needs the package '{top}', which is not installed; run: {install}"
             ) from error
+        raise MissingError(_broken(top, install, error)) from error
+    needed = _NEEDED.get(top)
+    if not _is_whole(sys.modules[top] if needed else made, needed):
         raise MissingError(
-            f"the package '{top}' is installed but does not load ({error}); reinstall it: {install}"
-        ) from error
+            f"the package '{top}' is an empty folder, which imports and does nothing: it was half "
+            f"removed; {install_again(top, install)}"
+        )
+    return made
+
+
+def _is_whole(package: ModuleType, needed: str | None) -> bool:
+    if package.__spec__ is None:  # made by hand
+        return True
+    return hasattr(package, needed) if needed else package.__spec__.origin is not None
+
+
+def _broken(top: str, install: str, error: Exception) -> str:
+    """Why it does not load, and what to do."""
+    said = str(error)
+    reason = next(iter(said.splitlines()), type(error).__name__)
+    if not any(word in said for word in ("multiarray", "_ARRAY_API", "ABI version")):
+        return (
+            f"the package '{top}' is installed but does not load ({reason}); "
+            f"{install_again(top, install)}"
+        )
+    own = version_of("numpy") or "here"
+    other = "'numpy>=2'" if own.startswith("1.") else "'numpy<2'"
+    return (
+        f"the package '{top}' was built for another NumPy than {own} ({reason}); if it is the "
+        f"system's own, as on a Jetson: pip install {other}; if it is a wheel, "
+        f"{install_again(top, install)}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -44,7 +45,7 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
         InputError: if the folder is missing, not writable or full.
     """
     check_writable(path)
-    path = path.resolve()  # a link stays a link
+    path = real_path(path)  # a link stays a link
     try:
         with _nameless(path) as file:
             yield file
@@ -53,28 +54,6 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
         raise InputError(
             f"cannot write {path}: {reason}; free some space or name another place with -o"
         ) from error
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A name to write under, of the same suffix, that becomes ``path`` if the block ends well.
-
-    For what is written for long, or by a library that wants a name; write_whole is for bytes.
-
-    Raises:
-        InputError: if the folder is missing or not writable.
-    """
-    check_writable(path)
-    path = path.resolve()  # a link stays a link
-    part = _part(path).with_suffix(path.suffix)
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    _rename(part, path)
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -116,6 +95,17 @@ def check_new_folder(path: Path) -> None:
     check_writable(path)
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a folder to write into that is there and is none.
+
+    Raises:
+        InputError: naming the path and what to do.
+    """
+    _check_link(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"expected a folder at {path}, but it is a file; name another with -o")
+
+
 def check_writable(path: Path, *inputs: Path) -> None:
     """Refuse an output path that cannot be written, before any work is done for it.
 
@@ -126,13 +116,14 @@ def check_writable(path: Path, *inputs: Path) -> None:
     Raises:
         InputError: naming the path and what to do.
     """
-    path = path.resolve()
+    _check_link(path)
+    path = real_path(path)
     folder = path.parent
     if path.is_dir():
         raise InputError(f"expected a file to write, but {path} is a folder; name a file in it")
     if path.exists() and not path.is_file():
         raise InputError(f"expected a regular file to write, but {path} is none; name another")
-    if path in {file.resolve() for file in inputs}:
+    if path in {real_path(file) for file in inputs}:
         raise InputError(f"{path} is also an input and would be replaced; name another with -o")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"expected a folder at {folder}, but it is a file; name another with -o")
@@ -142,6 +133,21 @@ def check_writable(path: Path, *inputs: Path) -> None:
         )
     if not os.access(folder, os.W_OK):
         raise InputError(f"the folder {folder} is not writable; name another one with -o")
+
+
+def real_path(path: Path) -> Path:
+    """Absolute, its links followed; one that leads to itself stays (Path.resolve would raise)."""
+    return Path(os.path.realpath(path))
+
+
+def _check_link(path: Path) -> None:
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(
+                f"{path} is a link that leads to itself; remove it or name another"
+            ) from error
 
 
 @contextmanager

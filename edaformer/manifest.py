@@ -29,7 +29,8 @@ from edaformer.errors import InputError, ManifestError
 from edaformer.families.given import Given
 from edaformer.families.table import RecordedSizes, recorded
 from edaformer.isr import EDAFORMER, ISR, Places
-from edaformer.preprocess import ALIGN, Normalisation, Resize, aligned, format_size
+from edaformer.json_text import parse_json
+from edaformer.preprocess import ALIGN, MAX_SIDE, Normalisation, Resize, aligned, format_size
 
 if TYPE_CHECKING:
     from edaformer.families.architecture import Architecture
@@ -43,17 +44,17 @@ _NAMES_MAX = 1 << 16  # bytes they may inflate to: the name comes from an untrus
 _SHA256 = Field(pattern="^[0-9a-f]{64}$")
 # what is left out where it is usual: as older versions wrote it
 _USUAL: dict[str, object] = {
-    "sizes": None,
-    "witness_sha256": None,
-    "attention": "fused",
+    "sizes": None, "witness_sha256": None, "attention": "fused", "graph_sha256": None, "ties": None,
     "channels": "RGB",
-}
+}  # fmt: skip
 AttentionForm = Literal["fused", "unfused"]  # what the graph is written for; the proof demands it
-ONLY_IN_SIDECAR = {"palette", "rewrites", "kept_fp32", "verification", "engine"}
+ONLY_IN_SIDECAR = {
+    "palette", "rewrites", "kept_fp32", "verification", "engine", "graph_sha256"
+}  # fmt: skip
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputSpec(_Record):
@@ -159,6 +160,13 @@ class Verification(_Record):
     tolerance_rule: str
 
 
+class Ties(_Record):
+    """Margins between a pixel's two best logits, below which rounding may decide."""
+
+    fp16: float = Field(ge=0)
+    fp32: float = Field(ge=0)
+
+
 class Kernel(_Record):
     """One call site of a built engine, in the builder's words."""
 
@@ -231,6 +239,8 @@ class Manifest(_Record):
     kept_fp32: tuple[KeptFP32, ...] | None = None
     verification: Verification | None = None
     witness_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # of the file beside
+    graph_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # export/scan.py's
+    ties: Ties | None = None
     engine: EngineRecord | None = None
 
     @model_serializer(mode="wrap")
@@ -267,6 +277,13 @@ class Manifest(_Record):
     def places(self) -> Places:
         """Where the model pools, and the ratios it was trained at."""
         return self.sizes.places if self.sizes else EDAFORMER
+
+    @property
+    def tie(self) -> float | None:
+        """The margin below which a flipped label is a rounding tie; None: it is not recorded."""
+        if self.ties is not None:
+            return self.ties.fp16 if self.precision == "fp16" else self.ties.fp32
+        return None if self.verification is None else self.verification.tolerance
 
     @property
     def isr_value(self) -> ISR:
@@ -367,8 +384,16 @@ def _pack_names(names: list[str]) -> dict[str, Any]:
     plain = json.dumps(names, ensure_ascii=True)
     if len(plain) <= _NAMES_PLAIN:
         return {"classes": names}
-    packed = zlib.compress("\n".join(names).encode(), 9)
-    return {"classes_z": base64.b64encode(packed).decode("ascii")}
+    try:
+        text = "\n".join(names).encode()
+    except UnicodeEncodeError as error:
+        raise ManifestError("a class name is no Unicode text; rename it") from error
+    if len(text) > _NAMES_MAX or any("\n" in name for name in names):
+        raise ManifestError(
+            f"class names of {len(text)} bytes, or with line breaks in them, cannot travel in a "
+            f"plan (at most {_NAMES_MAX}); shorten them in the checkpoint's meta"
+        )
+    return {"classes_z": base64.b64encode(zlib.compress(text, 9)).decode("ascii")}
 
 
 def _unpack_names(text: object, origin: str) -> list[str]:
@@ -385,10 +410,10 @@ def _unpack_names(text: object, origin: str) -> list[str]:
 
 def _load_json(text: str, origin: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise ManifestError(
-            f"the manifest in {origin} is not JSON; make the artifact again"
+            f"the manifest in {origin} cannot be read: {error}; make the artifact again"
         ) from error
     if not isinstance(content, dict):
         raise ManifestError(f"the manifest in {origin} is no JSON object; make the artifact again")
@@ -405,6 +430,7 @@ def _validate(content: dict[str, Any], origin: str) -> Manifest:
     try:
         manifest = Manifest.model_validate(content)
         ISR.parse(manifest.isr, manifest.places)
+        _check_itself(manifest, origin)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -412,3 +438,40 @@ def _validate(content: dict[str, Any], origin: str) -> Manifest:
             f"the manifest in {origin} is damaged: {where}: {first['msg']}; make the artifact again"
         ) from error
     return manifest
+
+
+def _check_itself(manifest: Manifest, origin: str) -> None:
+    """What no export writes, and what would be believed.
+
+    Raises:
+        ManifestError: naming what contradicts what.
+    """
+    spec, classes = manifest.input, manifest.classes
+    usual = ("NHWC", "uint8") if spec.name == "image" else ("NCHW", "float32")
+    valid, padded = (spec.height, spec.width), (spec.padded_height, spec.padded_width)
+    stride = manifest.logits_stride
+    sizes = {
+        "labels": valid,
+        "probabilities": valid,
+        "logits": (-(-padded[0] // max(stride, 1)), -(-padded[1] // max(stride, 1))),
+    }
+    wrong = {
+        f"{len(classes or ())} class names for {manifest.num_classes} classes":
+            classes is not None and len(classes) != manifest.num_classes,
+        f"input {spec.name} as {spec.layout} {spec.dtype}": (spec.layout, spec.dtype) != usual,
+        f"sides above {MAX_SIDE}": max(padded) > MAX_SIDE + ALIGN or max(valid) > MAX_SIDE,
+        f"{format_size(valid)} padded to {format_size(padded)}":
+            not spec.dynamic_size and spec.align is not None
+            and padded != aligned(valid, spec.align),
+        "a deviation that is not above 0": min(spec.std) <= 0,
+        f"a logit for {stride} pixels": stride not in {4, 8},
+        "an output named twice": len({one.name for one in manifest.outputs})
+            != len(manifest.outputs),
+        "an output of another size than its input": not spec.dynamic_size and any(
+            (one.height, one.width) != sizes[one.name] for one in manifest.outputs),
+    }  # fmt: skip
+    for what, is_so in wrong.items():
+        if is_so:
+            raise ManifestError(
+                f"the manifest in {origin} contradicts itself: {what}; make the artifact again"
+            )

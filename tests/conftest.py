@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,11 +57,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _caches_of_their_own(shared: Path) -> Iterator[None]:
-    """No test reads or leaves anything in the person's own cache; all workers share one."""
+def _a_home_of_their_own(shared: Path) -> Iterator[None]:
+    """No test reads or leaves anything in the person's own folders; all workers share these."""
+    folders = {"HOME": "home", "TMPDIR": "tmp", "XDG_CACHE_HOME": "cache", "MPLCONFIGDIR": "mpl",
+               "TORCHINDUCTOR_CACHE_DIR": "inductor"}  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+        for name, folder in folders.items():
+            (shared / folder).mkdir(exist_ok=True)
+            patch.setenv(name, str(shared / folder))
+        patch.setattr(tempfile, "tempdir", str(shared / "tmp"))
         yield
+        left = [str(path) for path in (shared / "home").rglob("*")]
+    assert not left, f"tests left these in their home: {left}"
 
 
 @pytest.fixture(scope="session")

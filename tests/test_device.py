@@ -67,7 +67,8 @@ def test_it_checks_validates_and_runs_what_the_desk_made(
     lay_folder(tmp_path, ((image, image[..., 0] % 5) for image in natural_noise(3, SIZE)))
     live = validate(
         model, small_checkpoint, open_dataset(f"folder:{tmp_path}", SIZE), provider="cpu",
-        gates=Gates(max_miou_drop=50.0, min_agreement=0.5), save=tmp_path / "street.ref",
+        gates=Gates(max_miou_drop=50.0, min_agreement=0.5, trust_labels=True),
+        save=tmp_path / "street.ref",
     )  # fmt: skip
 
     assert "right on 8 witness frames" in run(
@@ -75,7 +76,8 @@ def test_it_checks_validates_and_runs_what_the_desk_made(
     )
     made = run(
         device, "edaformer-validate", "model.onnx", "--reference", "street.ref", "--json",
-        "--max-miou-drop", "50", "--min-agreement", "0.5", "--report", "street.html",
+        "--trust-labels", "--max-miou-drop", "50", "--min-agreement", "0.5",
+        "--report", "street.html",
         cwd=tmp_path,
     )  # fmt: skip
     assert json.loads(made) == json.loads(json.dumps(live.to_json()))

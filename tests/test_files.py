@@ -13,7 +13,7 @@ import pytest
 
 from edaformer import files
 from edaformer.errors import InputError
-from edaformer.files import check_writable, sha256, write_folder, write_whole
+from edaformer.files import check_folder, check_writable, sha256, write_folder, write_whole
 
 
 @pytest.mark.parametrize("nameless", [True, False])
@@ -76,6 +76,21 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     write_whole(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_bytes() == b"new"
+
+
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    for check in (
+        lambda: check_writable(tmp_path / "one"),
+        lambda: check_writable(tmp_path / "one/file"),
+        lambda: check_folder(tmp_path / "one"),
+        lambda: write_whole(tmp_path / "one", b""),
+        lambda: write_folder(tmp_path / "one/folder", {}),
+    ):
+        with pytest.raises(InputError, match="is a link that leads to itself; remove it"):
+            check()
+    check_writable(tmp_path / "new", tmp_path / "one")  # as an input it is refused elsewhere
 
 
 def test_kill_9_while_writing_leaves_nothing(tmp_path: Path) -> None:

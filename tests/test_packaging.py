@@ -112,7 +112,7 @@ def test_every_command_has_its_script() -> None:
 def without_links(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This checkout as Git makes it on Windows: a link is a text file with its target in it."""
     left_out = shutil.ignore_patterns(
-        ".venv", ".git", "build", "*.egg-info", ".ruff_cache", ".classic"
+        ".venv", ".git", "build", "*.egg-info", ".ruff_cache", ".classic", ".cache"
     )
     source = tmp_path_factory.mktemp("windows") / "source"
     shutil.copytree(

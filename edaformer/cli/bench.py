@@ -11,6 +11,7 @@ import typer
 from edaformer.cli.common import (
     DEBUG,
     JSON,
+    echo,
     guarded,
     print_json,
     print_pairs,
@@ -107,18 +108,18 @@ def _print_record(record: Record) -> None:
             *((result.subject.name, result.subject.description) for result in results),
         ],
     )
-    typer.echo("")
+    echo()
     print_table(
         ("", "frames", "p50 ms", "p90 ms", "p99 ms", "images/s", "pipelined", "CPU ms", "J/image"),
         [_latency_row(result) for result in results],
     )
-    typer.echo("")
+    echo()
     print_table(
         ("", "preprocess", "copy in", "network", "resize+argmax", "copy out", "wall ms"),
         [(result.subject.name, *(_ms(part) for part in vars(result.split).values()))
          for result in results],
     )  # fmt: skip
-    typer.echo("")
+    echo()
     print_table(
         ("started alone", "import s", "load s", "first frame s", "host MB", "device MB"),
         [
@@ -158,7 +159,7 @@ def _print_camera(record: Record) -> None:
     watched = [(r.subject.name, r.camera) for r in record.results if r.camera is not None]
     if not watched:
         return
-    typer.echo("")
+    echo()
     print_table(
         (f"camera at {watched[0][1].rate:g}/s", "arrived", "processed", "dropped", "late",
          "missed", "worst gap ms"),
@@ -174,7 +175,7 @@ def _print_layers(record: Record) -> None:
     for result in record.results:
         if result.layers is None:
             continue
-        typer.echo("")
+        echo()
         total = sum(layer.seconds for layer in result.layers)
         print_table(
             (f"layers of {result.subject.name}", "operator", "ms", "share"),
@@ -185,7 +186,7 @@ def _print_layers(record: Record) -> None:
 
 def _print_comparisons(record: Record) -> None:
     if record.comparisons:
-        typer.echo("")
+        echo()
     for made in record.comparisons:
         labels = "labels not comparable"
         if made.agreement is not None:
@@ -194,10 +195,10 @@ def _print_comparisons(record: Record) -> None:
             labels += f", largest top-2 margin where they differ {made.worst_margin:.2g}"
         speed = f"{made.ratio:.2f} times as fast as"
         low, high = min(made.ratios), max(made.ratios)
-        typer.echo(f"{made.first} is {speed} {made.name} (median of {len(made.ratios)} rounds, "
+        echo(f"{made.first} is {speed} {made.name} (median of {len(made.ratios)} rounds, "
                    f"{low:.2f} to {high:.2f}); {labels}")  # fmt: skip
     for mark in record.marks:
-        typer.echo(f"MARKED: {mark}")
+        echo(f"MARKED: {mark}")
 
 
 def _ms(seconds: float | None) -> str:

@@ -14,6 +14,7 @@ import typer
 from edaformer.cli.common import (
     DEBUG,
     JSON,
+    echo,
     guarded,
     output_path,
     print_json,
@@ -108,7 +109,7 @@ def build(
 
     Example: edaformer-build model.onnx -o model.plan
     """
-    from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+    from edaformer.engines.artifact.onnx_file import read_onnx
     from edaformer.engines.build.build import parse_compute_capabilities
     from edaformer.engines.build.compiler import BuildOptions
     from edaformer.preprocess import parse_size
@@ -146,7 +147,9 @@ def build(
     if model is None:
         raise InputError("expected a MODEL.onnx; make one with edaformer-export")
     options = replace(options, allow_unfused=allow_unfused or options.allow_unfused)
-    read_onnx_manifest(model)  # before anything is said about the output
+    file = read_onnx(model)  # before anything is said about the output
+    if file.changed is not None:
+        say(f"note: {model} is {file.state}")
     default = model.with_suffix(".plan" if recorded is None else ".rebuilt.plan")
     path = output_path(output, default, force=force)
     result, repetition = _build(model, path, options, repeat)
@@ -273,9 +276,9 @@ def _beside_json(result: BuildResult) -> dict[str, Any]:
 
 def _print_beside(result: BuildResult) -> None:
     found = _beside(result)
-    typer.echo("")
+    echo()
     if found is None:
-        typer.echo(
+        echo(
             "what unfused attention costs is not known: the folder has no plan of the fused form, "
             "built alike.\nExport it with --attention fused, build it into the folder, and build "
             f"this again; or compare: edaformer-info FUSED.plan {result.path}"
@@ -304,7 +307,7 @@ def _print_repetition(repetition: Repetition | None) -> None:
     if repetition is None:
         return
     labels = {None: "not run: no GPU here, or not at this size", **_SAME}
-    typer.echo("")
+    echo()
     print_pairs(
         f"{repetition.builds} builds",
         [
@@ -320,9 +323,9 @@ def _print_repetition(repetition: Repetition | None) -> None:
 def _print_differences(differences: list[Difference] | None) -> None:
     if differences is None:
         return
-    typer.echo("")
+    echo()
     if not differences:
-        typer.echo("nothing differs from the record")
+        echo("nothing differs from the record")
         return
     print_table(("differs", "recorded", "now"), [(d.what, d.recorded, d.now) for d in differences])
 

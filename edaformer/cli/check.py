@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edaformer.cli.common import DEBUG, JSON, guarded, print_json, print_pairs, run, say
+from edaformer.cli.common import (
+    DEBUG,
+    JSON,
+    echo,
+    guarded,
+    print_json,
+    print_pairs,
+    run,
+    say,
+)
 from edaformer.errors import EXIT_GATE, InputError
 
 if TYPE_CHECKING:
@@ -78,9 +87,9 @@ def _print(verdict: Verdict, trial: Trial | None, seconds: float) -> None:
         facts["witness"] = f"{trial} ({seconds:.1f} s)"
     print_pairs(str(verdict.path), list(facts.items()))
     for problem in verdict.problems:
-        typer.echo(f"  {problem.kind}: {problem.text}\n    mend it: {problem.fix}")
+        echo(f"  {problem.kind}: {problem.text}\n    mend it: {problem.fix}")
     for note in verdict.notes:
-        typer.echo(f"  note: {note}")
+        echo(f"  note: {note}")
 
 
 def _tell(verdict: Verdict, trial: Trial, pictures: Path | None) -> None:

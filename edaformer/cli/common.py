@@ -9,13 +9,15 @@ import math
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 import typer
 
 from edaformer.errors import EXIT_INPUT, EdaformerError, InputError
+from edaformer.printable import encodable, in_one_line, printable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,6 +28,14 @@ DEBUG = typer.Option("--debug", help="Show tracebacks and the libraries' own mes
 DATA = typer.Option(
     help="scenes or scenes:N (drawn), camvid:DIR, ade20k:DIR, cityscapes:DIR, cocostuff164k:DIR, "
     "folder:DIR or reference:FILE."
+)
+LABELS = typer.Option(
+    help="How label files are stored: as-stored, minus-one (0 is void), plus-one, zero-void, "
+    "binary (0 and the rest), over-17, over-85, over-255, or a file of lines 'value name' or "
+    "'name:red,green,blue'. Default: the data set's way."
+)
+TRUST_LABELS = typer.Option(
+    "--trust-labels", help="Take the truth as it is, whatever is found wrong with it; recorded."
 )
 JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
 
@@ -51,6 +61,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         debug = bool(kwargs.get("debug"))
         logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if debug else logging.ERROR)
+        if not debug:  # Pillow's remarks on large pictures and damaged metadata
+            warnings.filterwarnings("ignore", module="PIL")
         try:
             made = command(*args, **kwargs)
             sys.stdout.flush()
@@ -63,7 +75,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             message, code = _explain(error)
         else:
             return made
-        say(message)
+        say(in_one_line(message))
         raise typer.Exit(code)
 
     return run
@@ -101,7 +113,18 @@ def new_app() -> typer.Typer:
 
 def say(message: str) -> None:
     """A line for the person, on stderr."""
-    typer.echo(message, err=True)
+    _write(message, sys.stderr)
+
+
+def echo(text: str = "") -> None:
+    """A line of the result, on stdout."""
+    _write(text, sys.stdout)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """All that a command prints goes through here: shown, never obeyed, on any console."""
+    shown = encodable(printable(text), getattr(stream, "encoding", None) or "utf-8")
+    typer.echo(shown, file=stream)
 
 
 def say_notes(notes: Iterable[str]) -> None:
@@ -133,28 +156,28 @@ def or_demo(checkpoint: Path | None) -> Path:
 
 def print_json(content: dict[str, Any]) -> None:
     """The result for a program, on stdout; what JSON lacks (NaN, infinity) is null."""
-    typer.echo(json.dumps(_finite(content), indent=1, allow_nan=False))
+    echo(json.dumps(_finite(content), indent=1, allow_nan=False))
 
 
 def print_pairs(title: str, pairs: Iterable[tuple[str, object]]) -> None:
     """Names and values, one a line, under a title; values that are None are left out."""
-    shown = [(name, value) for name, value in pairs if value is not None]
+    shown = [(name, in_one_line(str(value))) for name, value in pairs if value is not None]
     width = max(len(name) for name, _ in shown)
-    typer.echo(title)
+    echo(title)
     for name, value in shown:
-        typer.echo(f"  {name:<{width}}  {value}")
+        echo(f"  {name:<{width}}  {value}")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table with its first column left and the others right aligned."""
-    body = [list(row) for row in rows]
+    body = [[in_one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [list(columns), *body]) for i in range(len(columns))]
     for row in [list(columns), ["-" * width for width in widths], *body]:
         first, *others = (
             cell.ljust(width) if i == 0 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        typer.echo("  ".join([first, *others]).rstrip())
+        echo("  ".join([first, *others]).rstrip())
 
 
 def _finite(value: Any) -> Any:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edaformer.cli.common import DEBUG, JSON, guarded, print_json, print_pairs, print_table, run
+from edaformer.cli.common import (
+    DEBUG,
+    JSON,
+    echo,
+    guarded,
+    print_json,
+    print_pairs,
+    print_table,
+    run,
+)
 from edaformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +83,7 @@ def _print_one(subject: str, description: Description, *, as_json: bool) -> None
         print_json(description.to_json())
         return
     print_pairs(subject, description.facts)
-    typer.echo("")
+    echo()
     cost, base = description.cost, description.cost_base
     print_table(
         ("part", "GMACs", "base", "attention"),
@@ -85,7 +94,7 @@ def _print_one(subject: str, description: Description, *, as_json: bool) -> None
         ]
         + [("all", f"{cost.gmacs:.3f}", f"{base.gmacs:.3f}", f"{cost.attention_share:.1%}")],
     )  # fmt: skip
-    typer.echo(f"\n{description.saving:.1%} of the multiply-adds at base ISR saved")
+    echo(f"\n{description.saving:.1%} of the multiply-adds at base ISR saved")
 
 
 def _print_two(subjects: list[str], first: Description, second: Description) -> None:
@@ -94,15 +103,15 @@ def _print_two(subjects: list[str], first: Description, second: Description) -> 
 
     rows = side_by_side(first, second)
     width = max(len(name) for name, _, _ in rows)
-    typer.echo(f"  {'':<{width}}  {subjects[0]}\n  {'':<{width}}  {subjects[1]}")
+    echo(f"  {'':<{width}}  {subjects[0]}\n  {'':<{width}}  {subjects[1]}")
     for name, a, b in rows:
         if a is None and b is None:
             continue
         if a == b:
-            typer.echo(f"  {name:<{width}}  {a}")
+            echo(f"  {name:<{width}}  {a}")
             continue
-        typer.echo(f"* {name:<{width}}  {a if a is not None else '-'}")
-        typer.echo(f"  {'':<{width}}  {b if b is not None else '-'}")
+        echo(f"* {name:<{width}}  {a if a is not None else '-'}")
+        echo(f"  {'':<{width}}  {b if b is not None else '-'}")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import typer
 from edaformer.cli.bench import bench
 from edaformer.cli.build import build
 from edaformer.cli.check import check
-from edaformer.cli.common import new_app
+from edaformer.cli.common import echo, new_app
 from edaformer.cli.export import export
 from edaformer.cli.info import info
 from edaformer.cli.run import run
@@ -24,7 +24,7 @@ for command in (export, build, validate, info, check, bench, run, tune):
 
 def _print_version(value: bool) -> None:
     if value:
-        typer.echo(__version__)
+        echo(__version__)
         raise typer.Exit
 
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from edaformer.cli.common import DEBUG, JSON, guarded, print_json, print_pairs, print_table, say
+from edaformer.cli.common import (
+    DEBUG,
+    JSON,
+    echo,
+    guarded,
+    print_json,
+    print_pairs,
+    print_table,
+    say,
+)
 from edaformer.cli.common import run as run_command
 from edaformer.cli.progress import image_progress
 from edaformer.errors import EXIT_GATE, InputError
@@ -53,13 +62,21 @@ def run(
     video: Annotated[Path | None, typer.Option(help="Write the overlays to this .mp4.")] = None,
     fps: Annotated[
         float | None,
-        typer.Option(help="Frames a second of --video. Default: the input's; 25 for pictures."),
+        typer.Option(
+            help="Frames a second of --video. Default: each frame at its own time, as in the "
+            "input; 25 for pictures."
+        ),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show them in a window; q leaves.")] = False,
     stats: Annotated[
         Path | None, typer.Option(help="Write each frame's class areas to this .csv or .json.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
+    reconnect: Annotated[
+        int | None,
+        typer.Option(help="Try so often, one time after the other, to open a camera or stream "
+                     "again that has gone. Default: its end is the run's, exit code 1."),
+    ] = None,
     provider: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where ONNX Runtime computes.")
     ] = "auto",
@@ -88,13 +105,15 @@ def run(
 
     Pictures go to FOLDER/overlay/NAME.png and so on, one folder for each kind.
 
-    Exit code 0: every frame was read. 1: some were not; they are named on stderr. 2: none was.
+    Exit code 0: every frame was read; of a camera or stream the newest, until somebody ended it. 1:
+    some were not, or it ended by itself; said on stderr. 2: none was.
 
     Example: edaformer-run model.onnx street.mp4 --video seen.mp4
     """
     drawing = {
         "--save": save, "--overlay": overlay, "--video": video, "--fps": fps, "--stats": stats,
         "--show": show or None, "--provider": None if provider == "auto" else provider,
+        "--reconnect": reconnect,
     }  # fmt: skip
     inside = {"--isr": isr, "--point": point or None, "--size": size}
     if attention is not None:
@@ -107,10 +126,10 @@ def run(
 
     options = RunOptions(
         save=_kinds(save), folder=output, weight=overlay, video=video, fps=fps, show=show,
-        stats=stats, limit=limit, provider=provider,
+        stats=stats, limit=limit, provider=provider, reconnect=reconnect,
     )  # fmt: skip
     refuse_checkpoint(artifact)
-    sources = open_sources(inputs, artifact_manifest(artifact).size, options)
+    sources = open_sources(inputs, artifact_manifest(artifact).size, options, say)
     with _watching(sources) as watch:
         result = run_sources(artifact, sources, options, watch)
     _finish(result, _print_run, as_json=as_json)
@@ -158,6 +177,7 @@ def _watching(sources: list[Source]) -> Iterator[Watch]:
         yield Watch(
             on_frame=on_frame,
             on_skip=lambda skipped: say(f"skipped {skipped.name}: {skipped.reason}"),
+            on_note=say,
             stop=stop,
         )
 
@@ -206,17 +226,22 @@ def _print_run(result: RunResult) -> None:
         [
             ("run by", result.description),
             ("frames", f"{result.frames}, {result.rate:.2f} a second with reading and drawing"),
+            ("dropped", _dropped(result.dropped)),
             ("skipped", len(result.skipped) or None),
             *(("pictures", folder) for folder in result.pictures),
             ("video", result.video),
             ("areas", result.stats),
         ],
     )
-    typer.echo("")
+    echo()
     print_table(
         ("class", "share", "frames"),
         [(one.name, f"{one.share:.2%}", str(one.frames)) for one in result.classes],
     )
+
+
+def _dropped(count: int) -> str | None:
+    return f"{count} frames that came while others were labelled" if count else None
 
 
 def _print_inside(result: InsideResult) -> None:
@@ -230,7 +255,7 @@ def _print_inside(result: InsideResult) -> None:
             ("skipped", len(result.skipped) or None),
         ],
     )
-    typer.echo("")
+    echo()
     print_table(
         ("picture", "keys at base", "keys at ISR", "features' cosine"),
         [

@@ -13,9 +13,11 @@ from edaformer.cli.common import (
     DATA,
     DEBUG,
     JSON,
+    LABELS,
     MEAN,
     NAMES,
     STD,
+    TRUST_LABELS,
     guarded,
     or_demo,
     print_json,
@@ -43,6 +45,7 @@ def tune(
         typer.Argument(help="A checkpoint, as edaformer-export takes it. Default: the demo's."),
     ] = None,
     data: Annotated[str, DATA] = "scenes:40",
+    labels: Annotated[str | None, LABELS] = None,
     max_miou_drop: Annotated[
         float | None,
         typer.Option(help="Points of mIoU that may be lost against base. Default: 0.5."),
@@ -78,6 +81,7 @@ def tune(
             help="Fraction of the images that is not tuned on. Default: 0.5 from 16 images on."
         ),
     ] = None,
+    trust_labels: Annotated[bool, TRUST_LABELS] = False,
     out: Annotated[
         Path, typer.Option(help="Folder for trials, result and pictures; made where it is missing.")
     ] = Path("tuning"),
@@ -115,7 +119,9 @@ def tune(
     from edaformer.engines.tune.tune import tune as tune_checkpoint
     from edaformer.families.given import given
     from edaformer.families.table import load_checkpoint
+    from edaformer.files import check_folder
 
+    check_folder(out)
     budget = _budget(max_miou_drop, max_latency, max_gmacs)
     if ladder is not None and ladder < 1:
         raise InputError(f"expected --ladder of 1 or more, got {ladder}")
@@ -127,10 +133,11 @@ def tune(
     said = given(mean, std, bgr=bgr, names=names)
     loaded = load_checkpoint(or_demo(checkpoint), said)
     say_notes(loaded.notes)
-    wanted = _size(size, loaded, data)
-    dataset = open_dataset(data, wanted).head(limit)
+    wanted = _size(size, loaded, data, labels)
+    dataset = open_dataset(data, wanted, labels, reduced=loaded.reduced_labels).head(limit)
+    say_notes(dataset.notes)
     target = resolve(device) if device is not None else None
-    options = TuneOptions(wanted, budget, target, trials, holdout)
+    options = TuneOptions(wanted, budget, target, trials, holdout, trust_labels)
     out.mkdir(parents=True, exist_ok=True)
     result = tune_checkpoint(
         loaded, dataset, options, out, resume=resume, on_step=_tell, on_image=_tell_images
@@ -167,7 +174,9 @@ def _budget(drop: float | None, latency: str | None, gmacs: float | None) -> Bud
     return given[0] if given else Budget()
 
 
-def _size(text: str | None, checkpoint: Checkpoint, data: str) -> tuple[int, int]:
+def _size(
+    text: str | None, checkpoint: Checkpoint, data: str, labels: str | None
+) -> tuple[int, int]:
     from edaformer.data import open_dataset
     from edaformer.preprocess import parse_size
 
@@ -175,7 +184,8 @@ def _size(text: str | None, checkpoint: Checkpoint, data: str) -> tuple[int, int
         return parse_size(text)
     if checkpoint.input_size is not None:
         return checkpoint.input_size
-    height, width = open_dataset(data, (360, 480)).load(0).labels.shape
+    first = open_dataset(data, (360, 480), labels, reduced=checkpoint.reduced_labels).load(0)
+    height, width = first.labels.shape
     say(f"no --size given: tuning for {height}x{width}, the size of the first image")
     return height, width
 

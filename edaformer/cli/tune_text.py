@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
-from edaformer.cli.common import print_pairs, print_table
+from edaformer.cli.common import echo, print_pairs, print_table
 
 if TYPE_CHECKING:
     from edaformer.engines.tune.result import Point, Tuning
@@ -46,12 +44,12 @@ def print_tuning(result: Tuning) -> None:
              f"on an image, {result.seconds:.0f} s"),
         ],
     )  # fmt: skip
-    typer.echo("")
+    echo()
     _print_front(result)
-    typer.echo("")
+    echo()
     _print_places(result)
     for note in result.notes:
-        typer.echo(f"note: {note}")
+        echo(f"note: {note}")
 
 
 def _print_front(result: Tuning) -> None:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edaformer.cli.common import DATA, DEBUG, JSON, guarded, print_json, run, say
+from edaformer.cli.common import (
+    DATA,
+    DEBUG,
+    JSON,
+    LABELS,
+    TRUST_LABELS,
+    guarded,
+    print_json,
+    run,
+    say,
+)
 from edaformer.cli.validation_text import print_saved, print_validation
 from edaformer.cli.validation_ways import Desk, by_reference
 from edaformer.errors import EXIT_GATE, InputError
@@ -32,6 +42,7 @@ def validate(
         typer.Option(help="The checkpoint the artifact came from. Default: the demo's."),
     ] = None,
     data: Annotated[str | None, DATA] = None,
+    labels: Annotated[str | None, LABELS] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     protocol: Annotated[
         Literal["native", "ade20k", "cityscapes"] | None,
@@ -57,11 +68,16 @@ def validate(
         ),
     ] = False,
     max_miou_drop: Annotated[
-        float, typer.Option(help="Points of mIoU the artifact may lose at the same ISR.")
+        float,
+        typer.Option(help="Points by which the artifact's mIoU may differ at the same ISR."),
     ] = 0.1,
     min_agreement: Annotated[
-        float, typer.Option(help="Least fraction of equal labels at the same ISR.")
-    ] = 0.999,
+        float | None,
+        typer.Option(
+            help="Least fraction of equal labels at the same ISR. Default: all but rounding ties."
+        ),
+    ] = None,
+    trust_labels: Annotated[bool, TRUST_LABELS] = False,
     provider: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where ONNX Runtime computes.")
     ] = "auto",
@@ -131,7 +147,7 @@ def validate(
 ) -> None:
     """Compare an artifact with PyTorch float32: what ISR costs, what precision costs.
 
-    Exit code 1 when a gate fails.
+    Exit code 1 when a gate fails, or the truth is found not to be the truth.
 
     Example: edaformer-validate model.onnx --checkpoint model.pth --data camvid:CamVid
 
@@ -140,14 +156,15 @@ def validate(
     from edaformer.engines.validate.validation import Gates
     from edaformer.families.given import given
 
-    gates = Gates(max_miou_drop=max_miou_drop, min_agreement=min_agreement)
+    gates = Gates(max_miou_drop, min_agreement, trust_labels=trust_labels)
     if without_images and save_reference is None and reference is None:
         raise InputError("--without-images is for --save-reference; leave it out")
     _check_outputs([report, junit, save_reference], [artifact, checkpoint, reference])
     at_the_desk = {
         "--checkpoint": checkpoint, "--protocol": protocol, "--scales": scales != "1",
         "--flip": flip, "--fit": fit, "--frames": frames, "--cache": cache, "--no-cache": no_cache,
-        "--bisect": find, "--save-reference": save_reference, "--without-images": without_images,
+        "--bisect": find, "--save-reference": save_reference, "--labels": labels,
+        "--without-images": without_images,
     }  # fmt: skip
     described = {
         "--isr": isr, "--size": size, "--align": align, "--mean": mean, "--std": std, "--bgr": bgr,
@@ -159,7 +176,7 @@ def validate(
     else:
         desk = Desk(
             checkpoint=checkpoint, given=given(mean, std, bgr=bgr), data=data or "scenes",
-            limit=limit, protocol=protocol,
+            labels=labels, limit=limit, protocol=protocol,
             scales=_ratios(scales), flip=flip, fit=fit, frames=frames,
             cache=_cache(cache, unused=no_cache), workers=workers, save=save_reference,
             with_images=not without_images,
@@ -167,7 +184,8 @@ def validate(
         if artifact is None:
             judging = {
                 "--report": report, "--junit": junit, "--bisect": find, "--json": as_json,
-                "--per-class": per_class, "--provider": provider != "auto",
+                "--per-class": per_class, "--trust-labels": trust_labels,
+                "--provider": provider != "auto",
                 "--max-miou-drop": max_miou_drop != Gates().max_miou_drop,
                 "--min-agreement": min_agreement != Gates().min_agreement,
             }  # fmt: skip
@@ -183,8 +201,11 @@ def validate(
         print_validation(result, per_class=per_class)
     if save_reference is not None:
         print_saved(save_reference)
-    for failure in result.failures:
-        say(f"gate failed: {failure}")
+    if result.refused is not None:
+        say(f"labels refused: {result.refused.refusal}")
+    for gate in result.gates:
+        if gate.failure is not None:
+            say(f"gate failed: {gate.failure}")
     if result.failures:
         raise typer.Exit(EXIT_GATE)
 

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from edaformer.cli.common import print_table, say
+from edaformer.cli.common import echo, print_table, say
 
 if TYPE_CHECKING:
     from edaformer.engines.validate.validation import Flips, Validation
@@ -25,23 +23,24 @@ FITS = {
 def print_validation(result: Validation, *, per_class: bool) -> None:
     """All of it, on stdout."""
     padding = f"padded to multiples of {result.align}" if result.align else "as it is"
-    typer.echo(
-        f"{result.data}, {result.images} images, {result.size[0]}x{result.size[1]} {padding}"
-    )
+    echo(f"{result.data}, {result.images} images, {result.size[0]}x{result.size[1]} {padding}")
     if result.protocol != "native":
-        typer.echo(f"protocol {result.protocol}")
+        echo(f"protocol {result.protocol}")
     if result.letter is not None:
-        typer.echo(f"{result.fitted} images are of another size: {FITS[result.fit]}")
-    typer.echo("")
+        echo(f"{result.fitted} images are of another size: {FITS[result.fit]}")
+    echo()
     _print_rows(result)
     if per_class:
         _print_classes(result)
-    typer.echo(f"ISR changes mIoU by {result.delta_isr:+.3f} points, precision by "
+    echo(f"ISR changes mIoU by {result.delta_isr:+.3f} points, precision by "
                f"{result.delta_precision:+.3f}; worst image agrees on "
                f"{result.agreement.worst:.4%}")  # fmt: skip
     for line in (*_differences(result), *_flips(result.flips), *_departure(result.departure)):
-        typer.echo(line)
-    typer.echo("passed" if not result.failures else "FAILED")
+        echo(line)
+    if result.finding is not None:
+        said = "labels, overruled with --trust-labels" if result.trusted else "LABELS"
+        echo(f"{said}: {result.finding.text}")
+    echo("passed" if not result.failures else "FAILED")
 
 
 def print_saved(path: Path) -> None:
@@ -68,7 +67,7 @@ def _print_rows(result: Validation) -> None:
             for figures in [(row.score.miou, row.score.macc, row.score.aacc)]
         ],
     )
-    typer.echo("")
+    echo()
 
 
 def _print_classes(result: Validation) -> None:
@@ -80,7 +79,7 @@ def _print_classes(result: Validation) -> None:
          f"{base - same:+.2f}", f"{same - own:+.2f}")
         for name, base, same, own in classes
     ])  # fmt: skip
-    typer.echo("")
+    echo()
 
 
 def _differences(result: Validation) -> Iterator[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edaformer.engines.validate.reference_cache import ReferenceCache
     from edaformer.engines.validate.validation import Gates, Validation
     from edaformer.evaluation.protocol import FitName, Protocol
+    from edaformer.families.checkpoint import Checkpoint
     from edaformer.families.given import Given
 
 
@@ -26,6 +27,7 @@ class Desk:
     checkpoint: Path | None  # None: the demo's
     given: Given  # what a person says of it, where no artifact does
     data: str
+    labels: str | None  # how they are stored; None: the data set's way
     limit: int | None
     protocol: str | None  # None: the data set's
     scales: tuple[float, ...]
@@ -48,9 +50,9 @@ class Desk:
         if find:
             probed(artifact)  # so that what is missing is said before an hour's work
         manifest = artifact_manifest(artifact)
-        dataset = self._dataset(manifest.size)
-        protocol = self._protocol(dataset)
         loaded = load_checkpoint(or_demo(self.checkpoint), manifest.given)
+        dataset = self._dataset(manifest.size, loaded)
+        protocol = self._protocol(dataset)
         with image_progress() as on_image:
             result = validate(
                 artifact, loaded, dataset, gates=gates, provider=provider, protocol=protocol,
@@ -86,7 +88,7 @@ class Desk:
         if fixed is None and align is not None:
             raise InputError(f"a dynamic size is padded to multiples of {ALIGN}; leave --align out")
         padding = ALIGN if align is None else parse_align(align)
-        dataset = self._dataset(fixed or aligned(usual, ALIGN))
+        dataset = self._dataset(fixed or aligned(usual, ALIGN), loaded)
         setting = ISR.parse(isr or "base", loaded.places)
         if fixed is not None:
             setting.check_fits(*aligned(fixed, padding))
@@ -100,10 +102,11 @@ class Desk:
                 on_image(done, len(saving))
         print_saved(self.save)
 
-    def _dataset(self, size: tuple[int, int]) -> Dataset:
+    def _dataset(self, size: tuple[int, int], checkpoint: Checkpoint) -> Dataset:
         from edaformer.data import open_dataset
 
-        dataset = open_dataset(self.data, size).head(self.limit)
+        dataset = open_dataset(self.data, size, self.labels, reduced=checkpoint.reduced_labels)
+        dataset = dataset.head(self.limit)
         say_notes(dataset.notes)
         return dataset
 

@@ -12,7 +12,6 @@ import io
 import json
 import weakref
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,9 +24,11 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
+from edaformer.border import border
 from edaformer.closing import Closing
 from edaformer.errors import DataError
 from edaformer.files import open_whole
+from edaformer.json_text import parse_json
 
 Pixels = NDArray[np.uint8]  # RGB (H, W, 3)
 Plane = NDArray[np.uint8]  # (H, W)
@@ -39,10 +40,6 @@ _HEAD = "head.json"
 _HEAD_MAX = 1 << 26  # bytes
 _SIDE_MAX = 1 << 14  # pixels: WebP's limit, less one
 _CHUNK = 1 << 20
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFError, NotImplementedError,
-    RecursionError,
-)  # fmt: skip
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same content makes the same bytes
 
 
@@ -108,7 +105,8 @@ class ArchiveWriter:
         head = _Head(
             format=_FORMAT, kind=self.kind, images=tuple(self.images), about=dict(self.about)
         )
-        self._write(_HEAD, head.model_dump_json().encode(), zipfile.ZIP_DEFLATED)
+        # json's own escapes carry names of files that are no UTF-8
+        self._write(_HEAD, json.dumps(head.model_dump()).encode(), zipfile.ZIP_DEFLATED)
 
     def _write(self, name: str, data: bytes, compression: int) -> None:
         member = zipfile.ZipInfo(name, _LONG_AGO)
@@ -137,14 +135,14 @@ class Archive(Closing):
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror}); check the name") from error
         try:
-            _check_seal(file, path, kind)
-            archive = zipfile.ZipFile(file)
-            head = _read_head(archive, path, kind)
-        except _DAMAGE as error:
-            file.close()
-            raise DataError(
-                f"{path} is no {kind} file of this tool ({error}); name one that it wrote"
-            ) from error
+            with border(
+                lambda said: DataError(
+                    f"{path} is no {kind} file of this tool ({said}); name one that it wrote"
+                )
+            ):
+                _check_seal(file, path, kind)
+                archive = zipfile.ZipFile(file)
+                head = _read_head(archive, path, kind)
         except BaseException:
             file.close()
             raise
@@ -164,12 +162,12 @@ class Archive(Closing):
         """
         record = self.images[number]
         data = self._read(number, "webp", limit=4 * record.height * record.width + 4096)
-        try:
-            with Image.open(io.BytesIO(data), formats=["WEBP"]) as picture:
-                fits = picture.size == (record.width, record.height)
-                made = np.asarray(picture.convert("RGB")) if fits else None
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise self._damaged(number, "webp") from error
+        with (
+            border(lambda _: self._damaged(number, "webp")),
+            Image.open(io.BytesIO(data), formats=["WEBP"]) as picture,
+        ):
+            fits = picture.size == (record.width, record.height)
+            made = np.asarray(picture.convert("RGB")) if fits else None
         if made is None or image_sha256(made) != record.sha256:
             raise self._damaged(number, "webp")
         return made
@@ -198,14 +196,12 @@ class Archive(Closing):
             file.close()
 
     def _read(self, number: int, name: str, *, limit: int) -> bytes:
-        try:
+        with border(lambda _: self._damaged(number, name)):
             member = self.archive.getinfo(_member(number, name))
             if member.file_size > limit:
                 raise ValueError("too large")
             with self.archive.open(member) as file:
                 return file.read(limit + 1)
-        except _DAMAGE as error:
-            raise self._damaged(number, name) from error
 
     def _damaged(self, number: int, name: str) -> DataError:
         return DataError(
@@ -276,7 +272,7 @@ def _read_head(archive: zipfile.ZipFile, path: Path, kind: str) -> _Head:
     member = archive.getinfo(_HEAD)
     if member.file_size > _HEAD_MAX:
         raise ValueError("its head is too large")
-    content = json.loads(archive.read(member))
+    content = parse_json(archive.read(member), _HEAD_MAX)
     found = content.get("format") if isinstance(content, dict) else None
     if found != _FORMAT:
         raise DataError(

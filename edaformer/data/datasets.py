@@ -7,7 +7,8 @@ cityscapes:DIR
 cocostuff164k:DIR
 camvid:DIR         DIR/val/*.png and DIR/valannot/*.png, labels 0..10, 11 void
 folder:DIR         any other: DIR/images/*, DIR/labels/*.png of the same stem, DIR/classes.txt with
-                   one name a line; label 255 is void
+                   one name a line; label 255 is void. Or JPEGImages, SegmentationClass and
+                   labelmap.txt, as CVAT and VOC write them
 reference:FILE     the images of a reference file (edaformer-validate --save-reference)
 """
 
@@ -20,18 +21,26 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
 from edaformer.data.archive import Archive
 from edaformer.data.classes import CAMVID, ClassSet, class_set
-from edaformer.data.layouts import Reading, find_pairs
+from edaformer.data.folder import find_folder
+from edaformer.data.layouts import Pairs, find_pairs
 from edaformer.data.scenes import LARGEST, SMALLEST, draw_scene, held_out_seed
-from edaformer.errors import DataError
+from edaformer.data.truth.pixels import shared_palette
+from edaformer.data.truth.reading import Reading, reading_of, stored_as_they_are
+from edaformer.data.truth.values import AS_STORED
+from edaformer.errors import DataError, FrameError
+from edaformer.pictures import Picture, read_picture, turn_upright
 
 FOLDER_VOID = 255
 REFERENCE_KIND = "reference"
+REDUCED = (
+    "labels are read with 1 taken off, as the checkpoint's preprocessor has it (do_reduce_labels); "
+    "--labels as-stored reads them as they are"
+)
 TRUTH = "truth"  # its plane of labels
 SCENES = 200  # held-out scenes of the default data set
 
@@ -46,6 +55,7 @@ class DataRecord(BaseModel):
     ignore_label: int = Field(ge=0, le=255)
     palette: tuple[tuple[int, int, int], ...] | None
     notes: tuple[str, ...]
+    labels: str = AS_STORED  # how stored values became classes, as --labels has it
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Dataset(ABC):
     ignore_label: int
     palette: tuple[tuple[int, int, int], ...] | None = field(default=None, kw_only=True)
     protocol: str = field(default="native", kw_only=True)  # how the release evaluates it
+    labels: str = field(default=AS_STORED, kw_only=True)  # as --labels has it
     notes: tuple[str, ...] = field(default=(), kw_only=True)  # what a reader of figures must know
 
     @property
@@ -73,7 +84,7 @@ class Dataset(ABC):
         """What a file that was made from it says of it."""
         return DataRecord(
             name=self.name, classes=self.classes, ignore_label=self.ignore_label,
-            palette=self.palette, notes=self.notes,
+            palette=self.palette, notes=self.notes, labels=self.labels,
         )  # fmt: skip
 
     @abstractmethod
@@ -122,7 +133,7 @@ class FileDataset(Dataset):
     """Pairs of image and label files."""
 
     pairs: tuple[tuple[Path, Path], ...]
-    reading: Reading | None = None  # how stored values become classes; None: as stored
+    reading: Reading  # how what is stored becomes classes
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -134,28 +145,19 @@ class FileDataset(Dataset):
             DataError: if a file cannot be read or the two do not belong together.
         """
         image_path, label_path = self.pairs[index]
-        image, stored = read_image(image_path), read_labels(label_path)
-        if image.shape[:2] != stored.shape:
+        picture = read_image(image_path)
+        image = picture.pixels
+        labels = self.reading.labels(label_path, len(self.classes), self.ignore_label)
+        labels = _turned_with(picture, labels)
+        if image.shape[:2] != labels.shape:
             raise DataError(
-                f"{image_path.name} is {_size(image)} but {label_path} is {_size(stored)}; "
+                f"{image_path.name} is {_size(image)} but {label_path} is {_size(labels)}; "
                 "expected a label for every pixel"
             )
-        self._check_labels(label_path, stored)
-        labels = stored if self.reading is None else self.reading.table[stored]
         return Sample(image_path.stem, image, labels)
 
     def _first(self, limit: int) -> Self:
         return replace(self, pairs=self.pairs[:limit])
-
-    def _check_labels(self, path: Path, stored: NDArray[np.uint8]) -> None:
-        highest = len(self.classes) - 1 if self.reading is None else self.reading.highest
-        there = np.flatnonzero(np.bincount(stored.ravel(), minlength=256))
-        wrong = there[(there > highest) & (there != self.ignore_label)]
-        if wrong.size:
-            raise DataError(
-                f"{path} holds label {wrong[0]}; expected 0..{highest} or "
-                f"{self.ignore_label} for void. Convert the labels or check the class names"
-            )
 
 
 @dataclass(frozen=True)
@@ -190,55 +192,59 @@ def check_limit(limit: int) -> None:
         raise DataError(f"expected --limit of at least 1, got {limit}")
 
 
-def open_dataset(spec: str, size: tuple[int, int]) -> Dataset:
+def open_dataset(
+    spec: str, size: tuple[int, int], labels: str | None = None, *, reduced: bool = False
+) -> Dataset:
     """Open ``scenes``, ``scenes:N`` or ``kind:DIR``.
 
     Args:
         spec: as the user wrote it.
         size: (H, W) to draw scenes at; files have their own.
+        labels: how label files are stored, as ``--labels`` has it; None: as the kind has it.
+        reduced: whether the network was trained on labels with 1 taken off: then so are a
+            folder's, unless ``labels`` says otherwise.
 
     Raises:
         DataError: if the kind is unknown or the folder is not laid out as its kind is.
     """
     kind, colon, rest = spec.partition(":")
     if kind == "scenes" and (rest or not colon):
+        _refuse_labels(spec, labels)
         return _scenes(spec, rest, size)
     opener = _KINDS.get(kind)
     if opener is None or not rest:
         kinds = (f"{name}:{'FILE' if name == REFERENCE_KIND else 'DIR'}" for name in _KINDS)
         forms = ", ".join(["scenes", "scenes:N", *kinds])
         raise DataError(f"expected --data as one of {forms}, got '{spec}'")
-    return opener(spec, Path(rest))
+    if reduced and labels is None and kind == "folder":
+        data = opener(spec, Path(rest), "minus-one")
+        return replace(data, notes=(*data.notes, REDUCED))
+    return opener(spec, Path(rest), labels)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """An image file as uint8 RGB (H, W, 3).
+def read_image(path: Path) -> Picture:
+    """An image file as edaformer.pictures reads it: uint8 RGB (H, W, 3), upright.
 
     Raises:
         DataError: if it cannot be read as an image.
     """
     try:
-        with Image.open(path) as file:
-            return np.asarray(file.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image; replace it or take it out") from error
+        return read_picture(path)
+    except FrameError as error:
+        raise DataError(
+            f"{path} cannot be read as an image: {error}; replace it or take it out"
+        ) from error
 
 
-def read_labels(path: Path) -> NDArray[np.uint8]:
-    """A label PNG (grey or palette) as uint8 (H, W).
+def _turned_with(picture: Picture, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The labels, turned as the image was where their shape says that they lie as it was stored.
 
-    Raises:
-        DataError: if it cannot be read, or is a colour picture rather than labels.
+    Labels that lie as the image is seen are what mmsegmentation expects, and what a tool makes that
+    shows photographs upright. Half turns, mirrors and squares look alike: upright is taken.
     """
-    try:
-        with Image.open(path) as file:
-            if file.mode not in ("L", "P"):
-                raise DataError(
-                    f"{path} has mode {file.mode}; expected 8-bit labels (grey or palette PNG)"
-                )
-            return np.asarray(file)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as a label image; replace it") from error
+    if stored.shape == picture.pixels.shape[:2]:
+        return stored
+    return turn_upright(stored, picture.orientation)
 
 
 def _scenes(spec: str, count: str, size: tuple[int, int]) -> Dataset:
@@ -254,37 +260,25 @@ def _scenes(spec: str, count: str, size: tuple[int, int]) -> Dataset:
     return SceneDataset(spec, classes, void, size, number, palette=CAMVID.palette)
 
 
-def _camvid(spec: str, root: Path) -> Dataset:
-    return _open(spec, "camvid", root, CAMVID)
+def _camvid(spec: str, root: Path, labels: str | None) -> Dataset:
+    return _open(spec, "camvid", root, CAMVID, labels=labels)
 
 
-def _ade20k(spec: str, root: Path) -> Dataset:
-    return _open(spec, "ade20k", root, class_set("ade20k"), protocol="ade20k")
+def _official(spec: str, root: Path, labels: str | None) -> Dataset:
+    """ADE20K, Cityscapes or COCO-Stuff, of which the last is evaluated as the first is."""
+    kind = spec.partition(":")[0]
+    protocol = "ade20k" if kind == "cocostuff164k" else kind
+    return _open(spec, kind, root, class_set(kind), labels=labels, protocol=protocol)
 
 
-def _cityscapes(spec: str, root: Path) -> Dataset:
-    return _open(spec, "cityscapes", root, class_set("cityscapes"), protocol="cityscapes")
+def _folder(spec: str, root: Path, labels: str | None) -> Dataset:
+    found = find_folder(root, labels)
+    classes = ClassSet(found.classes, found.palette, FOLDER_VOID)
+    return _dataset(spec, classes, found.pairs, found.reading, labels, notes=found.notes)
 
 
-def _cocostuff164k(spec: str, root: Path) -> Dataset:
-    # evaluated as ADE20K is
-    return _open(spec, "cocostuff164k", root, class_set("cocostuff164k"), protocol="ade20k")
-
-
-def _folder(spec: str, root: Path) -> Dataset:
-    if not root.is_dir():
-        raise DataError(f"expected a folder at {root}, found nothing there; check --data")
-    names = root / "classes.txt"
-    if not names.is_file():
-        raise DataError(f"expected class names, one a line, in {names}; found none")
-    text = names.read_text(encoding="utf-8-sig", errors="replace")
-    classes = tuple(line for part in text.splitlines() if (line := part.strip()))
-    if not 1 <= len(classes) <= FOLDER_VOID:
-        raise DataError(f"expected 1 to {FOLDER_VOID} class names in {names}, got {len(classes)}")
-    return _open(spec, "folder", root, ClassSet(classes, (), FOLDER_VOID))
-
-
-def _reference(spec: str, file: Path) -> Dataset:
+def _reference(spec: str, file: Path, labels: str | None) -> Dataset:
+    _refuse_labels(spec, labels)
     archive = Archive.open(file, REFERENCE_KIND)
     try:
         data = DataRecord.model_validate(archive.about.get("data"))
@@ -294,32 +288,47 @@ def _reference(spec: str, file: Path) -> Dataset:
         raise DataError(f"{file} was made without images; name the data it was made from")
     return ReferenceDataset(
         spec, data.classes, data.ignore_label, archive, palette=data.palette,
-        protocol=str(archive.about.get("protocol")), notes=data.notes,
+        protocol=str(archive.about.get("protocol")), notes=data.notes, labels=data.labels,
     )  # fmt: skip
 
 
 def _open(
-    spec: str, kind: str, root: Path, classes: ClassSet, *, protocol: str = "native"
-) -> FileDataset:
+    spec: str, kind: str, root: Path, classes: ClassSet, *, labels: str | None,
+    protocol: str = "native",
+) -> FileDataset:  # fmt: skip
     found = find_pairs(kind, root)
-    return FileDataset(
-        spec,
-        classes.classes,
-        classes.ignore_label,
-        found.pairs,
-        found.reading,
-        palette=classes.palette or None,
-        protocol=protocol,
-        notes=found.notes,
+    reading = found.reading or stored_as_they_are(classes.classes, classes.palette)
+    return _dataset(
+        spec, classes, found.pairs, reading, labels, notes=found.notes, protocol=protocol
     )
 
 
-_KINDS: dict[str, Callable[[str, Path], Dataset]] = {
+def _dataset(
+    spec: str, classes: ClassSet, pairs: Pairs, reading: Reading, labels: str | None, *,
+    notes: tuple[str, ...], protocol: str = "native",
+) -> FileDataset:  # fmt: skip
+    """Read as ``--labels`` says, where it does."""
+    if labels is not None:
+        reading = reading_of(labels, classes.classes, classes.palette)
+        notes = (*notes, f"labels are read as --labels {labels} says")
+    reading = replace(reading, shared=shared_palette(label for _, label in pairs))
+    return FileDataset(
+        spec, classes.classes, classes.ignore_label, pairs, reading,
+        palette=classes.palette or None, protocol=protocol, labels=reading.name, notes=notes,
+    )  # fmt: skip
+
+
+def _refuse_labels(spec: str, labels: str | None) -> None:
+    if labels is not None:
+        raise DataError(f"--labels is for label files, and {spec} has none; leave it out")
+
+
+_KINDS: dict[str, Callable[[str, Path, str | None], Dataset]] = {
     "camvid": _camvid,
     "folder": _folder,
-    "ade20k": _ade20k,
-    "cityscapes": _cityscapes,
-    "cocostuff164k": _cocostuff164k,
+    "ade20k": _official,
+    "cityscapes": _official,
+    "cocostuff164k": _official,
     REFERENCE_KIND: _reference,
 }
 

@@ -14,24 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edaformer.data.truth.reading import Reading
+from edaformer.data.truth.values import VOID, table_of
 from edaformer.errors import DataError
+from edaformer.pictures import PICTURE_SUFFIXES, RAW_SUFFIXES
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+# Camera raws too: they are images, and the reader says that it cannot read them
+IMAGE_SUFFIXES = tuple(sorted(PICTURE_SUFFIXES | RAW_SUFFIXES))
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z")
 _SHOWN = 4  # names of a longer list
-VOID = 255
 
 Pairs = tuple[tuple[Path, Path], ...]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How stored label values become classes."""
-
-    table: NDArray[np.uint8]  # (256,): the class of each stored value
-    highest: int  # the largest that the data set stores, void (255) aside
 
 
 @dataclass(frozen=True)
@@ -113,11 +107,15 @@ def find_pairs(kind: str, root: Path) -> Found:
     """
     layout = LAYOUTS[kind]
     _check_tree(layout, root)
-    images = _images(layout, root)
+    images, others = _images(layout, root)
     chosen, labels = _labels(layout, root)
     pairs = tuple((image, _label_of(layout, root, image, chosen)) for image in images)
     _check_complete(layout, pairs, labels)
     notes = [chosen.said] if chosen.said else []
+    if others:
+        files = "1 file that is" if len(others) == 1 else f"{len(others)} files that are"
+        names = _listed([file.name for file in others])
+        notes.append(f"{layout.images}/ also holds {files} no image by suffix: {names}")
     if layout.count is not None and len(pairs) != layout.count:
         notes.append(f"{len(pairs)} of the {layout.count} validation images of {layout.title}")
     return Found(pairs, READINGS[chosen.values], tuple(notes))
@@ -125,10 +123,10 @@ def find_pairs(kind: str, root: Path) -> Found:
 
 def _reading(ids: Iterable[int], highest: int) -> Reading:
     """Stored values to classes, in the order of ``ids``; every other value is void."""
-    table = np.full(256, VOID, np.uint8)
-    for label, value in enumerate(ids):
-        table[value] = label
-    return Reading(table, highest)
+    legal = np.arange(256) <= highest
+    legal[VOID] = True
+    table = table_of((value, label) for label, value in enumerate(ids))
+    return Reading(table, legal, name="the data set's own")
 
 
 READINGS: dict[str, Reading | None] = {
@@ -174,7 +172,8 @@ def _mistake(layout: Layout, root: Path, inside: list[str]) -> str:
     return f"{root / layout.images} is not there; it holds {_listed(inside)}: another data set?"
 
 
-def _images(layout: Layout, root: Path) -> list[Path]:
+def _images(layout: Layout, root: Path) -> tuple[list[Path], list[Path]]:
+    """The images, and the files that are none."""
     files = _files(layout, root / layout.images)
     images = [
         file
@@ -182,8 +181,8 @@ def _images(layout: Layout, root: Path) -> list[Path]:
         if file.suffix.lower() in layout.image_suffixes and file.stem.endswith(layout.image_tail)
     ]
     if images:
-        return images
-    wanted = ", ".join(f"*{layout.image_tail}{suffix}" for suffix in layout.image_suffixes)
+        return images, [file for file in files if file not in set(images)]
+    wanted = ", ".join(f"*{layout.image_tail}{suffix}" for suffix in layout.image_suffixes[:_SHOWN])
     found = f"only {_listed([file.name for file in files])}" if files else "is empty"
     raise DataError(f"{root / layout.images} holds no images ({wanted}): {found}; unpack them")
 

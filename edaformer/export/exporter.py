@@ -23,15 +23,25 @@ from edaformer.export.fp16 import Kept, convert_to_fp16
 from edaformer.export.graph import trace
 from edaformer.export.ranges import measure_ranges
 from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
-from edaformer.export.verify import Images, Probe, natural_noise, run_shipped, verify
-from edaformer.export.witness import ask, witness_frames
+from edaformer.export.scan import scan
+from edaformer.export.verify import (
+    FP16_SHARE,
+    Images,
+    Probe,
+    natural_noise,
+    run_shipped,
+    verify,
+)
+from edaformer.export.witness import FP32_SHARE, ask, witness_frames
 from edaformer.export.wrapper import Deployment, Geometry
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.network import Network
+from edaformer.families.settings import reference_settings
 from edaformer.families.table import RecordedSizes, count
 from edaformer.files import check_writable, sha256, write_whole
 from edaformer.isr import BASE, ISR
-from edaformer.labels.witness import witness_bytes, witness_path
+from edaformer.labels.border import check_pictures
+from edaformer.labels.witness import Known, witness_bytes, witness_path
 from edaformer.manifest import (
     ONNX_KEY,
     AttentionForm,
@@ -39,8 +49,10 @@ from edaformer.manifest import (
     KeptFP32,
     Manifest,
     OutputSpec,
+    Ties,
     Verification,
     Written,
+    network_name,
 )
 from edaformer.preprocess import (
     ALIGN,
@@ -162,6 +174,7 @@ class ExportResult(Written):
         return super().to_json() | {name: getattr(self, name) for name in own}
 
 
+@reference_settings()
 def export_model(
     checkpoint: Checkpoint,
     options: ExportOptions,
@@ -188,7 +201,7 @@ def export_model(
     check_writable(path, *inputs)
     check_writable(witness_path(path), *inputs)
     _check_classes(checkpoint)
-    pictures = None if images is None else images.array.astype(np.uint8)
+    pictures = None if images is None else check_pictures(images.array, batch=True)
     _resize(checkpoint, options)
     images = _input_images(images, options, checkpoint.normalisation)
     reference = deployment(checkpoint.model(options.isr), options)
@@ -215,9 +228,16 @@ def export_model(
         _verify_another_size(probe, reference, options)
     manifest = _manifest(checkpoint, options, rewrites, _kept_modules(kept), verification)
     on_step("asking PyTorch for the witness frames")
-    witness = _witness(probe, reference, manifest, options, pictures)
-    manifest = manifest.model_copy(update={"witness_sha256": hashlib.sha256(witness).hexdigest()})
-    proto = _finish(graph, manifest)
+    known = _witness(probe, reference, manifest, options, pictures)
+    witness = witness_bytes(known, checkpoint_sha256=checkpoint.sha256, isr=manifest.isr)
+    proto = _finish(graph)
+    manifest = manifest.model_copy(update={
+        "witness_sha256": hashlib.sha256(witness).hexdigest(),
+        "graph_sha256": scan(proto.SerializeToString(deterministic=True)).sha256,
+        "ties": _ties(known, options.precision),
+    })  # fmt: skip
+    network_name(manifest)  # so that a plan can carry it
+    proto.metadata_props.add(key=ONNX_KEY, value=manifest.model_dump_json())
     data = proto.SerializeToString(deterministic=True)
     run_shipped(data, images, options.batch)
     witness_path(path).unlink(missing_ok=True)  # at no moment has a file another one's beside it
@@ -242,11 +262,10 @@ def _witness(
     manifest: Manifest,
     options: ExportOptions,
     pictures: NDArray[np.uint8] | None,
-) -> bytes:
-    """The witness file, the graph itself tried on it."""
+) -> tuple[Known, ...]:
+    """The witness frames, the graph itself tried on them."""
     frames = witness_frames(options.size, manifest.input.normalisation, pictures)
-    known = ask(probe, reference, frames, manifest, tolerance=options.tolerance)
-    return witness_bytes(known, checkpoint_sha256=manifest.checkpoint_sha256, isr=manifest.isr)
+    return ask(probe, reference, frames, manifest, tolerance=options.tolerance)
 
 
 def _verify_another_size(probe: Probe, reference: Deployment, options: ExportOptions) -> None:
@@ -266,6 +285,18 @@ def _check_classes(checkpoint: Checkpoint) -> None:
             f"labels are uint8 and hold {MAX_LABELS} classes, the checkpoint has "
             f"{checkpoint.num_classes}; use one of at most {MAX_LABELS}"
         )
+    names = checkpoint.classes
+    if names is not None and len(names) != checkpoint.num_classes:
+        raise InputError(
+            f"the checkpoint names {len(names)} classes and has {checkpoint.num_classes}; give "
+            "each its name in the checkpoint's meta"
+        )
+    for at, name in enumerate(names or ()):
+        if not name.isprintable():
+            raise InputError(
+                f"the name of class {at} holds {name!r}, which is no printable line of text; "
+                "rename it in the checkpoint's meta"
+            )
 
 
 def _resize(checkpoint: Checkpoint, options: ExportOptions) -> Resize:
@@ -278,7 +309,7 @@ def _input_images(
     """Verification images as the graph's input takes them."""
     if images is None:
         images = Images(natural_noise(VERIFY_IMAGES, options.size), "seeded 1/f noise")
-    pixels = images.array.astype(np.uint8)
+    pixels = check_pictures(images.array, batch=True)
     return Images(network_input(pixels, options.input, normalisation), images.source)
 
 
@@ -319,9 +350,18 @@ def drop_unused(graph: ir.Model) -> None:
     onnx_ir.passes.common.RemoveUnusedNodesPass()(graph)
 
 
-def _finish(graph: ir.Model, manifest: Manifest) -> onnx.ModelProto:
-    """Manifest in, checked and shape-inferred."""
-    graph.metadata_props[ONNX_KEY] = manifest.model_dump_json()
+def _ties(known: tuple[Known, ...], precision: str) -> Ties:
+    """What rounding explains on the witness frames; the other precision's in proportion."""
+    own, ratio = max(one.tolerance for one in known), FP16_SHARE / FP32_SHARE
+    return (
+        Ties(fp16=own, fp32=own / ratio)
+        if precision == "fp16"
+        else Ties(fp16=own * ratio, fp32=own)
+    )
+
+
+def _finish(graph: ir.Model) -> onnx.ModelProto:
+    """Checked and shape-inferred."""
     proto = ir.to_proto(graph)
     proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     onnx.checker.check_model(proto, full_check=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.border import border
 from edaformer.errors import InputError, MissingError, require
 from edaformer.machine.gpu import gpu_visible
 
@@ -47,7 +48,7 @@ class OnnxSession:
         # speed of whoever shares the cores; validation alternates it with PyTorch
         options.add_session_config_entry("session.force_spinning_stop", "1")
         provider = "CUDAExecutionProvider" if cuda else "CPUExecutionProvider"
-        try:
+        with border(lambda said: InputError(f"ONNX Runtime cannot load this model: {said}")):
             self.session: Any = ort.InferenceSession(
                 model,
                 options,
@@ -55,9 +56,6 @@ class OnnxSession:
                 disabled_optimizers=None if cuda else _SLOWER_ON_CPU,
                 enable_fallback=0,
             )
-        except Exception as error:  # ONNX Runtime's own are not exported
-            reason = str(error).splitlines()[0]
-            raise InputError(f"ONNX Runtime cannot load this model: {reason}") from error
         if provider not in self.session.get_providers():  # it logs, and takes the CPU
             raise MissingError(
                 "ONNX Runtime's CUDA provider does not load here; install the CUDA and cuDNN "
@@ -67,8 +65,13 @@ class OnnxSession:
         self.output_names: list[str] = [output.name for output in self.session.get_outputs()]
 
     def run(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All outputs by name."""
-        made = self.session.run(None, dict(feed))
+        """All outputs by name.
+
+        Raises:
+            InputError: if ONNX Runtime refuses, as it does a damaged graph, at work.
+        """
+        with border(lambda said: InputError(f"ONNX Runtime cannot run this model: {said}")):
+            made = self.session.run(None, dict(feed))
         return {
             name: np.asarray(value) for name, value in zip(self.output_names, made, strict=True)
         }

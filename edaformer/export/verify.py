@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edaformer.errors import GateError
+from edaformer.errors import GateError, NaNError
 from edaformer.export.graph import scope
 from edaformer.export.ranges import measure_ranges
 from edaformer.export.runtime import OnnxSession
@@ -106,6 +106,7 @@ def verify(
     for batch in images.batches(probe.batch):
         with torch.inference_mode():
             labels, logits = reference(torch.from_numpy(batch))[:2]
+        check_finite(logits, f"an image of {images.source}")
         made = probe.run(batch)
         made["logits"] = made["logits"][:, : logits.shape[1]]  # without pad-classes' copies
         geometry = reference.geometry
@@ -128,6 +129,19 @@ def verify(
     )
     _gate(result)
     return result
+
+
+def check_finite(logits: Tensor, what: str) -> None:
+    """Refuse a reference that is no number: nothing can be measured against it.
+
+    Raises:
+        NaNError: if it is not.
+    """
+    if not torch.isfinite(logits).all():
+        raise NaNError(
+            f"PyTorch float32 itself gives logits that are not finite on {what}; the checkpoint is "
+            "damaged, or its weights are too large for float32"
+        )
 
 
 def run_shipped(shipped: bytes, images: Images, batch: int | None) -> None:

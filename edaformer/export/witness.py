@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edaformer.data.scenes import LARGEST, SMALLEST, draw_scene
 from edaformer.errors import GateError
-from edaformer.export.verify import FP16_SHARE, Probe, natural_noise, scale_of
+from edaformer.export.verify import FP16_SHARE, Probe, check_finite, natural_noise, scale_of
 from edaformer.export.wrapper import Deployment
 from edaformer.labels.geometry import Geometry, Size, bilinear, labels_from_logits
 from edaformer.labels.witness import Frame, Known, Labels, coarse, try_frames
@@ -118,7 +118,9 @@ class _Asked:
         geometry = Geometry.of_input(spec, (frame.shape[0], frame.shape[1]))
         feed = network_input(frame[None], spec.name, spec.normalisation)
         with torch.inference_mode():
-            logits = reference(torch.from_numpy(feed))[1][0].numpy()
+            answer = reference(torch.from_numpy(feed))[1][0]
+        check_finite(answer, "a witness frame")
+        logits = answer.numpy()
         made = probe.run(feed.repeat(spec.batch or 1, axis=0))
         own = np.asarray(made["logits"][0, : manifest.num_classes], np.float32)
         given = made["labels"][0] if "labels" in made else labels_from_logits(own, geometry)[0]

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import ISRError
+from edaformer.families.settings import reference_settings
 from edaformer.isr import ISR, Places
 from edaformer.preprocess import RELEASE, Normalisation
+from edaformer.printable import in_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,6 +61,7 @@ class Checkpoint:
     bgr: bool = False
     origins: Origins = Origins()
     notes: tuple[str, ...] = ()  # what was in the file and of no use
+    reduced_labels: bool = False  # trained on labels with 1 taken off, 0 being void
     state: dict[str, Tensor] = field(repr=False, default_factory=dict)  # our names, float32
 
     @property
@@ -71,6 +74,7 @@ class Checkpoint:
         """Its normalisation and order of channels, as one text to compare."""
         return prepared(self.normalisation, bgr=self.bgr)
 
+    @reference_settings()
     def model(self, isr: ISR | None = None) -> Network:
         """The network with these weights, in evaluation mode, at ``isr``; None is its base.
 
@@ -106,13 +110,8 @@ def misfits(problems: Mapping[str, Iterable[str]]) -> str:
     return "; ".join(f"{len(n)} {what} ({some(n)})" for what, n in listed.items() if n)
 
 
-def printable(text: str) -> str:
-    """Without what a terminal would obey: control characters and half surrogates are escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def some(names: Iterable[str]) -> str:
     """The first few of many names, for a sentence; they come from files and are made printable."""
-    listed = [printable(name) for name in names]
+    listed = [in_one_line(name) for name in names]
     more = f", ... {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     return ", ".join(listed[:_SHOWN]) + more

@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from edaformer.evaluation.protocol import Pass, Size, Tile
 from edaformer.labels.geometry import bilinear
+from edaformer.labels.no_class import NO_CLASS
 
 Plane = NDArray[np.float32]  # (H, W)
 Logits = NDArray[np.float32]  # (classes, h, w)
@@ -75,7 +76,7 @@ class Decision:
 
 
 def decide(passes: tuple[PassLogits, ...], size: Size) -> Decision:
-    """The winning class of every pixel, the first one where two are equal.
+    """The winning class of every pixel, the first one where two are equal; 255 where one is NaN.
 
     Args:
         passes: at least one.
@@ -94,7 +95,10 @@ def decide(passes: tuple[PassLogits, ...], size: Size) -> Decision:
         np.maximum(second, np.minimum(best, plane), out=second)
         np.maximum(best, plane, out=best)
         labels[higher] = label
-    with np.errstate(over="ignore"):  # a margin beyond half precision's range is infinite
+    labels[np.isnan(best)] = NO_CLASS
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # a margin beyond half precision's range is infinite
         return Decision(labels, (best - second).astype(np.float16))
 
 

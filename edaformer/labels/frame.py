@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edaformer.labels.geometry import Geometry, resize_labels
+from edaformer.labels.no_class import NO_CLASS
 from edaformer.labels.resize import resize_picture
 from edaformer.labels.upsample_argmax import upsample_argmax
-from edaformer.manifest import InputSpec
+from edaformer.manifest import InputSpec, Manifest
 from edaformer.preprocess import network_input
 
 Outputs = dict[str, NDArray[Any]]  # by name, (batch, ...)
@@ -30,6 +31,18 @@ def label_frame(frame: NDArray[np.uint8], spec: InputSpec, run: Run) -> NDArray[
     image = resize_picture(frame, geometry.valid, spec.resize)
     feed = network_input(image[None], spec.name, spec.normalisation, spec.fed_at(geometry.valid))
     return _labels(run(np.repeat(feed, spec.batch or 1, axis=0)), geometry)
+
+
+def unhidden(made: Outputs, manifest: Manifest) -> Outputs:
+    """The outputs that the manifest names; labels are 255 where logits beside them are NaN."""
+    named = {output.name for output in manifest.outputs}
+    logits, labels = made.get("logits"), made.get("labels")
+    if logits is not None and labels is not None and np.isnan(logits).any():
+        size = (labels.shape[1], labels.shape[2])
+        geometry = Geometry(size, size, manifest.input.ran_at(size))
+        nan = [upsample_argmax(one, geometry) == NO_CLASS for one in logits]
+        made["labels"] = np.where(nan, np.uint8(NO_CLASS), labels)
+    return {name: value for name, value in made.items() if name in named}
 
 
 def _labels(made: Outputs, geometry: Geometry) -> NDArray[np.uint8]:

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.labels.no_class import NO_CLASS
+
 if TYPE_CHECKING:
     from edaformer.manifest import InputSpec
 
@@ -92,7 +94,7 @@ def labels_from_logits(
 
     Returns:
         Labels uint8 and top-2 margins float32 (infinite where there is one class), both at the
-        source size. The first of equal classes wins, and a NaN over everything, as in PyTorch.
+        source size. The first of equal classes wins; where a class is NaN the label is 255.
     """
     classes, *size = logits.shape
     scale_y, scale_x = geometry.logits_scale((size[0], size[1]))
@@ -158,6 +160,7 @@ def _top_two(
         second = np.where(wins, best, np.where(value > second, value, second))
         best = np.where(wins, value, best)
         label[wins] = index
+    label[np.isnan(best)] = NO_CLASS
     with np.errstate(invalid="ignore"):  # inf - inf
         return label, best - second
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.labels.geometry import Geometry, Taps
+from edaformer.labels.geometry import Geometry, Taps, labels_from_logits
+from edaformer.labels.no_class import NO_CLASS
 
 _BAND = 1 << 18  # logits looked at in one go: a few arrays of 1 MiB, which stay in the cache
 _ROUNDING = np.float32(2**-18)  # of the largest magnitude; five roundings move a value by less
@@ -22,7 +23,7 @@ _LEAST = np.finfo(np.float32).tiny  # and this much where products underflow
 
 
 def upsample_argmax(logits: NDArray[np.floating], geometry: Geometry) -> NDArray[np.uint8]:
-    """The greatest class of every frame pixel; the first of equals, and a NaN over everything.
+    """The greatest class of every frame pixel; the first of equals, and 255 where one is NaN.
 
     Args:
         logits: float16 or float32 (classes, h, w) over the padded area; at most 256 classes.
@@ -33,6 +34,8 @@ def upsample_argmax(logits: NDArray[np.floating], geometry: Geometry) -> NDArray
     """
     values = np.ascontiguousarray(logits, np.float32)
     classes, height, width = values.shape
+    if classes == 1:  # it wins everywhere without being looked at
+        return labels_from_logits(values, geometry)[0]
     scale_y, scale_x = geometry.logits_scale((height, width))
     rows = _Tiles.of(Taps.half_pixel(scale_y, geometry.source[0], height), scale_y)
     columns = _Tiles.of(Taps.half_pixel(scale_x, geometry.source[1], width), scale_x)
@@ -201,4 +204,5 @@ class _Contest:
             wins = (value > so_far) | (np.isnan(value) & ~np.isnan(so_far))
             np.copyto(so_far, value, where=wins)
             np.copyto(winner[:, :, :n], self.label[entry], where=wins)
+        winner[np.isnan(best)] = NO_CLASS
         return winner

@@ -110,10 +110,15 @@ def use(choice: str) -> Backend:
         raise MissingError(f"{what}; run: {fix}")
     try:
         module = importlib.import_module(_MODULES[flavour])
-    except (ImportError, OSError) as error:
+    except Exception as error:  # a package that is broken raises what it likes
         raise MissingError(
             f"{flavour} is installed but does not load: {error}; run: {_INSTALL[flavour]}"
         ) from error
+    if not hasattr(module, "Builder"):
+        raise MissingError(
+            f"{flavour} was half removed: its package imports and has no Builder; run: pip "
+            f"uninstall -y {module.__name__.replace('_', '-')}, then {_INSTALL[flavour]}"
+        )
     _Chosen.module = module
     return Backend(flavour, str(module.__version__))
 

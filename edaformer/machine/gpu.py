@@ -55,7 +55,7 @@ def query_gpu() -> Gpu | None:
 def driver_version() -> str:
     """The driver's own version where its kernel module says so, else the CUDA that it serves."""
     with suppress(OSError):
-        text = Path("/proc/driver/nvidia/version").read_text(errors="replace")
+        text = Path("/proc/driver/nvidia/version").read_text("utf-8", errors="replace")
         found = re.search(r"NVRM version: .*?\b(\d+\.\d+(?:\.\d+)?)\b", text)
         if found is not None:
             return found[1]

@@ -31,7 +31,7 @@ class Jetson:
 def read_jetson(root: Path = Path("/")) -> Jetson | None:
     """The Jetson whose file system is at ``root``, or None where it is none."""
     try:
-        release = (root / _RELEASE).read_text(errors="replace")
+        release = (root / _RELEASE).read_text("utf-8", errors="replace")
     except OSError:
         return None
     found = re.search(r"#\s*(R\d+)\b.*?REVISION:\s*([\d.]+)", release)
@@ -52,7 +52,7 @@ def system_bindings(root: Path = Path("/")) -> Path | None:
 def _package_versions(status: Path) -> dict[str, str]:
     """Upstream versions (what precedes ``-`` and ``+``) of the installed packages of interest."""
     try:
-        text = status.read_text(errors="replace")
+        text = status.read_text("utf-8", errors="replace")
     except OSError:
         return {}
     versions = {}

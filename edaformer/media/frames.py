@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from edaformer.pictures import Pixels
 
-Pixels = NDArray[np.uint8]  # RGB (H, W, 3)
+__all__ = ["Frame", "Needs", "Pixels", "Source", "never", "numbered"]
+
+Needs = Literal["av", "opencv", "gstreamer"]
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,23 @@ class Frame:
     key: str  # of its outputs: a relative path without suffix
     pixels: Pixels
     rate: float | None = None  # frames a second of its source; None: a picture by itself
+    time: float | None = None  # seconds, as its source has them; None: a picture by itself
+    dropped: int = 0  # frames of a live source that came since the one before and were passed over
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) in pixels."""
         return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def series(self) -> str:
+        """The key of its source, where that has many frames."""
+        return self.key.rpartition("/")[0]
+
+
+def never() -> bool:
+    """Nobody wants to stop."""
+    return False
 
 
 class Source(Protocol):
@@ -43,11 +56,14 @@ class Source(Protocol):
         """Whether it goes on until somebody stops it."""
 
     @property
-    def uses_opencv(self) -> bool:
-        """Whether OpenCV reads it."""
+    def needs(self) -> Needs | None:
+        """What reads it, beyond the base packages."""
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, stop: Callable[[], bool] = never) -> Iterator[Frame]:
         """Its frames, in order; none is kept.
+
+        Args:
+            stop: asked while a live source has no frame; True ends it.
 
         Raises:
             FrameError: where it cannot be read, or not any further.

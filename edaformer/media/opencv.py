@@ -20,11 +20,13 @@ def opencv() -> Any:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        return require("cv2", "video")
+        return require("cv2", "camera")
     except MissingError as error:
+        if not isinstance(error.__cause__, ModuleNotFoundError):
+            raise  # it is here, and the error says what is wrong with it
         raise MissingError(
-            "video, cameras and windows need OpenCV, which does not load here; on a Jetson: "
-            "sudo apt install python3-opencv, elsewhere: pip install 'edaformer-deploy[video]'"
+            "cameras, streams and windows need OpenCV, which is not installed; on a Jetson: "
+            "sudo apt install python3-opencv, elsewhere: pip install 'edaformer-deploy[camera]'"
         ) from error
 
 

@@ -1,31 +1,40 @@
-"""Video in and out through OpenCV: files, cameras, streams, GStreamer pipelines.
+"""Video files, read by FFmpeg through PyAV.
 
-Files turn as their metadata says. Videos are written as MPEG-4 Part 2 (``mp4v``) in MP4, the codec
-that every build of OpenCV writes.
+- Every frame has the time that the file gives it, so that a variable rate stays one.
+- Frames turn as the file says, and have 8 bits whatever it has; its colour matrix and range count.
+- Of several streams the film is taken: not a cover picture or thumbnails.
+- A damaged part costs its frames and no others.
+
+A file is handed over open: whatever its name is, it is no address, and what it holds cannot make
+FFmpeg open another.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from edaformer.errors import FrameError, InputError
-from edaformer.media.frames import Frame, Pixels, numbered
-from edaformer.media.opencv import opencv, require_gstreamer
+from edaformer.errors import FrameError
+from edaformer.media.ffmpeg import ffmpeg, said
+from edaformer.media.frames import Frame, Needs, Pixels, never, numbered
 
 VIDEO_SUFFIXES = frozenset({
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp",
-    ".ogv", ".mjpeg", ".mjpg", ".y4m", ".h264", ".h265", ".hevc",
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m2v", ".ts", ".mts",
+    ".m2ts", ".vob", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".mxf", ".mjpeg",
+    ".mjpg", ".y4m", ".ivf", ".h264", ".264", ".h265", ".265", ".hevc",
 })  # fmt: skip
 DEFAULT_RATE = 25.0  # frames a second, where a source says none: pictures and some cameras
-_MOST = 1000.0  # frames a second; more is a container's time base, not a rate
-# Where a container has no index OpenCV announces duration times rate, which is one off or so
-_MISSING_ALLOWED = 0.01
+MOST_RATE = 1000.0  # frames a second; more is a container's time base, not a rate
+_MISSING_ALLOWED = 0.01  # of what a container announces, which not all count exactly
+_CLOCK = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,9})?)")
+_STILL = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff"})  # what covers are coded as
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class VideoFile:
     path: Path
     key: str
     live = False
-    uses_opencv = True
+    needs: ClassVar[Needs] = "av"
 
     @property
     def name(self) -> str:
@@ -44,156 +53,161 @@ class VideoFile:
 
     @property
     def count(self) -> int | None:
-        """As the container announces; None where it does not, or cannot be opened."""
-        return frames_in(self.path) if self.path.is_file() else None  # a pipe would block
+        """As the file announces, or its length and rate make; None where it cannot be opened."""
+        try:
+            with _film(self.path) as film:
+                seconds = film.seconds
+                estimate = None if seconds is None else round(seconds * film.rate)
+                return film.stream.frames or estimate
+        except FrameError:
+            return None
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, stop: Callable[[], bool] = never) -> Iterator[Frame]:
         """Every frame.
 
         Raises:
-            FrameError: if it is no video, or ends before the frame count it announces.
+            FrameError: if it is no video, or ends before what it announces.
         """
-        if not self.path.is_file():
-            raise FrameError("it is no regular file")
-        if self.path.stat().st_size == 0:
-            raise FrameError("it is empty")
-        with self.path.open("rb"):  # OpenCV would not say that it lacks the permission
-            pass
-        capture = opencv().VideoCapture(str(self.path))
-        if not capture.isOpened():
-            raise FrameError("OpenCV cannot read it as a video; it is damaged, or none")
-        announced, given = _announced(capture), 0
-        for frame in _frames(capture, self.name, self.key):
-            given += 1
-            yield frame
-        if given == 0:
-            raise FrameError("it holds no frame that OpenCV can decode")
-        if announced is not None and given < announced - max(1, announced * _MISSING_ALLOWED):
-            raise FrameError(f"it announces {announced} frames and only {given} can be decoded")
+        del stop
+        with _film(self.path) as film:
+            for index, (pixels, time) in enumerate(film.pictures()):
+                name = f"{self.name}, frame {index}"
+                yield Frame(name, numbered(self.key, index), pixels, film.rate, time)
+            film.check_complete()
 
 
-@dataclass(frozen=True)
-class LiveVideo:
-    """A camera by its index, a device or URL, or a GStreamer pipeline (which has a ``!``)."""
+class _Film:
+    """The stream of a file that is its film."""
 
-    name: str
-    key: str
-    live = True
-    uses_opencv = True
-    count = None
+    def __init__(self, container: Any) -> None:
+        self._container = container
+        self.stream = _chosen(container.streams.video)
+        self.stream.thread_type = "AUTO"
+        self.rate = _rate(self.stream)
+        self._given, self._passed_over, self._end = 0, 0, 0.0
+        self._damage = ""
 
     @property
-    def is_pipeline(self) -> bool:
-        """Whether GStreamer reads it."""
-        return "!" in self.name
+    def seconds(self) -> float | None:
+        """How long it is by its own account; that of its file counts where it is alone in it."""
+        stream, container = self.stream, self._container
+        if stream.duration is not None:
+            return float(stream.duration * stream.time_base)
+        if said_so := _CLOCK.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska's
+            hours, minutes, seconds = map(float, said_so.groups())
+            return 3600 * hours + 60 * minutes + seconds
+        if container.duration is not None and len(container.streams) == 1:
+            return float(container.duration / 1e6)
+        return None
 
-    def frames(self) -> Iterator[Frame]:
-        """Frames until it ends or nobody asks for more.
+    def pictures(self) -> Iterator[tuple[Pixels, float]]:
+        """Each frame and its time in seconds."""
+        start = _start(self._container)
+        for frame in self._decoded():
+            time = self._end if frame.time is None else frame.time - start
+            yield _upright(frame), time
+            self._given += 1
+            self._end = max(self._end, time + 1 / self.rate)
+
+    def check_complete(self) -> None:
+        """Refuse a film that is shorter than it says.
 
         Raises:
-            FrameError: if it cannot be opened, or is a camera that stops.
-            MissingError: if it needs GStreamer and OpenCV has none.
+            FrameError: saying how much of it there is.
         """
-        cv2 = opencv()
-        if self.is_pipeline:
-            require_gstreamer()
-            capture = cv2.VideoCapture(self.name, cv2.CAP_GSTREAMER)
-        else:
-            capture = cv2.VideoCapture(int(self.name) if self.name.isdigit() else self.name)
-        if not capture.isOpened():
-            raise FrameError(f"OpenCV cannot open {self._what}; check that it is there and free")
-        given = 0
-        for frame in _frames(capture, self._what, self.key):
-            given += 1
-            yield frame
-        if given == 0 or self.name.isdigit():
-            raise FrameError(f"{self._what} gave {given} frames and then no more")
-
-    @property
-    def _what(self) -> str:
-        return f"camera {self.name}" if self.name.isdigit() else self.name
-
-
-class VideoWriter:
-    """A video that is being written, of one size and one rate; closed, it is complete.
-
-    Args:
-        path: ends in ``.mp4``.
-        size: (H, W) in pixels; an odd side gains a row or column.
-        rate: frames a second.
-
-    Raises:
-        InputError: if OpenCV cannot write such a video.
-    """
-
-    def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
-        cv2 = opencv()
-        height, width = (side + side % 2 for side in size)  # OpenCV would cut odd ones
-        self.size = height, width
-        codec = cv2.VideoWriter_fourcc(*"mp4v")
-        self._writer: Any = cv2.VideoWriter(str(path), codec, rate, (width, height))
-        if not self._writer.isOpened():
-            raise InputError(
-                f"OpenCV cannot write a video of {height}x{width} at {rate:g} frames a second; "
-                "use smaller inputs or another --fps"
+        why = f" ({self._damage})" if self._damage else ""
+        if self._given == 0:
+            raise FrameError(f"it holds no frame that FFmpeg can decode{why}")
+        announced = max(0, self.stream.frames - self._passed_over)
+        if self._given < announced - max(1, announced * _MISSING_ALLOWED):
+            raise FrameError(
+                f"it announces {announced} frames and only {self._given} can be decoded{why}"
             )
+        seconds = self.seconds
+        if seconds is not None and not announced:
+            first = _start(self._container)
+            if self._end + first < seconds - max(1.0, seconds * _MISSING_ALLOWED):
+                raise FrameError(
+                    f"it announces {seconds:.1f} seconds and ends after {self._end:.1f}{why}"
+                )
 
-    def write(self, picture: Pixels) -> None:
-        """Add a frame; one of another size is scaled to fit, its ratio kept, on black."""
-        cv2 = opencv()
-        self._writer.write(cv2.cvtColor(_fitted(picture, self.size), cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._writer.release()
-
-
-def frames_in(path: Path) -> int | None:
-    """How many frames a video announces; None where it does not, or cannot be opened."""
-    capture = opencv().VideoCapture(str(path))
-    try:
-        return _announced(capture)
-    finally:
-        capture.release()
-
-
-def _frames(capture: Any, name: str, key: str) -> Iterator[Frame]:
-    """Frames of an open capture, which is released at the end."""
-    cv2 = opencv()
-    if hasattr(cv2, "CAP_PROP_ORIENTATION_AUTO"):
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-    rate = _rate(capture.get(cv2.CAP_PROP_FPS))
-    index = 0
-    try:
+    def _decoded(self) -> Iterator[Any]:
+        """Every frame that FFmpeg makes; what it says of others is kept."""
+        failure = ffmpeg().FFmpegError
+        packets = self._container.demux(self.stream)
         while True:
-            there, picture = capture.read()
-            if not there:
+            try:
+                packet = next(packets, None)
+            except failure as error:
+                self._damage = said(error)
                 return
-            pixels = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-            yield Frame(f"{name}, frame {index}", numbered(key, index), pixels, rate)
-            index += 1
-    finally:
-        capture.release()
+            if packet is None:
+                return
+            # cut out by the container's edit list: there, and not to be shown
+            self._passed_over += bool(packet.is_discard)
+            try:
+                yield from packet.decode()
+            except failure as error:
+                self._damage = said(error)
 
 
-def _rate(value: float) -> float:
+@contextmanager
+def _film(path: Path) -> Iterator[_Film]:
+    if not path.is_file():  # a pipe would block
+        raise FrameError("it is no regular file")
+    av = ffmpeg()
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise FrameError("it is empty")
+            file.seek(0)
+            with av.open(file, metadata_errors="replace") as container:
+                if not container.streams.video:
+                    raise FrameError("it holds no video, only sound or text")
+                if all(stream.codec_context is None for stream in container.streams.video):
+                    raise FrameError("FFmpeg has no decoder for its video; convert it to H.264")
+                yield _Film(container)
+    except av.FFmpegError as error:
+        raise FrameError(
+            f"FFmpeg cannot read it as a video ({said(error)}); it is damaged, or none"
+        ) from error
+    except OSError as error:
+        raise FrameError(f"it cannot be read ({error.strerror or error})") from error
+
+
+def _chosen(streams: Any) -> Any:
+    """The film among them; the first, where several are as good."""
+    from av.stream import Disposition
+
+    beside = (
+        Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+        | Disposition.dependent
+    )  # fmt: skip
+
+    def likely(stream: Any) -> tuple[bool, ...]:
+        disposition = Disposition(stream.disposition)
+        still = stream.frames == 1 or stream.codec_context.name in _STILL
+        return not disposition & beside, not still, bool(disposition & Disposition.default)
+
+    return max((stream for stream in streams if stream.codec_context), key=likely)
+
+
+def _start(container: Any) -> float:
+    """Seconds that a broadcast's clock shows at the beginning; other files begin at 0."""
+    from av.format import Flags
+
+    broadcast = Flags.ts_discont in Flags(container.format.flags)
+    return container.start_time / 1e6 if broadcast and container.start_time else 0.0
+
+
+def _rate(stream: Any) -> float:
     """Frames a second, or the default where that is no rate."""
-    return value if math.isfinite(value) and 0 < value <= _MOST else DEFAULT_RATE
+    value = float(stream.average_rate or stream.guessed_rate or 0)
+    return value if math.isfinite(value) and 0 < value <= MOST_RATE else DEFAULT_RATE
 
 
-def _announced(capture: Any) -> int | None:
-    count = capture.get(opencv().CAP_PROP_FRAME_COUNT)
-    return int(count) if 0 < count < 1e9 else None
-
-
-def _fitted(picture: Pixels, size: tuple[int, int]) -> Pixels:
-    """The picture on a canvas of ``size`` (H, W), which has even sides."""
-    height, width = picture.shape[:2]
-    if (height + height % 2, width + width % 2) == size:
-        return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    factor = min(size[0] / height, size[1] / width)
-    height, width = (max(1, round(side * factor)) for side in (height, width))
-    cv2 = opencv()
-    canvas = np.zeros((*size, 3), np.uint8)
-    canvas[:height, :width] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    return canvas
+def _upright(frame: Any) -> Pixels:
+    """RGB (H, W, 3), turned as the file says."""
+    pixels: Pixels = frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels

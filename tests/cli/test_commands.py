@@ -147,7 +147,7 @@ def test_validate(run: Run, small_export: ExportResult, checkpoint: Path, data: 
         "--data",
         f"folder:{data}",
     )
-    loose = ("--min-agreement", 0.9, "--max-miou-drop", 10, "--provider", "cpu")
+    loose = ("--trust-labels", "--min-agreement", 0.9, "--max-miou-drop", 10, "--provider", "cpu")
     ran = run(*command, *loose, "--per-class")
     assert ran.code == 0
     assert "passed" in ran.out
@@ -155,7 +155,7 @@ def test_validate(run: Run, small_export: ExportResult, checkpoint: Path, data: 
     assert "sign" in ran.out
     made = json.loads(run(*command, *loose, "--json").out)
     assert made["candidate"]["description"].startswith("ONNX fp16")
-    failed = run(*command, "--min-agreement", 1, "--max-miou-drop", 10)
+    failed = run(*command, "--trust-labels", "--min-agreement", 1, "--max-miou-drop", 10)
     assert failed.code == 1
     assert "gate failed: labels agree on" in failed.err
     assert "FAILED" in failed.out

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,9 @@ from typer.testing import CliRunner, Result
 
 from edaformer.cli.main import app
 from edaformer.families.checkpoint import Checkpoint
-from edaformer.media.video import LiveVideo
+from edaformer.media.live import LiveVideo
+from tests.field.pictures import damaged_avif, heic_head, of_100_million
+from tests.field.video import network_camera
 from tests.standins.network import Kind, write_small_onnx
 
 
@@ -71,7 +76,9 @@ def test_everything_at_once_as_json(folder: Path) -> None:
         (("--video", "no/v.mp4"), "does not exist; create it: mkdir -p"),
         (("--stats", "s.txt"), "expected --stats to end in .csv or .json"),
         (("--limit", 0), "expected --limit of at least 1"),
-        (("-o", "a.png"), "it is a file; name another -o"),
+        (("-o", "a.png"), "it is a file; name another with -o"),
+        (("--reconnect", 0), "expected --reconnect of at least 1"),
+        (("--reconnect", 3), "--reconnect is for cameras and streams, and none is there"),
         (("--isr", "paper"), "--isr is for --attention"),
         (("--point", "1,1"), "--point is for --attention"),
         (("--size", "64x64"), "--size is for --attention"),
@@ -117,10 +124,74 @@ def test_a_pipeline_without_gstreamer(folder: Path) -> None:
 
 def test_no_opencv(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    assert typed("m.onnx", "a.png").exit_code == 0  # pictures need none
-    ran = typed("m.onnx", "a.png", "--video", "v.mp4")
+    assert typed("m.onnx", "a.png", "--video", "v.mp4").exit_code == 0  # files need none
+    ran = typed("m.onnx", "0")
     assert ran.exit_code == 3
     assert "on a Jetson: sudo apt install python3-opencv" in ran.stderr
+
+
+@pytest.mark.parametrize("found", [None, ModuleType("av")])
+def test_no_pyav(folder: Path, monkeypatch: pytest.MonkeyPatch, found: ModuleType | None) -> None:
+    """Nor where its folder is all that is left of it."""
+    monkeypatch.setitem(sys.modules, "av", found)
+    (folder / "v.mp4").write_bytes(b"video")
+    assert typed("m.onnx", "a.png").exit_code == 0  # pictures need none
+    for arguments in (("a.png", "--video", "w.mp4"), ("v.mp4",)):
+        ran = typed("m.onnx", *arguments)
+        assert ran.exit_code == 3
+        assert "pip install" in ran.stderr
+
+
+def test_a_camera_that_goes_is_exit_1(folder: Path) -> None:
+    with network_camera(30, frames=6) as (url, _):
+        ran = typed("m.onnx", url, "--stats", "s.csv", "--json")
+    assert ran.exit_code == 1, ran.output
+    assert "and then no more" in ran.stderr
+    made = json.loads(ran.stdout)
+    assert made["frames"] + made["dropped"] <= 6
+    assert (folder / "s.csv").stat().st_size > 0  # what was seen is kept
+
+
+def test_a_folder_names_what_it_leaves_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that nothing here reads are skipped, exit code 1; the rest is none of its."""
+    monkeypatch.setattr("edaformer.pictures._known_formats", lambda: ("PNG", "JPEG"))
+    shots = folder / "shots"
+    shots.mkdir()
+    for name in ("a.jfif", "b.JPG"):
+        Image.new("RGB", (90, 60), (200, 20, 60)).save(shots / name, "JPEG")
+    for name in ("c.heic", "d.CR2"):
+        heic_head(shots / name)
+    (shots / "e.jxl").write_bytes(b"\xff\x0a" + bytes(99))
+    damaged_avif(shots / "f.avif")
+    (shots / "notes.txt").write_text("x")
+    ran = typed("m.onnx", "shots", "--json")
+    assert ran.exit_code == 1, ran.output
+    made = json.loads(ran.stdout)
+    assert made["frames"] == 2
+    assert [Path(one["name"]).name for one in made["skipped"]] == ["c.heic", "d.CR2", "e.jxl",
+                                                                  "f.avif"]  # fmt: skip
+    assert "shots: left out 1 file that is no picture or video by suffix: notes.txt" in ran.stderr
+
+
+def test_a_damaged_avif_does_not_end_a_run(folder: Path) -> None:
+    damaged_avif(folder / "b.avif")
+    Image.new("RGB", (90, 60)).save(folder / "c.png")
+    ran = typed("m.onnx", "a.png", "b.avif", "c.png", "--json")
+    assert ran.exit_code == 1, ran.output
+    assert json.loads(ran.stdout)["frames"] == 2
+    assert "skipped b.avif: it cannot be read" in ran.stderr
+
+
+def test_large_pictures_say_nothing(folder: Path) -> None:
+    of_100_million(folder / "large.png")
+    command = "from edaformer.cli.main import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", command, "run", "m.onnx", "large.png", "--stats", "s.csv"],
+        capture_output=True, text=True, check=False, cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (folder / "s.csv").is_file()
 
 
 def test_ctrl_c_ends_a_camera_and_keeps_its_video(
@@ -130,7 +201,7 @@ def test_ctrl_c_ends_a_camera_and_keeps_its_video(
 
     before = signal.getsignal(signal.SIGINT)
 
-    def film(self: LiveVideo) -> Any:
+    def film(self: LiveVideo, stop: Any) -> Any:
         for index in range(100):
             if index == 4:
                 signal.raise_signal(signal.SIGINT)

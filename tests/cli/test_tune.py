@@ -17,7 +17,8 @@ import pytest
 
 from edaformer.engines.artifact.kind import artifact_manifest
 from edaformer.engines.run.labeller import OnnxLabeller
-from edaformer.engines.run.ladder import Ladder, read_index
+from edaformer.engines.run.ladder import Ladder
+from edaformer.engines.run.ladder_index import read_index
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import BASE

@@ -23,7 +23,7 @@ from edaformer.families.checkpoint import Checkpoint
 from tests.conftest import ROOT
 from tests.folder import lay_folder
 
-LOOSE = ("--min-agreement", "0.5", "--max-miou-drop", "50")
+LOOSE = ("--trust-labels", "--min-agreement", "0.5", "--max-miou-drop", "50")
 
 
 class Ran(NamedTuple):
@@ -62,7 +62,7 @@ def test_report_junit_and_bisect(command: tuple[object, ...], tmp_path: Path) ->
     assert "none leaves float32" in ran.out
     assert "95 % intervals over images" in ran.out
     assert "<h1>Passed</h1>" in page.read_text()
-    assert b'tests="2" failures="0"' in xml.read_bytes()
+    assert b'tests="3" failures="0"' in xml.read_bytes()
 
 
 def test_a_failed_gate_still_writes_the_report(command: tuple[object, ...], tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_cache_changes_nothing(command: tuple[object, ...], tmp_path: Path) 
     without = run(*command, "--limit", 3, "--json", "--no-cache")
     first, second = run(*cached), run(*cached, "--workers", 0)
     assert without.out == first.out == second.out
-    entries = list((tmp_path / "cache").rglob("*.npz"))
+    entries = list((tmp_path / "cache").rglob("*.reference"))
     assert len(entries) == 2 * 3  # base ISR and this one
     entries[0].write_bytes(b"")
     third = run(*cached)
@@ -98,16 +98,16 @@ def test_killed_in_the_middle_and_taken_up_again(
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while len(list(cache.rglob("*.npz"))) < 5 and time.monotonic() < deadline:
+    while len(list(cache.rglob("*.reference"))) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    before = {entry: entry.stat().st_mtime_ns for entry in cache.rglob("*.npz")}
+    before = {entry: entry.stat().st_mtime_ns for entry in cache.rglob("*.reference")}
     assert 5 <= len(before) < 16
     resumed = run(*command, "--json", "--cache", cache)
     assert resumed.out == whole.out
     assert all(entry.stat().st_mtime_ns == at for entry, at in before.items())
-    assert len(list(cache.rglob("*.npz"))) == 16
+    assert len(list(cache.rglob("*.reference"))) == 16
 
 
 def test_progress_has_rate_and_time_left(

@@ -1,1 +1,1 @@
-"""Inputs as people have them, rebuilt from public reports: a few lines each, a module a subject."""
+"""Inputs rebuilt from public bug reports, a few lines each; one module a subject."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edaformer.engines.artifact.kind import is_plan
-from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+from edaformer.engines.artifact.onnx_file import read_onnx
 from edaformer.engines.artifact.plan import read_plan
 from edaformer.engines.artifact.proof import bytes_say, facts_of, summarise
 from edaformer.errors import InputError
@@ -183,9 +183,16 @@ def _describe_checkpoint(
 
 
 def _describe_onnx(path: Path) -> Description:
-    manifest, digest = read_onnx_manifest(path), sha256(path)
-    facts = [*_manifest_facts(manifest), ("SHA-256", digest)]
-    return _of_manifest("onnx", manifest, facts, {"sha256": digest})
+    file, digest = read_onnx(path), sha256(path)
+    manifest = file.manifest
+    facts = [
+        *_manifest_facts(manifest),
+        ("graph", file.state),
+        ("operators of", ", ".join(file.scan.domains) or None),
+        ("SHA-256", digest),
+    ]
+    graph = {"state": file.state, "changed": file.changed, "domains": list(file.scan.domains)}
+    return _of_manifest("onnx", manifest, facts, {"sha256": digest, "graph": graph})
 
 
 def _describe_plan(path: Path) -> Description:

@@ -108,7 +108,7 @@ def _read_sidecar(path: Path, digest: str, embedded: Manifest | None) -> Manifes
     sidecar = sidecar_path(path)
     if not sidecar.is_file():
         return None
-    manifest = parse_manifest(sidecar.read_text(errors="replace"), str(sidecar))
+    manifest = parse_manifest(sidecar.read_text("utf-8", errors="replace"), str(sidecar))
     bound = manifest.engine.plan_sha256 if manifest.engine is not None else None
     if bound != digest:
         raise ManifestError(

@@ -14,14 +14,13 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+from edaformer.engines.artifact.onnx_file import read_onnx
 from edaformer.engines.artifact.plan import TAGS, read_header, read_plan, sidecar_path
 from edaformer.engines.artifact.verdict import Findings, Verdict
-from edaformer.errors import EdaformerError
+from edaformer.errors import EdaformerError, MissingError, require
 from edaformer.files import sha256
 from edaformer.labels.witness import witness_state
 from edaformer.machine import backend
@@ -29,6 +28,8 @@ from edaformer.machine.backend import Flavour
 from edaformer.machine.gpu import Gpu, query_gpu
 from edaformer.machine.jetson import Jetson, read_jetson
 from edaformer.manifest import Manifest, find_in_plan, parse_manifest
+from edaformer.media.opencv import opencv
+from edaformer.packages import holes_here, version_of
 from edaformer.preprocess import format_size
 
 T = TypeVar("T")
@@ -77,20 +78,32 @@ def preflight(path: Path) -> Verdict:
     head = _head(found)
     if head[:4] in TAGS:
         known = _check_plan(found, here)
+        _note_packages(found)
         return found.verdict("plan", known)
     if head[:1] == _ONNX_START:
         known = _check_onnx(found)
+        _note_packages(found)
         return found.verdict("onnx", known)
     if not found.problems:
         found.problem("damaged", *_what_else(path, head))
     return found.verdict(None, None)
 
 
+def _note_packages(found: Findings) -> None:
+    """What does not keep an artifact from running, and should be known all the same."""
+    found.notes += holes_here()
+    if importlib.util.find_spec("cv2") is not None:
+        try:
+            opencv()
+        except MissingError as error:
+            found.notes.append(f"video and cameras will not run: {error}")
+
+
 def installed_version(flavour: Flavour) -> Installed | None:
     """The flavour's package here, or None; it is not imported."""
     if not backend.is_installed(flavour):
         return None
-    made = ((name, _metadata_version(name)) for name in _DISTRIBUTIONS[flavour])
+    made = ((name, version_of(name)) for name in _DISTRIBUTIONS[flavour])
     known = next(((name, version) for name, version in made if version is not None), (None, None))
     return Installed(*known)
 
@@ -129,28 +142,34 @@ def _what_else(path: Path, head: bytes) -> tuple[str, str]:
 
 def _check_onnx(found: Findings) -> Manifest | None:
     path = found.path
-    known = _attempt(found, lambda: read_onnx_manifest(path), "edaformer-export CHECKPOINT")
-    if known is None:
+    file = _attempt(found, lambda: read_onnx(path), "edaformer-export CHECKPOINT")
+    if file is None:
         return None
+    known = file.manifest
     found.facts += [("artifact", f"ONNX, {_size(path)}"), *_model_facts(known)]
-    found.facts.append(("witness", witness_state(path, known)))
+    found.facts += [("graph", file.state), ("witness", witness_state(path, known))]
+    if file.changed is not None or known.graph_sha256 is None:
+        found.notes.append(f"the graph is {file.state}; --run asks the witness frames")
     if path.suffix in _PLAN_SUFFIXES:
         found.problem(
             "damaged",
             f"it is an ONNX model under the name of a plan ({path.suffix})",
             f"mv {shlex.quote(str(path))} MODEL.onnx && edaformer-build MODEL.onnx",
         )
-    if importlib.util.find_spec("onnxruntime") is None:
-        found.problem(
-            "missing", "ONNX Runtime is not installed", "pip install 'edaformer-deploy[export]'"
-        )
-    else:
-        version = _metadata_version("onnxruntime-gpu") or _metadata_version("onnxruntime")
-        found.facts.append(("ONNX Runtime", version or "installed, version unknown"))
-    found.notes.append(
-        "an ONNX file carries no hash of its own: changed weights go unnoticed without --run"
-    )
+    _check_onnxruntime(found)
     return known
+
+
+def _check_onnxruntime(found: Findings) -> None:
+    """It is imported: an empty folder that it left behind can be found, and runs nothing."""
+    try:
+        require("onnxruntime", "export")
+    except MissingError as error:
+        what, _, fix = str(error).partition("; ")
+        found.problem("missing", what, fix.removeprefix("run: "))
+        return
+    version = version_of("onnxruntime-gpu") or version_of("onnxruntime")
+    found.facts.append(("ONNX Runtime", version or "installed, version unknown"))
 
 
 def _check_plan(found: Findings, here: Here) -> Manifest | None:
@@ -200,7 +219,7 @@ def _sidecar_contradicts(found: Findings, data: bytes) -> bool:
     if not sidecar.is_file():
         return False
     try:
-        record = parse_manifest(sidecar.read_text(errors="replace"), str(sidecar)).engine
+        record = parse_manifest(sidecar.read_text("utf-8", errors="replace"), str(sidecar)).engine
     except (EdaformerError, OSError) as error:
         found.problem("damaged", _without_fix(error), _restore(path))
         return True
@@ -339,13 +358,6 @@ def _model_facts(known: Manifest) -> list[tuple[str, str]]:
 
 def _size(path: Path) -> str:
     return f"{path.stat().st_size / 1e6:.1f} MB"
-
-
-def _metadata_version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _full_version(installed: str, jetson: Jetson | None) -> str:

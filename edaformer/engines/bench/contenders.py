@@ -14,7 +14,7 @@ from edaformer.engines.bench.state import cores
 from edaformer.errors import InputError
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import checkpoint_sha256
-from edaformer.files import sha256
+from edaformer.files import real_path, sha256
 
 Against = Literal["torch", "torch-compile", "onnxruntime"]
 AGAINST: tuple[Against, ...] = get_args(Against)
@@ -63,7 +63,7 @@ def choose(artifacts: Sequence[Path], options: BenchOptions) -> list[Contender]:
     """
     if not artifacts:
         raise InputError("expected at least one .onnx or .plan")
-    if len({path.resolve() for path in artifacts}) != len(artifacts):
+    if len({real_path(path) for path in artifacts}) != len(artifacts):
         raise InputError("an artifact is named twice; name each once")
     made = [_artifact(path, options) for path in artifacts]
     others = [_other(name, made[0], options) for name in options.against]

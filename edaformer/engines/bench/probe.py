@@ -48,8 +48,8 @@ def probe(contender: Contender) -> Start:
     """
     ran = subprocess.run(
         [sys.executable, "-m", "edaformer.engines.bench.probe"],
-        input=json.dumps(_packed(contender)), capture_output=True, text=True,
-        timeout=_TIMEOUT, check=False,
+        input=json.dumps(_packed(contender)), capture_output=True, encoding="utf-8",
+        errors="replace", timeout=_TIMEOUT, check=False,
     )  # fmt: skip
     if ran.returncode != 0:
         lines = ran.stderr.strip().splitlines() or ["it said nothing"]
@@ -89,7 +89,7 @@ def start(contender: Contender) -> Start:
 def peak_bytes() -> int | None:
     """Peak resident memory of this process."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     except OSError:
         return None
     peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]

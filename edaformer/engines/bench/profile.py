@@ -66,7 +66,7 @@ def _profile_onnx(
             spec = manifest.input
             feed = network_input(image, spec.name, spec.normalisation)
             session.run({session.input_name: feed})
-        return onnx_layers(json.loads(Path(session.end_profile()).read_text()))
+        return onnx_layers(json.loads(Path(session.end_profile()).read_text("utf-8")))
 
 
 def onnx_layers(events: list[dict[str, Any]]) -> list[Layer]:

@@ -5,7 +5,6 @@ Times are seconds, sizes bytes, rates frames a second, agreement fractions of pi
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from edaformer.engines.bench.runners import Split
 from edaformer.engines.bench.state import State
 from edaformer.engines.bench.timing import Camera, Latency, Warmup
 from edaformer.errors import InputError
+from edaformer.json_text import read_json
 
 SCHEMA = 1
 
@@ -113,9 +113,11 @@ def read_record(path: Path) -> dict[str, Any]:
         InputError: if it is no record of this schema.
     """
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a benchmark's record; write one with -o") from error
+        raise InputError(
+            f"{path} is not a benchmark's record ({error}); write one with -o"
+        ) from error
     schema = content.get("schema_version") if isinstance(content, dict) else None
     if schema != SCHEMA:
         raise InputError(f"{path} has record schema {schema}, this version reads {SCHEMA}")

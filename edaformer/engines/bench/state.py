@@ -28,7 +28,6 @@ _PACKAGES = ("numpy", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt", "te
              "tensorrt-rtx-cu13", "pycuda", "cuda-bindings", "nvidia-ml-py")  # fmt: skip
 _RAPL = "sys/class/powercap/intel-rapl:0"
 _GPU_CLOCK = "sys/class/devfreq/*g[apv]*"  # 17000000.ga10b, 17000000.gv11b, 17000000.gpu
-_TICKS = os.sysconf("SC_CLK_TCK")
 # nvml.h: nvmlClocksEventReasons; those that take speed away
 _THROTTLES = {0x4: "power cap", 0x8: "hardware slowdown", 0x20: "thermal, software",
               0x40: "thermal, hardware", 0x80: "power brake"}  # fmt: skip
@@ -38,7 +37,7 @@ _THROTTLES = {0x4: "power cap", 0x8: "hardware slowdown", 0x20: "thermal, softwa
 class State:
     """The machine at one moment; clocks in MHz, temperatures in degrees Celsius, power in W."""
 
-    load: float  # average number of runnable threads over the last minute
+    load: float | None  # average number of runnable threads over the last minute
     cpu_mhz: float | None
     cpu_governor: str | None
     gpu_mhz: float | None
@@ -78,7 +77,7 @@ class Machine:
         return {
             "cpu": self._cpu_name(),
             "cores": cores(),
-            "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+            "memory_bytes": _memory_bytes(),
             "gpu": vars(gpu) if gpu is not None else None,
             "driver": self.nvml.driver if self.nvml else None,
             "jetson": vars(jetson) if jetson is not None else None,
@@ -91,7 +90,7 @@ class Machine:
         """Clocks, temperature, power and throttling now."""
         governor = self._text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
         return State(
-            load=os.getloadavg()[0],
+            load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # not on Windows
             cpu_mhz=self._number("sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", 1e-3),
             cpu_governor=governor,
             gpu_mhz=self.gpu_mhz(),
@@ -133,7 +132,8 @@ class Machine:
 
     def cpu_times(self) -> CpuTimes:
         """From /proc/stat; the own share counts this process's threads."""
-        fields = [int(text) / _TICKS for text in (self._text("proc/stat") or "cpu").split()[1:9]]
+        ticks = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 1  # no /proc there either
+        fields = [int(text) / ticks for text in (self._text("proc/stat") or "cpu").split()[1:9]]
         idle = sum(fields[3:5])
         own = os.times()
         return CpuTimes(sum(fields) - idle, sum(fields), own.user + own.system)
@@ -240,11 +240,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _memory_bytes() -> int | None:
+    """None on Windows."""
+    if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def _nvpmodel() -> str | None:
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         made = subprocess.run(
             ["nvpmodel", "-q"],  # noqa: S607 - a Jetson's own, wherever PATH has it
-            capture_output=True, text=True, timeout=10, check=False,
+            capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=False,
         )  # fmt: skip
         found = re.search(r"NV Power Mode:\s*(\S+)", made.stdout)
         return found[1] if found else None
@@ -260,7 +267,7 @@ def _version(distribution: str) -> str | None:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text(errors="replace").strip()
+        return path.read_text("utf-8", errors="replace").strip()
     except OSError:
         return None
 

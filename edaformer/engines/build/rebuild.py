@@ -113,7 +113,7 @@ def recorded_build(sidecar: Path, onnx: Path | None) -> tuple[Path, BuildOptions
     """
     if not sidecar.is_file():
         raise InputError(f"expected a plan's .json at {sidecar}, found nothing there")
-    manifest = parse_manifest(sidecar.read_text(errors="replace"), str(sidecar))
+    manifest = parse_manifest(sidecar.read_text("utf-8", errors="replace"), str(sidecar))
     record = manifest.engine
     if record is None or manifest.onnx_sha256 is None:
         raise ManifestError(f"{sidecar} records no build; expected the .json beside a plan")

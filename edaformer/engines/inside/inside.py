@@ -26,6 +26,7 @@ from edaformer.engines.run.watch import Skipped, Skips, Watch, read_frames, tota
 from edaformer.errors import FrameError, InputError
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import load_checkpoint
+from edaformer.files import real_path
 from edaformer.isr import ISR
 from edaformer.labels.resize import resize_picture
 from edaformer.media.drawing import png
@@ -113,8 +114,8 @@ def look_inside(
         )
     isr.check_fits(*stage.padded)
     folder = (options.folder or FOLDER) / "attention"
-    sources = find_sources(inputs, size=size, leave_out=[folder])
-    taken = {one.path.resolve() for one in sources
+    sources = find_sources(inputs, size=size, leave_out=[folder], say=watch.on_note)
+    taken = {real_path(one.path) for one in sources
              if isinstance(one, PictureFile) and one.path.exists()}  # fmt: skip
     skips, count = Skips(watch), total(sources, options.limit)
     made: list[InsidePicture] = []

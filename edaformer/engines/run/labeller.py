@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from edaformer.engines.artifact.kind import is_plan, refuse_provider
 from edaformer.errors import InputError, ISRError
-from edaformer.labels.frame import label_frame
+from edaformer.labels.border import check_pictures
+from edaformer.labels.frame import label_frame, unhidden
 from edaformer.labels.geometry import Size
+from edaformer.labels.no_class import check_labels
 from edaformer.manifest import Manifest
 from edaformer.preprocess import format_size
 
@@ -37,7 +39,7 @@ class Labeller(Protocol):
         """One line: what computes, in which precision."""
 
     def __call__(self, frame: NDArray[np.uint8], /) -> Labels:
-        """Labels of one frame at its own size."""
+        """Labels of one frame at its own size; NaNError where the network gives none."""
 
     def stream(self, frames: Frames) -> Iterator[Labels]:
         """Labels of every frame, in order."""
@@ -50,22 +52,28 @@ class OnnxLabeller:
     """ONNX Runtime."""
 
     def __init__(self, path: Path, *, provider: str = "auto") -> None:
-        from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+        from edaformer.engines.artifact.onnx_file import read_onnx
         from edaformer.export.runtime import OnnxSession, uses_cuda
+        from edaformer.export.twin import with_logits
 
-        self.manifest = read_onnx_manifest(path)
+        file = read_onnx(path)
+        self.manifest = file.manifest
         on_gpu = uses_cuda(provider)
-        self._session = OnnxSession(str(path), cuda=on_gpu)
+        self._session = OnnxSession(with_logits(path.read_bytes()), cuda=on_gpu)
         emulated = self.manifest.precision == "fp16" and not on_gpu
         self.description = (
             f"ONNX {self.manifest.precision}, ONNX Runtime {'CUDA' if on_gpu else 'CPU'}"
             f"{', computed in float32' if emulated else ''}"
+            f"{f', {file.changed}' if file.changed else ''}"
         )
 
     def __call__(self, frame: NDArray[np.uint8], /) -> Labels:
         """Labels of one frame at its own size."""
+        check_pictures(frame, batch=False)
         source = (frame.shape[0], frame.shape[1])
-        return label_frame(frame, self.manifest.input, lambda feed: self._run(feed, source))
+        labels = label_frame(frame, self.manifest.input, lambda feed: self._run(feed, source))
+        check_labels(labels, self.manifest.num_classes)
+        return labels
 
     def stream(self, frames: Frames) -> Iterator[Labels]:
         """Labels of every frame, one after the other."""
@@ -76,13 +84,14 @@ class OnnxLabeller:
 
     def _run(self, feed: NDArray[Any], source: Size) -> dict[str, NDArray[Any]]:
         try:
-            return self._session.run({self._session.input_name: feed})
+            made = self._session.run({self._session.input_name: feed})
         except Exception as error:  # ONNX Runtime's own are not exported
             reason = str(error).splitlines()[0]
             raise InputError(
                 f"ONNX Runtime fails on a frame of {format_size(source)}: {reason}; export the "
                 "model again, or use another size"
             ) from error
+        return unhidden(made, self.manifest)
 
 
 def open_labeller(path: Path, *, provider: str = "auto") -> Labeller:

@@ -20,7 +20,6 @@ Neither torch nor onnx is needed for plans, and importing this costs nothing.
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import time
 from collections import deque
@@ -35,11 +34,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edaformer.closing import Closing
-from edaformer.errors import InputError, ManifestError
+from edaformer.engines.run.ladder_index import read_index
+from edaformer.errors import InputError
 
 __all__ = ["Ladder", "Rule", "Rung", "Step"]
 
-SCHEMA = 1
 MOST_HOLDS = 64
 _WARM_UP = 3  # frames of each rung at loading; the last of as many again are timed
 _log = logging.getLogger(__name__)
@@ -237,57 +236,6 @@ class Ladder(Closing):
         self.steps.append(step)
         self._at, self._room_since = to, now
         self._frames.clear()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One rung of an index."""
-
-    isr: str
-    artifact: Path
-
-
-@dataclass(frozen=True)
-class Index:
-    """What ``ladder.json`` says."""
-
-    size: tuple[int, int]  # (H, W) of a frame
-    rungs: tuple[Entry, ...]  # the most accurate first
-
-
-def read_index(path: Path) -> Index:
-    """Read and check an index; its artifacts must lie in its folder.
-
-    Raises:
-        ManifestError: if it is none, or damaged.
-        InputError: if an artifact is not there.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        height, width = (int(side) for side in content["size"])
-        rungs = [(str(rung["isr"]), str(rung["artifact"])) for rung in content["rungs"]]
-        schema = content["schema_version"]
-    except OSError as error:
-        raise InputError(
-            f"expected a ladder's index at {path}, which cannot be read; make one with "
-            "edaformer-tune --ladder 3"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"{path} is not a ladder's index; make it again") from error
-    if schema != SCHEMA or not rungs:
-        raise ManifestError(
-            f"{path} has ladder schema {schema} and {len(rungs)} rungs; this version reads "
-            f"{SCHEMA}, with at least one: make it again"
-        )
-    entries = []
-    for isr, name in rungs:
-        artifact = path.parent / name
-        if Path(name).name != name or not artifact.is_file():
-            raise InputError(
-                f"{path} names the rung {name}, which is not beside it; copy the whole folder"
-            )
-        entries.append(Entry(isr, artifact))
-    return Index((height, width), tuple(entries))
 
 
 def _time(engine: Segmenter, size: tuple[int, int]) -> float:

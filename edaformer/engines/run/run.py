@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -31,16 +31,17 @@ from edaformer.engines.run.sinks import (
     window_sink,
 )
 from edaformer.engines.run.watch import Skipped, Skips, Watch, read_frames, total
-from edaformer.errors import InputError
+from edaformer.errors import InputError, NaNError
 from edaformer.files import check_writable
 from edaformer.manifest import Manifest
 from edaformer.media.drawing import Drawing, Style
+from edaformer.media.ffmpeg import ffmpeg
 from edaformer.media.frames import Frame, Pixels, Source
 from edaformer.media.inputs import find_sources
 from edaformer.media.opencv import opencv, require_gstreamer, require_windows
 from edaformer.media.palette import class_colours
 from edaformer.media.pictures import PictureFile
-from edaformer.media.video import LiveVideo, VideoFile
+from edaformer.media.video import VideoFile
 
 FOLDER = Path("edaformer-run")  # where pictures go unless -o says otherwise
 WEIGHT = 0.5
@@ -54,11 +55,12 @@ class RunOptions:
     folder: Path | None = None
     weight: float | None = None  # of the class colours in overlays, 0 to 1
     video: Path | None = None  # .mp4
-    fps: float | None = None  # of the video; None: the first frame's
+    fps: float | None = None  # of the video; None: every frame at its own time
     show: bool = False
     stats: Path | None = None  # .csv or .json
     limit: int | None = None  # frames in all
     provider: str = "auto"  # of ONNX Runtime
+    reconnect: int | None = None  # attempts to open a lost camera or stream again
 
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.save or () if kind not in SAVE_KINDS]
@@ -76,6 +78,8 @@ class RunOptions:
             raise InputError(f"expected --fps from 0.1 to 1000, got {self.fps:g}")
         if self.limit is not None and self.limit < 1:
             raise InputError(f"expected --limit of at least 1, got {self.limit}")
+        if self.reconnect is not None and self.reconnect < 1:
+            raise InputError(f"expected --reconnect of at least 1, got {self.reconnect}")
         _check_suffix("--video", self.video, ".mp4")
         _check_suffix("--stats", self.stats, ".csv", ".json")
 
@@ -114,6 +118,7 @@ class RunResult:
     artifact: Path
     description: str
     frames: int
+    dropped: int  # of live sources: passed over for newer ones
     seconds: float
     skipped: tuple[Skipped, ...]
     classes: tuple[ClassArea, ...]  # those that were seen, in their order
@@ -132,6 +137,7 @@ class RunResult:
             "artifact": str(self.artifact),
             "description": self.description,
             "frames": self.frames,
+            "dropped": self.dropped,
             "seconds": round(self.seconds, 3),
             "frames_per_second": round(self.rate, 3),
             "skipped": [vars(one) for one in self.skipped],
@@ -152,12 +158,13 @@ def run(
 
     Raises:
         InputError: if an input names nothing, an output cannot be written, or no frame can be read.
-        MissingError: if OpenCV, GStreamer, a display or the GPU is needed and not here.
+        MissingError: if PyAV, OpenCV, GStreamer, a display or the GPU is needed and not here.
     """
     refuse_checkpoint(artifact)
     options = options or RunOptions()
-    sources = open_sources(inputs, artifact_manifest(artifact).size, options)
-    return run_sources(artifact, sources, options, watch or Watch())
+    watch = watch or Watch()
+    sources = open_sources(inputs, artifact_manifest(artifact).size, options, watch.on_note)
+    return run_sources(artifact, sources, options, watch)
 
 
 def refuse_checkpoint(path: Path) -> None:
@@ -177,18 +184,30 @@ def refuse_checkpoint(path: Path) -> None:
         )
 
 
-def open_sources(inputs: Iterable[str], size: tuple[int, int], options: RunOptions) -> list[Source]:
+def open_sources(
+    inputs: Iterable[str],
+    size: tuple[int, int],
+    options: RunOptions,
+    say: Callable[[str], None],
+) -> list[Source]:
     """What the inputs name, and whether all that they and the options need is here.
 
     Raises:
         InputError: if an input names nothing.
-        MissingError: if OpenCV, GStreamer or a display is needed and not here.
+        MissingError: if PyAV, OpenCV, GStreamer or a display is needed and not here.
     """
-    folders = (options.saved_to / kind for kind in SAVE_KINDS)
-    sources = find_sources(inputs, size=size, leave_out=folders)
-    if options.video is not None or any(source.uses_opencv for source in sources):
+    sources = find_sources(
+        inputs, size=size, leave_out=(options.saved_to / kind for kind in SAVE_KINDS), say=say,
+        reconnect=options.reconnect or 0,
+    )  # fmt: skip
+    if options.reconnect is not None and not any(source.live for source in sources):
+        raise InputError("--reconnect is for cameras and streams, and none is there; leave it out")
+    needed = {source.needs for source in sources}
+    if options.video is not None or "av" in needed:
+        ffmpeg()
+    if "opencv" in needed:
         opencv()
-    if any(isinstance(source, LiveVideo) and source.is_pipeline for source in sources):
+    if "gstreamer" in needed:
         require_gstreamer()
     if options.show:
         require_windows()
@@ -234,6 +253,7 @@ def run_sources(
         artifact=artifact,
         description=labeller.description,
         frames=tally.frames,
+        dropped=tally.dropped,
         seconds=seconds,
         skipped=tuple(skips.all),
         classes=tally.classes(),
@@ -248,12 +268,13 @@ class _Tally:
 
     def __init__(self, style: Style) -> None:
         self._style = style
-        self.frames = 0
+        self.frames = self.dropped = 0
         self._pixels = np.zeros(len(style.classes), np.int64)
         self._present = np.zeros(len(style.classes), np.int64)
 
     def add(self, drawing: Drawing) -> None:
         self.frames += 1
+        self.dropped += drawing.frame.dropped
         self._pixels += drawing.areas
         self._present += drawing.areas > 0
 
@@ -286,7 +307,14 @@ def _labelled(
             waiting.append(frame)
             yield frame.pixels
 
-    for labels in labeller.stream(pixels()):
+    stream = labeller.stream(pixels())
+    while True:
+        try:
+            labels = next(stream, None)
+        except NaNError as error:
+            raise NaNError(str(error).replace("a frame", waiting[0].name, 1)) from error
+        if labels is None:
+            return
         yield waiting.popleft(), labels
 
 

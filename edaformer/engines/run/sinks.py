@@ -10,16 +10,18 @@ import csv
 import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Literal, Protocol, get_args
+from typing import IO, BinaryIO, Literal, Protocol, get_args
 
 from PIL import Image
 
 from edaformer.errors import InputError
-from edaformer.files import write_whole, written_whole
+from edaformer.files import check_folder, open_whole, real_path, write_whole
 from edaformer.media.drawing import Drawing, png
-from edaformer.media.video import DEFAULT_RATE, VideoWriter, frames_in
+from edaformer.media.video import DEFAULT_RATE
 from edaformer.media.window import Window
+from edaformer.media.writer import Clock, VideoWriter, frames_in
 
 SaveKind = Literal["overlay", "labels", "ids", "side-by-side"]
 SAVE_KINDS: tuple[SaveKind, ...] = get_args(SaveKind)
@@ -43,10 +45,9 @@ class PictureSink:
     """``FOLDER/KIND/KEY.png`` of every frame; the folders are made, the inputs never replaced."""
 
     def __init__(self, folder: Path, kinds: tuple[SaveKind, ...], inputs: tuple[Path, ...]) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"expected a folder at {folder}, but it is a file; name another -o")
+        check_folder(folder)
         self._folder, self._kinds = folder, kinds
-        self._inputs = {one.resolve() for one in inputs}
+        self._inputs = {real_path(one) for one in inputs}
 
     def take(self, drawing: Drawing) -> bool:
         """Write its pictures."""
@@ -58,39 +59,38 @@ class PictureSink:
 
 
 class VideoSink:
-    """The overlays as a video."""
+    """The overlays as a video, each at its frame's time."""
 
-    def __init__(self, path: Path, rate: float | None) -> None:
-        self._path, self._rate = path, rate
+    def __init__(self, file: BinaryIO, rate: float | None) -> None:
+        self._file, self._rate = file, rate
+        self._clock = Clock(rate)
         self._writer: VideoWriter | None = None
         self._taken = 0
 
     def take(self, drawing: Drawing) -> bool:
-        """Write its overlay; the first one settles size and rate."""
-        picture = drawing.overlay
+        """Write its overlay; the first one settles the size."""
+        picture, frame = drawing.overlay, drawing.frame
         if self._writer is None:
-            rate = self._rate or drawing.frame.rate or DEFAULT_RATE
-            self._writer = VideoWriter(self._path, (picture.shape[0], picture.shape[1]), rate)
-        self._writer.write(picture)
+            rate = self._rate or frame.rate or DEFAULT_RATE
+            self._writer = VideoWriter(self._file, (picture.shape[0], picture.shape[1]), rate)
+        self._writer.write(picture, self._clock.at(frame))
         self._taken += 1
         return True
 
     def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.close()
-
-    def check(self) -> None:
-        """Refuse a file that lacks frames: OpenCV does not say when a disk is full.
+        """Finish the file.
 
         Raises:
-            InputError: naming how many there are.
+            InputError: if frames are not in it.
         """
-        there = frames_in(self._path)
+        if self._writer is None:
+            return
+        self._writer.close()
+        there = frames_in(self._file)
         if there != self._taken:
             raise InputError(
-                f"OpenCV wrote {there or 0} of {self._taken} frames of the video; free some space "
-                "or name another place"
+                f"FFmpeg wrote {there} of {self._taken} frames of the video; free some space or "
+                "name another place"
             )
 
 
@@ -99,13 +99,15 @@ class CsvSink:
 
     def __init__(self, file: IO[str]) -> None:
         self._rows = csv.writer(file, lineterminator="\n")
-        self._rows.writerow(("frame", "height", "width", "class", "name", "pixels", "share"))
+        columns = ("frame", "time", "height", "width", "class", "name", "pixels", "share")
+        self._rows.writerow(columns)
 
     def take(self, drawing: Drawing) -> bool:
         """Write its rows."""
-        size = drawing.frame.size
+        frame = drawing.frame
+        time = "" if frame.time is None else f"{frame.time:.6f}"
         for label, name, pixels, share in _areas(drawing):
-            row = (drawing.frame.name, *size, label, name, pixels, f"{share:.6f}")
+            row = (frame.name, time, *frame.size, label, name, pixels, f"{share:.6f}")
             self._rows.writerow(row)
         return True
 
@@ -118,10 +120,14 @@ class JsonSink:
 
     def take(self, drawing: Drawing) -> bool:
         """Write its entry."""
-        height, width = drawing.frame.size
-        names = ("class", "name", "pixels", "share")
-        areas = [dict(zip(names, area, strict=True)) for area in _areas(drawing)]
-        entry = {"frame": drawing.frame.name, "height": height, "width": width, "classes": areas}
+        frame, names = drawing.frame, ("class", "name", "pixels", "share")
+        entry = {
+            "frame": frame.name,
+            "time": None if frame.time is None else round(frame.time, 6),
+            "height": frame.size[0],
+            "width": frame.size[1],
+            "classes": [dict(zip(names, area, strict=True)) for area in _areas(drawing)],
+        }
         self._file.write(f"{self._before}\n{json.dumps(entry)}")
         self._before = ","
         return True
@@ -148,28 +154,26 @@ class WindowSink:
 
 @contextmanager
 def video_sink(path: Path, rate: float | None) -> Iterator[Sink]:
-    """A video at ``path`` once the block has ended well; ``rate`` None takes the frames' own."""
-    with written_whole(path) as part:
-        sink = VideoSink(part, rate)
-        try:
-            yield sink
-        finally:
-            sink.close()
-        sink.check()
+    """A video at ``path`` once the block has ended well; ``rate`` None keeps the frames' times."""
+    with open_whole(path) as file:
+        sink = VideoSink(file, rate)
+        yield sink
+        sink.close()
 
 
 @contextmanager
 def stats_sink(path: Path) -> Iterator[Sink]:
     """The class areas at ``path``, CSV or JSON by its suffix, once the block has ended well."""
-    # names of files that are no UTF-8 are written as they are
-    with written_whole(path) as part, part.open("w", encoding="utf-8", errors="surrogateescape",
-                                                newline="") as file:  # fmt: skip
+    with open_whole(path) as file:
+        # names of files that are no UTF-8 are written as they are
+        text = TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
         if path.suffix == ".csv":
-            yield CsvSink(file)
-            return
-        sink = JsonSink(file)
-        yield sink
-        sink.close()
+            yield CsvSink(text)
+        else:
+            sink = JsonSink(text)
+            yield sink
+            sink.close()
+        text.detach()  # flushes, and leaves the file open
 
 
 @contextmanager
@@ -196,7 +200,7 @@ def refuse_input(path: Path, inputs: Collection[Path]) -> None:
     Raises:
         InputError: if the path leads to one.
     """
-    if path.resolve() in inputs:
+    if real_path(path) in inputs:
         raise InputError(f"{path} is also an input and would be replaced; name another -o")
 
 

@@ -23,6 +23,7 @@ class Watch:
 
     on_frame: Callable[[int, int | None], None] = lambda _done, _total: None
     on_skip: Callable[[Skipped], None] = lambda _: None
+    on_note: Callable[[str], None] = lambda _: None  # what is left out, connections that are lost
     stop: Callable[[], bool] = lambda: False
 
 
@@ -46,15 +47,15 @@ class Skips:
 def read_frames(sources: Iterable[Source], watch: Watch, skips: Skips) -> Iterator[Frame]:
     """Every frame that can be read, until all are or ``watch`` says stop."""
     for source in sources:
-        for frame in _readable(source, skips):
+        for frame in _readable(source, watch, skips):
             if watch.stop():
                 return
             yield frame
 
 
-def _readable(source: Source, skips: Skips) -> Iterator[Frame]:
+def _readable(source: Source, watch: Watch, skips: Skips) -> Iterator[Frame]:
     try:
-        yield from source.frames()
+        yield from source.frames(watch.stop)
     except FrameError as error:
         skips.add(source.name, str(error))
 

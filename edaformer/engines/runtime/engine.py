@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from edaformer.closing import Closing
 from edaformer.engines.runtime.frame_times import FrameTimes
 from edaformer.errors import DeviceError, EdaformerError, InputError
+from edaformer.labels.border import check_pictures
+from edaformer.labels.no_class import check_labels
 
 if TYPE_CHECKING:
     from edaformer.engines.artifact.plan import Plan
@@ -134,6 +136,8 @@ class Engine(Closing):
 
         Raises:
             InputError: if the image is none, or the engine is closed or busy.
+            NaNError: if the network gives no number (of images on the device the labels are 255
+                there, and nobody looks).
             DeviceError: if the GPU fails; the engine is closed then.
         """
         with self._at_work() as runner:
@@ -144,7 +148,8 @@ class Engine(Closing):
             frames = _frames(image)
             labels = _out(out, image.shape[:-1])
             runner.label(frames, labels.reshape(frames.shape[:3]), None)
-            return labels
+        check_labels(labels, self.manifest.num_classes)
+        return labels
 
     def with_margin(self, image: Any) -> tuple[Any, Any]:
         """Labels, and how far the second best class is behind: float32 of the labels' shape.
@@ -163,7 +168,8 @@ class Engine(Closing):
             margin = np.empty(image.shape[:-1], np.float32)
             parts = (made.reshape(frames.shape[:3]) for made in (labels, margin))
             runner.label(frames, *parts)
-            return labels, margin
+        check_labels(labels, self.manifest.num_classes)
+        return labels, margin
 
     def stream(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[Labels]:
         """Labels of successive frames, in their order; up to three are on their way at once.
@@ -315,7 +321,8 @@ class Engine(Closing):
     def _collect(self, slot: Slot) -> Labels:
         with self._at_work() as runner:
             labels: Labels = runner.collect(slot)[0]
-            return labels
+        check_labels(labels, self.manifest.num_classes)
+        return labels
 
 
 def _preflight(path: Path) -> Plan:
@@ -340,14 +347,8 @@ def _is_on_device(image: object) -> bool:
 
 def _frames(image: Any) -> NDArray[np.uint8]:
     """NumPy's uint8 (H, W, 3) or (B, H, W, 3) -> (B, H, W, 3)."""
-    if not isinstance(image, np.ndarray):
-        raise InputError(
-            f"expected an image as a NumPy array or on the device, got {type(image).__name__}"
-        )
-    if image.dtype != np.uint8:
-        raise InputError(f"expected a uint8 image, got {image.dtype}; convert it first")
-    _check_shape(image.shape)
-    return image if image.ndim == 4 else image[None]
+    frames = check_pictures(image, batch=True)
+    return frames if frames.ndim == 4 else frames[None]
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:

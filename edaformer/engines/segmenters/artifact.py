@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edaformer.engines.segmenters.segmenter import Images, Labels, Logits, labels_from_logits
 from edaformer.errors import InputError
 from edaformer.evaluation.protocol import Size
+from edaformer.labels.border import check_pictures
 from edaformer.labels.frame import label_frame
 from edaformer.manifest import Manifest
 from edaformer.preprocess import network_input
@@ -35,7 +36,7 @@ class ArtifactSegmenter:
 
     def segment(self, images: Images) -> Labels:
         """Labels of every image; a fixed batch is filled up by repeating the last."""
-        size = (images.shape[1], images.shape[2])
+        size = (check_pictures(images, batch=True).shape[1], images.shape[2])
         return np.concatenate([self._labels(*made, size) for made in self._runs(images)])
 
     def logits(self, images: Images) -> Logits:

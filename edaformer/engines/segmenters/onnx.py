@@ -1,4 +1,8 @@
-"""An ONNX file in ONNX Runtime."""
+"""An ONNX file in ONNX Runtime.
+
+Where only labels leave the graph, its logits are asked for too: an argmax hides a NaN, and the
+labels there are then 255, as they are wherever labels are made of logits.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edaformer.engines.artifact.onnx_file import read_onnx_manifest
+from edaformer.engines.artifact.onnx_file import read_onnx
 from edaformer.engines.segmenters.artifact import ArtifactSegmenter
+from edaformer.labels.frame import unhidden
 
 
 class OnnxSegmenter(ArtifactSegmenter):
@@ -16,18 +21,21 @@ class OnnxSegmenter(ArtifactSegmenter):
 
     def __init__(self, path: Path, *, provider: str = "auto") -> None:
         from edaformer.export.runtime import OnnxSession, uses_cuda
-        from edaformer.export.twin import rounding_twin
+        from edaformer.export.twin import rounding_twin, with_logits
 
-        manifest = read_onnx_manifest(path)
+        file = read_onnx(path)
+        manifest = file.manifest
         on_gpu = uses_cuda(provider)
         description = f"ONNX {manifest.precision}, ONNX Runtime {'CUDA' if on_gpu else 'CPU'}"
+        if file.changed is not None:
+            description += f", {file.changed}"
+        model = with_logits(path.read_bytes())
         if manifest.precision == "fp16" and not on_gpu:
-            self.session = OnnxSession(rounding_twin(path.read_bytes()))
+            model = rounding_twin(model)
             description += ", float16 rounding emulated"
-        else:
-            self.session = OnnxSession(str(path), cuda=on_gpu)
+        self.session = OnnxSession(model, cuda=on_gpu)
         super().__init__(manifest, description)
 
     def infer(self, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run once."""
-        return self.session.run({self.session.input_name: feed})
+        return unhidden(self.session.run({self.session.input_name: feed}), self.manifest)

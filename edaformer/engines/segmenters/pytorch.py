@@ -56,8 +56,10 @@ class TorchSegmenter:
     def _logits(self, image: NDArray[np.uint8]) -> Logits:
         import torch
 
+        from edaformer.families.settings import reference_settings
+
         size = self.ran_at((image.shape[0], image.shape[1]))
         pixels = network_input(image[None], "tensor", self.model.normalisation, size)
-        with torch.inference_mode():
+        with reference_settings(), torch.inference_mode():
             made: Logits = self.model(torch.from_numpy(pixels)).numpy()
         return made

@@ -12,6 +12,7 @@ from edaformer.engines.tune.result import Point, Tuning, cost_of
 from edaformer.errors import require
 from edaformer.evaluation.bootstrap import Interval
 from edaformer.media.page import render
+from edaformer.printable import in_one_line
 
 _TEMPLATE = Path(__file__).parent / "front.html.jinja"
 _BELOW = 0.3  # of the range of interest, that the plot still shows below it
@@ -44,7 +45,8 @@ def front_png(result: Tuning) -> bytes:
     axes.set_ylabel("mIoU, points")
     axes.margins(x=0.12)
     axes.set_ylim(_lowest(result), None)
-    axes.set_title(f"{result.model}, {result.data}, {result.images} images", fontsize=10)
+    title = in_one_line(f"{result.model}, {result.data}, {result.images} images")
+    axes.set_title(title, fontsize=10, parse_math=False)  # a $ in a name is no formula
     axes.grid(visible=True, color="#e6e8eb")
     axes.legend(loc="lower right")
     file = io.BytesIO()

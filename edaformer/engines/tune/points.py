@@ -10,8 +10,8 @@ import numpy as np
 from edaformer.engines.tune.device.costs import Costs
 from edaformer.engines.tune.device.roofline import memory_bytes, weights_bytes
 from edaformer.engines.tune.result import Point, Sensitivity, Source, cost_of
+from edaformer.engines.tune.search.rows import Latency
 from edaformer.engines.tune.search.search import Search, mean_iou, regret
-from edaformer.engines.tune.search.trials import Latency
 from edaformer.evaluation.bootstrap import Bootstrap, Interval, interval
 from edaformer.isr import EDAFORMER, ISR, Places
 

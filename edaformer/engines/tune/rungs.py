@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edaformer.engines.run.ladder import SCHEMA
+from edaformer.engines.run.ladder_index import SCHEMA
 from edaformer.engines.tune.device.measure import make_artifact
 from edaformer.engines.tune.result import Point, Tuning, cost_of
 from edaformer.errors import InputError

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edaformer.data import Dataset
+from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.engines.tune.budget import Budget
 from edaformer.engines.tune.device.costs import Costs
 from edaformer.engines.tune.device.measure import ROUNDS
@@ -21,7 +22,8 @@ from edaformer.engines.tune.search.accuracy import Evaluator
 from edaformer.engines.tune.search.search import Search, Split, regret
 from edaformer.engines.tune.search.space import Space, every_setting
 from edaformer.engines.tune.search.trials import Trials
-from edaformer.engines.validate.procedure import Procedure
+from edaformer.engines.validate.procedure import Procedure, decide_image
+from edaformer.engines.validate.truth import Finding, Stored, examine, stored_counts
 from edaformer.errors import DataError, GateError, InputError
 from edaformer.evaluation.protocol import get_protocol
 from edaformer.families.checkpoint import Checkpoint, demo_checkpoint
@@ -32,6 +34,7 @@ from edaformer.preprocess import ALIGN, aligned, format_size
 HOLDOUT = 0.5
 TRIALS = 400
 TRIALS_FILE = "trials.sqlite"
+_EXAMINED = 12  # images on which the truth is asked whether it is the truth
 _LEAST_HELD = 16  # images below which none are held out by default
 
 
@@ -44,6 +47,7 @@ class TuneOptions:
     device: Target | None = None  # None: cost is multiply-adds
     trials: int = TRIALS  # settings tried on the first images
     holdout: float | None = None  # fraction of the images; None: HOLDOUT where there are enough
+    trust_labels: bool = False  # whatever is found wrong with the truth
 
     def __post_init__(self) -> None:
         if not 1 <= self.trials <= 100_000:
@@ -88,7 +92,8 @@ def tune(
     Raises:
         InputError: if the budget is below the cheapest setting, or the trials are of another run.
         DataError: if data and checkpoint do not belong together.
-        GateError: if nothing that was tried meets the budget.
+        GateError: if nothing that was tried meets the budget, or the truth is found not to be
+            the truth.
     """
     start = time.perf_counter()
     _check_together(checkpoint, data)
@@ -96,8 +101,11 @@ def tune(
     settings = every_setting(options.padded, places=places)
     split = Split.of(len(data), _holdout(options, len(data)))
     protocol = get_protocol(data.protocol)
+    finding = _examined(checkpoint, data, Procedure(protocol, options.size, "resize"))
+    if finding is not None and not options.trust_labels:
+        raise GateError(f"{data.name}: {finding.refusal}")
     bound = _bound(checkpoint, data, options)
-    with Trials.open(out / TRIALS_FILE, bound, places, resume=resume) as trials:
+    with Trials.open(out / TRIALS_FILE, bound, places, resume=resume, on_note=on_step) as trials:
         costs = Costs(checkpoint, options.size, options.padded, options.device)
         costs.measure([places.base], trials, on_step)
         space = Space.of(settings, costs.seconds if options.by_time else costs.gmacs)
@@ -132,10 +140,27 @@ def tune(
             reason=_reason(options.budget, len(done), split),
             named=tuple(points[isr] for isr in named),
             sensitivity=sensitivities(points[isr] for isr in space.alone()),
-            notes=(*data.notes, *_notes(options, pick, split)),
+            notes=(*data.notes, *_overruled(finding), *_notes(options, pick, split)),
             seconds=time.perf_counter() - start,
             export_command=export_command(checkpoint, pick.isr, options.size),
         )
+
+
+def _examined(checkpoint: Checkpoint, data: Dataset, procedure: Procedure) -> Finding | None:
+    """What is wrong with the truth, by the base setting on a few images over all of the data."""
+    segmenter = TorchSegmenter(checkpoint.model(), ALIGN)
+    counts = np.zeros((256, len(data.classes)), np.int64)
+    for at in np.unique(np.linspace(0, len(data) - 1, _EXAMINED).round().astype(int)).tolist():
+        sample = data.load(at)
+        height, width = sample.labels.shape
+        labels = decide_image(segmenter, sample.image, procedure.passes((height, width))).labels
+        counts += stored_counts(sample.labels, labels, len(data.classes))
+    palette = data.palette or checkpoint.palette
+    return examine(Stored(counts, data.classes, data.ignore_label, data.labels, palette))
+
+
+def _overruled(finding: Finding | None) -> tuple[str, ...]:
+    return () if finding is None else (f"overruled with --trust-labels: {finding.text}",)
 
 
 def export_command(checkpoint: Checkpoint, isr: ISR, size: tuple[int, int]) -> str:
@@ -212,7 +237,7 @@ def _bound(checkpoint: Checkpoint, data: Dataset, options: TuneOptions) -> dict[
     import torch
 
     return {
-        "format": "1",
+        "format": "2",
         "checkpoint": checkpoint.sha256,
         "prepared": checkpoint.prepared,
         "classes": ", ".join(data.classes),

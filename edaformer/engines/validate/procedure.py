@@ -104,7 +104,7 @@ def artifact_labels(artifact: ArtifactSegmenter, image: Image, passes: Passes) -
     only = passes[0].tiles[0]
     size = _size(image)
     single = len(passes) == 1 and len(passes[0].tiles) == 1
-    as_it_is = single and only.fed == size and passes[0].size == size
+    as_it_is = _as_it_is(passes, size)
     if as_it_is and "labels" in artifact.outputs:
         own: NDArray[np.uint8] = artifact.segment(image[None])[0]
         return own
@@ -114,6 +114,16 @@ def artifact_labels(artifact: ArtifactSegmenter, image: Image, passes: Passes) -
         raise _needs_logits("the protocol")
     labels = artifact.segment(np.stack(list(feeds(image, passes[0], artifact.fill))))[0]
     return resize_labels(labels[: only.height, : only.width], size)
+
+
+def resizes_labels(artifact: ArtifactSegmenter, image: Image, passes: Passes) -> bool:
+    """Whether artifact_labels has to resize labels by nearest neighbour."""
+    return "logits" not in artifact.outputs and not _as_it_is(passes, _size(image))
+
+
+def _as_it_is(passes: Passes, size: Size) -> bool:
+    first = passes[0]
+    return len(passes) == 1 == len(first.tiles) and first.tiles[0].fed == size == first.size
 
 
 def feeds(image: Image, one: Pass, fill: tuple[int, int, int] = RELEASE.fill) -> Iterator[Image]:

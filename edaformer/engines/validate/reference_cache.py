@@ -1,18 +1,17 @@
 """The reference's predictions on disk, so that a second validation costs only the artifact.
 
 An entry is one image under one checkpoint, ISR and way of running it, and holds the labels and the
-margins: everything validation asks of PyTorch. It is named by the hash of all that decides it, is
-written whole or not at all, and is checked when read; a damaged one is computed again. So a
-validation that was killed goes on where it was.
+margins: everything validation asks of PyTorch. It is named by the hash of all that decides it, ends
+with a hash over that name and its own bytes, and is written whole or not at all; one that is
+damaged, or another's under this name, is computed again. So a validation that was killed goes on
+where it was.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -24,9 +23,11 @@ from edaformer.errors import InputError
 from edaformer.evaluation.protocol import Passes
 from edaformer.files import write_whole
 from edaformer.labels.decide import Decision
+from edaformer.preprocess import Normalisation
 
-_FORMAT = 2  # of the entries and of the arithmetic that makes them
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_FORMAT = 3  # of the entries and of the arithmetic that makes them
+_PLANES = 3  # labels, and the margins' low and high bytes
+_SEAL = 32  # bytes of SHA-256 that end an entry
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class CacheKey:
     isr: str
     align: int | None
     passes: Passes
+    normalisation: Normalisation
     image_sha256: str  # of the decoded pixels
+    size: tuple[int, int]  # (H, W) of the image
+    classes: int
     torch_version: str
 
     @property
@@ -64,23 +68,24 @@ class ReferenceCache:
         Raises:
             InputError: if the folder cannot be written.
         """
-        path = self.folder / key.checkpoint_sha256[:16] / key.name[:2] / f"{key.name[2:]}.npz"
-        entry = self._read(path)
+        path = self.folder / key.checkpoint_sha256[:16] / key.name[:2] / f"{key.name[2:]}.reference"
+        entry = self._read(path, key)
         if entry is not None:
             self.found += 1
             return entry
         made = make()
         self._make_folder(path.parent)
-        write_whole(path, encode(made))
+        write_whole(path, encode(made, key))
         self.made += 1
         return made
 
-    def _read(self, path: Path) -> Decision | None:
+    def _read(self, path: Path, key: CacheKey) -> Decision | None:
         try:
-            return decode(path.read_bytes())
+            with path.open("rb") as file:
+                return decode(file.read(_most_bytes(key) + 1), key)
         except FileNotFoundError:
             return None
-        except _DAMAGE as error:
+        except (OSError, ValueError, zlib.error) as error:
             self.on_note(f"the cached reference {path} is damaged ({error}); computing it again")
             return None
 
@@ -111,19 +116,37 @@ def default_folder() -> Path | None:
         return None
 
 
-def encode(decision: Decision) -> bytes:
+def encode(decision: Decision, key: CacheKey) -> bytes:
     """An entry's bytes; lossless."""
-    file = io.BytesIO()
-    low, high = decision.margin_bytes()
-    np.savez_compressed(file, labels=decision.labels, low=low, high=high)
-    return file.getvalue()
+    planes = (decision.labels, *decision.margin_bytes())
+    content = zlib.compress(b"".join(plane.tobytes() for plane in planes))
+    return content + _seal(content, key)
 
 
-def decode(data: bytes) -> Decision:
-    """Read what encode wrote; raises one of _DAMAGE where that is not so."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as entry:
-        labels, low, high = entry["labels"], entry["low"], entry["high"]
-    sound = labels.dtype == low.dtype == high.dtype == np.uint8 and labels.ndim == 2
-    if not (sound and labels.shape == low.shape == high.shape):
-        raise ValueError("its arrays do not belong together")
+def decode(data: bytes, key: CacheKey) -> Decision:
+    """Read what encode wrote.
+
+    Raises:
+        ValueError, zlib.error: if it is not that, or was not written for this key.
+    """
+    content, seal = data[:-_SEAL], data[-_SEAL:]
+    if seal != _seal(content, key):
+        raise ValueError("its hash does not fit")
+    height, width = key.size
+    inflated = zlib.decompressobj().decompress(content, _PLANES * height * width + 1)
+    if len(inflated) != _PLANES * height * width:
+        raise ValueError(f"it is not of {height}x{width} pixels")
+    labels, low, high = np.frombuffer(bytearray(inflated), np.uint8).reshape(_PLANES, height, width)
+    if labels.max() >= key.classes:
+        raise ValueError(f"it holds class {labels.max()} of {key.classes}")
     return Decision.of_bytes(labels, low, high)
+
+
+def _seal(content: bytes, key: CacheKey) -> bytes:
+    return hashlib.sha256(bytes.fromhex(key.name) + content).digest()
+
+
+def _most_bytes(key: CacheKey) -> int:
+    """Of an entry: zlib adds five bytes to each 16 KB that it cannot make smaller, and eleven."""
+    raw = _PLANES * key.size[0] * key.size[1]
+    return raw + 5 * (raw // 16_383 + 1) + 11 + _SEAL

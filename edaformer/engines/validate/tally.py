@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edaformer.data import Sample
 from edaformer.engines.validate.answers import Answers, Labels
+from edaformer.engines.validate.truth import stored_counts
 from edaformer.engines.validate.validation import Agreement, Flips, Shown
 from edaformer.evaluation.bootstrap import Bootstrap, Interval, interval
 from edaformer.evaluation.metrics import (
@@ -106,6 +107,7 @@ class Tally:
     images: int = 0
     fitted: int = 0
     confusions: NDArray[np.int64] = field(init=False)  # (rows, classes, classes)
+    stored: NDArray[np.int64] = field(init=False)  # (256, classes): the reference, void and all
     isr: AgreementTally = field(default_factory=AgreementTally)
     artifact: AgreementTally = field(default_factory=AgreementTally)
     flips: FlipTally = field(default_factory=FlipTally)
@@ -114,19 +116,23 @@ class Tally:
 
     def __post_init__(self) -> None:
         self.confusions = np.zeros((_ROWS, self.classes, self.classes), np.int64)
+        self.stored = np.zeros((256, self.classes), np.int64)
         self.bootstrap = Bootstrap(_ROWS * 3 * self.classes + _EXTRA)
 
-    def add(self, sample: Sample, answers: Answers, candidate: Labels) -> None:
-        """One image: PyTorch's answers, and the artifact's labels."""
+    def add(
+        self, sample: Sample, answers: Answers, candidate: Labels, *, resized: bool = False
+    ) -> None:
+        """One image: PyTorch's answers, and the artifact's labels; whether those were resized."""
         reference, base = answers.reference.labels, answers.base
         band = boundary_band(reference)
         same = candidate == reference
         equal_isr = self.isr.add(reference == base, band)
         equal = self.artifact.add(same, band)
-        self.flips.add(answers.reference.margin, same)
+        self.flips.add(answers.reference.margin, same | band if resized else same)
         letter = reference if answers.letter is None else answers.letter
         confusions = self._confusions(sample.labels, base, reference, candidate, letter)
         self.confusions += confusions
+        self.stored += stored_counts(sample.labels, reference, self.classes)
         counts = np.concatenate([class_counts(one).ravel() for one in confusions])
         extra = [equal_isr, equal, np.count_nonzero(letter == reference), same.size]
         self.bootstrap.add(np.concatenate([counts, extra]))

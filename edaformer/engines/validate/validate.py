@@ -14,17 +14,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edaformer.data import Dataset
+from edaformer.data import Dataset, Sample
 from edaformer.engines.artifact.kind import artifact_manifest
 from edaformer.engines.segmenters import open_artifact
-from edaformer.engines.validate.answers import Setting, Source, check_together
-from edaformer.engines.validate.procedure import artifact_labels, procedure_of
+from edaformer.engines.validate.answers import Labels, Setting, Source, check_together
+from edaformer.engines.validate.procedure import (
+    Procedure,
+    artifact_labels,
+    procedure_of,
+    resizes_labels,
+)
 from edaformer.engines.validate.saved import Saving
 from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, FramesTally, Tally
-from edaformer.engines.validate.validation import Frames, GateResult, Gates, Row, Validation
+from edaformer.engines.validate.truth import Stored, examine
+from edaformer.engines.validate.validation import Flips, Frames, GateResult, Gates, Row, Validation
+from edaformer.errors import EdaformerError, NaNError
 from edaformer.evaluation.metrics import score
 from edaformer.evaluation.protocol import FitName, Protocol, get_protocol
+from edaformer.labels.no_class import check_labels
 from edaformer.manifest import Manifest
+
+WITHOUT_TIES = 0.999  # least share of equal labels, of an artifact that does not say what a tie is
 
 if TYPE_CHECKING:
     from edaformer.engines.validate.reference_cache import ReferenceCache
@@ -72,6 +82,7 @@ def validate(
         InputError: if artifact, checkpoint and data do not belong together, or the protocol needs
             logits that the artifact does not give.
         MissingError: for a plan without a GPU.
+        NaNError: if the artifact gives no number, naming image and block, or PyTorch does.
     """
     from edaformer.engines.validate.pytorch import PyTorchAnswers
 
@@ -83,9 +94,35 @@ def validate(
     )  # fmt: skip
     if save is not None:
         source = Saving(source, save, with_images=with_images)
-    return compare(
-        artifact, source, gates=gates, provider=provider, keep_worst=keep_worst, on_image=on_image
-    )
+    try:
+        return compare(
+            artifact, source, gates=gates, provider=provider, keep_worst=keep_worst,
+            on_image=on_image,
+        )  # fmt: skip
+    except NaNError as error:
+        if error.at is None:
+            raise
+        where = _first_block(artifact, checkpoint, data.load(error.at), procedure)
+        raise NaNError(f"{str(error).partition('; ')[0]}; {where}") from error
+
+
+def _first_block(
+    artifact: Path, checkpoint: Checkpoint, sample: Sample, procedure: Procedure
+) -> str:
+    """Where an artifact leaves PyTorch, in words."""
+    from edaformer.engines.validate.bisect import bisect
+
+    fit = None if procedure.fixed is None else procedure.fit
+    try:
+        departure = bisect(
+            artifact, checkpoint, sample.image, name=sample.name, protocol=procedure.protocol,
+            fit=fit,
+        )  # fmt: skip
+    except EdaformerError as error:
+        return f"which block it comes from cannot be said ({error})"
+    if departure.first is None:
+        return "none of its blocks does so here: the NaN is made behind them"
+    return f"{departure.first.module} is the first that leaves PyTorch float32"
 
 
 def compare(
@@ -125,7 +162,14 @@ def compare(
     with closing(open_artifact(artifact, provider=provider)) as candidate:
         for done, (sample, answers) in enumerate(source.answered(), start=1):
             passes = procedure.passes((sample.image.shape[0], sample.image.shape[1]))
-            tally.add(sample, answers, artifact_labels(candidate, sample.image, passes))
+            check_labels(
+                answers.reference.labels, classes, what=f"{sample.name} in {setting.description}"
+            )
+            labels = artifact_labels(candidate, sample.image, passes)
+            _check_candidate(labels, classes, sample.name, done - 1)
+            tally.add(
+                sample, answers, labels, resized=resizes_labels(candidate, sample.image, passes)
+            )
             if answers.framed is not None:
                 frames.add(sample, answers.framed, candidate.label_frame(sample.image))
             on_image(done, len(source))
@@ -134,6 +178,14 @@ def compare(
     if setting.frames is not None:
         result = replace(result, frames=_frames(frames, manifest, description, setting))
     return result
+
+
+def _check_candidate(labels: Labels, classes: int, name: str, at: int) -> None:
+    try:
+        check_labels(labels, classes, what=f"{name} in the artifact")
+    except NaNError as error:
+        error.at = at
+        raise
 
 
 def _result(
@@ -148,14 +200,16 @@ def _result(
         LETTER: (f"{torch}, to the letter", manifest.isr),
     }
     rows = [Row(*described[row], scores[row]) for row in range(len(scores))]
-    agreement, check = tally.artifact.result(), manifest.verification
+    agreement, flips = tally.artifact.result(), tally.flips.result(manifest.tie)
     drop = scores[REFERENCE].miou - scores[CANDIDATE].miou
+    palette = data.palette or manifest.palette
+    stored = Stored(tally.stored, data.classes, data.ignore_label, data.labels, palette)
     return Validation(
         data=data.name,
         notes=data.notes,
         images=tally.images,
         classes=data.classes,
-        palette=data.palette or manifest.palette,
+        palette=palette,
         size=manifest.size,
         align=manifest.input.alignment,
         protocol=setting.procedure.protocol.label,
@@ -167,12 +221,14 @@ def _result(
         letter=rows[LETTER] if tally.fitted else None,
         agreement=agreement,
         agreement_isr=tally.isr.result(),
-        flips=tally.flips.result(None if check is None else check.tolerance),
+        flips=flips,
         intervals=tally.intervals(),
         intervals_iou=tally.intervals_iou(),
-        gates=_gates(gates, drop, agreement.overall),
+        gates=_gates(gates, drop, agreement.overall, flips),
         worst=tally.worst(),
         manifest=manifest,
+        finding=examine(stored),
+        trusted=gates.trust_labels,
     )
 
 
@@ -187,14 +243,26 @@ def _frames(tally: FramesTally, manifest: Manifest, description: str, setting: S
     )
 
 
-def _gates(gates: Gates, drop: float, agreement: float) -> tuple[GateResult, ...]:
-    too_low = (
-        f"mIoU drops by {drop:.3f} points against PyTorch float32 at the same ISR, "
-        f"more than {gates.max_miou_drop:g}"
+def _gates(gates: Gates, drop: float, agreement: float, flips: Flips) -> tuple[GateResult, ...]:
+    too_far = (
+        f"mIoU {'drops' if drop > 0 else 'rises'} by {abs(drop):.3f} points against PyTorch "
+        f"float32 at the same ISR, more than {gates.max_miou_drop:g}"
     )
-    too_few = f"labels agree on {agreement:.5f} of the pixels, less than {gates.min_agreement:g}"
-    keeps, agrees = drop <= gates.max_miou_drop, agreement >= gates.min_agreement
-    return (
-        GateResult("max_miou_drop", drop, gates.max_miou_drop, None if keeps else too_low),
-        GateResult("min_agreement", agreement, gates.min_agreement, None if agrees else too_few),
-    )
+    keeps = abs(drop) <= gates.max_miou_drop
+    first = GateResult("max_miou_drop", drop, gates.max_miou_drop, None if keeps else too_far)
+    return first, _gate_of_labels(gates.min_agreement, agreement, flips)
+
+
+def _gate_of_labels(wanted: float | None, agreement: float, flips: Flips) -> GateResult:
+    """No flip beyond a tie; the share of equal labels where asked, or where ties are unknown."""
+    if wanted is None and flips.beyond is not None:
+        damaged = (
+            f"{flips.beyond} pixels flipped beyond a rounding tie, with top two logits up to "
+            f"{flips.margin_max:.3g} apart where rounding explains {flips.tolerance:.3g}"
+            if flips.beyond and flips.margin_max is not None
+            else None
+        )
+        return GateResult("max_flips_beyond_ties", flips.beyond, 0, damaged)
+    least = WITHOUT_TIES if wanted is None else wanted
+    too_few = f"labels agree on {agreement:.5f} of the pixels, less than {least:g}"
+    return GateResult("min_agreement", agreement, least, None if agreement >= least else too_few)

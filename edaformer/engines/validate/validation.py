@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.engines.validate.truth import Finding
 from edaformer.errors import InputError
 from edaformer.evaluation.bootstrap import LEVEL, REPLICATES, Interval
 from edaformer.evaluation.metrics import Score
@@ -22,18 +23,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gates:
-    """What must hold for the artifact, against PyTorch float32 at the same ISR."""
+    """What must hold for the artifact, against PyTorch float32 at the same ISR.
 
-    max_miou_drop: float = 0.1  # points
-    min_agreement: float = 0.999  # fraction of pixels
+    A picture of noise has no answer to agree on, so the share of equal labels asks for too much
+    there and for too little elsewhere: by default every label has to be equal that rounding cannot
+    decide.
+    """
+
+    max_miou_drop: float = 0.1  # points of mIoU, either way
+    min_agreement: float | None = None  # fraction of pixels; None: no flip beyond a rounding tie
+    trust_labels: bool = False  # whatever is found wrong with the truth
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_agreement <= 1:
+        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
             raise InputError(
                 f"expected --min-agreement as a fraction from 0 to 1, got {self.min_agreement:g}"
             )
-        if math.isnan(self.max_miou_drop):
-            raise InputError("expected --max-miou-drop in points, got nan")
+        if not math.isfinite(self.max_miou_drop):
+            raise InputError(
+                f"expected --max-miou-drop in points, a finite number, got {self.max_miou_drop:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -60,15 +69,21 @@ class Flips:
     """The pixels where the artifact's label differs from the reference's, by the margin there.
 
     The margin is the reference's best logit less its second best (of log probabilities where
-    several passes are averaged). Below the tolerance that the artifact was verified with, rounding
-    alone may decide: a tie. Above it something was damaged.
+    several passes are averaged). Below what rounding was measured to move it by at export, rounding
+    alone may decide: a tie. Above it something was damaged. Where labels had to be resized, those
+    within BAND pixels of a boundary move by that alone, and are not counted.
     """
 
     flipped: int  # pixels
-    tolerance: float | None  # of the export's verification; None: the artifact does not say
+    tolerance: float | None  # of a tie; None: the artifact does not say
     ties: int | None
     margin_median: float | None  # None where no pixel flipped
     margin_max: float | None
+
+    @property
+    def beyond(self) -> int | None:
+        """Those that rounding does not explain."""
+        return None if self.ties is None else self.flipped - self.ties
 
 
 @dataclass(frozen=True)
@@ -134,12 +149,20 @@ class Validation:
     worst: tuple[Shown, ...]  # least agreement first
     manifest: Manifest
     frames: Frames | None = None  # where they were asked for
+    finding: Finding | None = None  # what is wrong with the truth
+    trusted: bool = False  # the truth, whatever is found
     departure: Departure | None = None  # where the artifact leaves float32, if asked for
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """The gates missed, in words."""
-        return tuple(gate.failure for gate in self.gates if gate.failure is not None)
+        """What is wrong with the truth, before any gate counts; and the gates missed, in words."""
+        missed = tuple(gate.failure for gate in self.gates if gate.failure is not None)
+        return missed if self.refused is None else (self.refused.refusal, *missed)
+
+    @property
+    def refused(self) -> Finding | None:
+        """What is wrong with the truth, where nobody overruled it."""
+        return None if self.trusted else self.finding
 
     @property
     def delta_isr(self) -> float:
@@ -192,6 +215,8 @@ class Validation:
             "agreement_isr_boundary": self.agreement_isr.boundary,
             "flips": asdict(self.flips),
             "intervals": self._intervals(),
+            "labels": None if self.finding is None else asdict(self.finding),
+            "trust_labels": self.trusted,
             "gates": [asdict(gate) for gate in self.gates],
             "worst": [{"name": s.name, "agreement": s.agreement} for s in self.worst],
             **self._frames(),

@@ -4,8 +4,8 @@ Exact: bilinear interpolation is separable, so rows and columns may be upsampled
 other. With half-pixel centres and a factor of s, column s i + j of the result lies at
 i + (j + 1/2) / s - 1/2: it is a sum of the columns i - 1, i and i + 1 with weights that depend on j
 alone, and the clamp at the border repeats the first and last column. And argmax is the least index
-whose value equals the greatest value, ties included. (Of finite logits; where some are not, the
-export is refused anyway, and an engine still answers with a class.)
+whose value equals the greatest value, ties included. Where the greatest is NaN none equals it, and
+the label is 255, which costs nothing; of 256 classes that is one.
 
 Rows are upsampled by a Resize to C x H x W/s; the rest is element-wise arithmetic and two
 reductions over C, which TensorRT-RTX 1.7 compiles into one kernel. A Resize and an ArgMax (TopK, to
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from edaformer.export.wrapper import Deployment, Labels
 from edaformer.families.fuse import upsample
+from edaformer.labels.no_class import NO_CLASS
 
 
 class FusedLabels(Labels):
@@ -48,7 +49,7 @@ class FusedLabels(Labels):
         values = left[..., None] * before + tall[..., None] * middle + right[..., None] * after
         best = values.amax(dim=1, keepdim=True)  # values: (N, C, H, w, s)
         index = torch.arange(classes, dtype=logits.dtype).view(1, -1, 1, 1, 1)
-        beaten = torch.full((), classes - 1, dtype=logits.dtype)  # a class, should all be NaN
+        beaten = torch.full((), NO_CLASS, dtype=logits.dtype)
         return torch.where(values == best, index, beaten).amin(dim=1).reshape(batch, *size)
 
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from edaformer import files
 from edaformer.errors import CheckpointError
-from edaformer.families.checkpoint import printable, some
+from edaformer.families.checkpoint import some
 from edaformer.families.reading import safetensors_file
 from edaformer.families.reading.border import border
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.reading.kinds import refuse_other
 from edaformer.families.reading.prefixes import plain_names
 from edaformer.families.reading.weights import check_dtypes
+from edaformer.printable import in_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +83,7 @@ def _indexed(index: Path) -> dict[str, Path]:
     for name, shard in shards.items():
         if not isinstance(shard, str) or not _is_own(shard):
             raise CheckpointError(
-                f"expected the file of {printable(name)} in {index} as the name of a .safetensors "
+                f"expected the file of {in_one_line(name)} in {index} as the name of a .safetensors "
                 f"in this folder, got {shard!a:.80}; save the model again"
             )
         places[name] = index.parent / shard
@@ -94,7 +95,7 @@ def _indexed(index: Path) -> dict[str, Path]:
 
 def _is_own(name: str) -> bool:
     """A name without a folder, of a file that the hash covers."""
-    return name.endswith(".safetensors") and name.isprintable() and not set(name) & set("/\\:")
+    return name.endswith(".safetensors") and name.isin_one_line() and not set(name) & set("/\\:")
 
 
 def _check_shard(file: Path, wanted: set[str], found: Iterable[str]) -> None:

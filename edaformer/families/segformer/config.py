@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from edaformer.errors import CheckpointError, InputError
-from edaformer.families.checkpoint import printable
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.segformer.sizes import Four, SegFormerSizes
 from edaformer.names import why_no_names
 from edaformer.preprocess import MAX_SIDE, RELEASE, Normalisation
+from edaformer.printable import in_one_line
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 MAX_CLASSES = 256  # labels are uint8
@@ -35,6 +35,7 @@ _UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls classes that nobo
 _RESCALE = 1 / 255  # SegformerImageProcessor's defaults, as is RELEASE's mean and deviation
 _RESAMPLE = 2  # its default, too
 _FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # Pillow's, by number
+_REDUCED = ("do_reduce_labels", "reduce_labels")  # transformers' name, and its older one
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Preprocessing:
     normalisation: Normalisation
     size: tuple[int, int] | None  # (H, W) that images are resized to
     resize: str  # and how: one of Pillow's filters, such as ``pillow-bilinear``
+    reduced_labels: bool  # 1 is taken off each label, 0 being void
     is_default: bool  # there is no file
 
 
@@ -94,8 +96,9 @@ def read_preprocessing(folder: Path) -> Preprocessing:
     path = folder / PREPROCESSOR
     content = read_object(path) if path.is_file() else {}
     size = _input_size(content) if content.get("do_resize", True) else None
+    reduced = any(content.get(name) is True for name in _REDUCED)
     return Preprocessing(
-        _normalisation(path, content), size, _resize(path, content), not path.is_file()
+        _normalisation(path, content), size, _resize(path, content), reduced, not path.is_file()
     )
 
 
@@ -132,7 +135,7 @@ def _classes(path: Path, content: dict[str, Any]) -> tuple[int, tuple[str, ...] 
     if len(named) != number or set(named) != {str(index) for index in range(number)}:
         raise _no_labels(
             path, f"num_labels is {number} and id2label has {len(named)} names, of "
-            f"{printable(', '.join(list(named)[:3]))} and so on"
+            f"{in_one_line(', '.join(list(named)[:3]))} and so on"
         )  # fmt: skip
     names = [named[str(index)] for index in range(number)]
     if any(isinstance(name, str) and _UNNAMED.fullmatch(name) for name in names):

@@ -329,7 +329,7 @@ def test_an_onnx_runs_where_onnx_runtime_is(small_export: ExportResult) -> None:
 def test_an_onnx_without_onnx_runtime(
     small_export: ExportResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     verdict = check(small_export.path)
     assert verdict.exit_code == 3
     assert verdict.problems[0].fix == "pip install 'edaformer-deploy[export]'"

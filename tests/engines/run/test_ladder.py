@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import random
 from collections.abc import Callable
@@ -15,8 +14,9 @@ import numpy as np
 import pytest
 
 from edaformer.engines.run import ladder as module
-from edaformer.engines.run.ladder import Ladder, Rule, Rung, read_index
-from edaformer.errors import InputError, ManifestError
+from edaformer.engines.run.ladder import Ladder, Rule, Rung
+from edaformer.errors import InputError
+from tests.ladders import index
 
 DEADLINE = 0.030
 SPEEDS = (1.0, 0.7, 0.5)  # relative, the most accurate first
@@ -195,19 +195,6 @@ def test_rungs_come_slowest_first() -> None:
         Ladder([], Rule(1))
 
 
-def index(folder: Path, **changes: Any) -> Path:
-    content = {
-        "schema_version": 1,
-        "size": [2, 3],
-        "rungs": [{"isr": "8,4,2,1-1,2,4", "artifact": "a.onnx"},
-                  {"isr": "16,8,2,1-2,4,8", "artifact": "b.onnx"}],
-    }  # fmt: skip
-    for name in ("a.onnx", "b.onnx"):
-        (folder / name).write_bytes(b"")
-    (folder / "ladder.json").write_text(json.dumps(content | changes))
-    return folder / "ladder.json"
-
-
 def test_loading_opens_and_times_all_and_closing_closes_all(tmp_path: Path) -> None:
     opened: list[Engine] = []
 
@@ -241,26 +228,3 @@ def test_a_rung_timed_quicker_than_the_next_counts_as_quick_as_it() -> None:
     engine = Engine(Machine(lambda _: 0), 0, 1)
     rungs = [Rung(str(at), engine, seconds) for at, seconds in enumerate((5, 2, 3))]
     assert [rung.relative for rung in module._slowest_first(rungs)] == [5, 3, 3]
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"schema_version": 2}, "ladder schema 2 and 2 rungs"),
-        ({"rungs": []}, "0 rungs"),
-        ({"rungs": [{}]}, "is not a ladder's index"),
-        ({"size": 3}, "is not a ladder's index"),
-    ],
-)
-def test_a_damaged_index(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=told):
-        read_index(index(tmp_path, **changes))
-
-
-@pytest.mark.parametrize("name", ["missing.plan", "../a.onnx", "/etc/hostname"])
-def test_rungs_lie_beside_the_index(name: str, tmp_path: Path) -> None:
-    path = index(tmp_path, rungs=[{"isr": "base", "artifact": name}])
-    with pytest.raises(InputError, match="is not beside it; copy the whole folder"):
-        read_index(path)
-    with pytest.raises(InputError, match="edaformer-tune --ladder 3"):
-        read_index(tmp_path / "none.json")

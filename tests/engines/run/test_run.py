@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
+import os
 import resource
+import signal
+import subprocess
+import sys
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,9 +26,13 @@ from edaformer.engines.run import run as running
 from edaformer.engines.run.run import RunOptions, run
 from edaformer.engines.run.watch import Watch
 from edaformer.errors import InputError, MissingError
+from edaformer.files import open_whole
 from edaformer.media import opencv as media_opencv
 from edaformer.media import window
-from edaformer.media.video import VideoWriter
+from edaformer.media.video import VideoFile
+from edaformer.media.writer import VideoWriter
+from tests.field.video import UNEVEN
+from tests.field.video import film as uneven
 from tests.standins.network import Kind, write_small_onnx
 
 FRAMES, RATE = 300, 29.97
@@ -37,11 +50,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 frames; each shows its number."""
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    writer = VideoWriter(path, (120, 180), RATE)
-    for index in range(FRAMES):
-        board = np.array([index >> bit & 1 for bit in range(BITS)], np.uint8).reshape(3, 3)
-        writer.write(np.kron(255 * board, np.ones((40, 60), np.uint8))[:, :, None].repeat(3, 2))
-    writer.close()
+    with path.open("w+b") as file:
+        writer = VideoWriter(file, (120, 180), RATE)
+        for index in range(FRAMES):
+            board = np.array([index >> bit & 1 for bit in range(BITS)], np.uint8).reshape(3, 3)
+            shown = np.kron(255 * board, np.ones((40, 60), np.uint8))[:, :, None].repeat(3, 2)
+            writer.write(shown, index / RATE)
+        writer.close()
     return path
 
 
@@ -159,18 +174,18 @@ def test_stopping_keeps_what_is_done(model: Path, tmp_path: Path) -> None:
 def test_a_video_that_lost_frames_is_refused(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenCV says nothing when it cannot write."""
+    """Whoever lost them."""
     inputs = [picture(tmp_path / f"{index}.png") for index in range(3)]
     write = VideoWriter.write
     lost: list[int] = []
 
-    def forgetful(self: VideoWriter, made: np.ndarray) -> None:
+    def forgetful(self: VideoWriter, made: np.ndarray, time: float) -> None:
         lost.append(1)
         if len(lost) != 2:
-            write(self, made)
+            write(self, made, time)
 
     monkeypatch.setattr(VideoWriter, "write", forgetful)
-    with pytest.raises(InputError, match="OpenCV wrote 2 of 3 frames"):
+    with pytest.raises(InputError, match="FFmpeg wrote 2 of 3 frames"):
         run(model, inputs, RunOptions(video=tmp_path / "v.mp4"))
     assert not (tmp_path / "v.mp4").exists()
 
@@ -258,3 +273,70 @@ def test_no_windows_here(model: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(media_opencv, "opencv", lambda: fake)
     with pytest.raises(MissingError, match="there is no display for --show"):
         run(model, [picture(tmp_path / "a.png")], RunOptions(show=True))
+
+
+def test_a_variable_rate_stays_in_step(model: Path, tmp_path: Path) -> None:
+    """In the table and in the overlay video."""
+    uneven(tmp_path / "v.mp4", UNEVEN)
+    options = RunOptions(video=tmp_path / "seen.mp4", stats=tmp_path / "s.csv")
+    assert run(model, [str(tmp_path / "v.mp4")], options).frames == len(UNEVEN)
+    rows = csv.DictReader((tmp_path / "s.csv").read_text().splitlines())
+    times = {row["frame"]: float(row["time"]) for row in rows}
+    assert list(times.values()) == pytest.approx(UNEVEN)
+    seen = VideoFile(tmp_path / "seen.mp4", "v").frames()
+    assert [frame.time for frame in seen] == pytest.approx(UNEVEN, abs=1e-5)
+
+
+def test_moving_pictures_keep_their_times(model: Path, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (90, 60), (value, 20, 60)) for value in (0, 100, 200)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:],
+                   duration=[40, 500, 100])  # fmt: skip
+    run(model, [str(tmp_path / "a.gif")], RunOptions(stats=tmp_path / "s.json"))
+    listed = json.loads((tmp_path / "s.json").read_text())
+    assert [one["time"] for one in listed] == pytest.approx([0, 0.04, 0.54])
+
+
+def test_kill_9_leaves_nothing(model: Path, film: Path, tmp_path: Path) -> None:
+    """Where the file system has files without a name."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from edaformer.engines.run.run import RunOptions, run\n"
+        "from edaformer.engines.run.watch import Watch\n"
+        "options = RunOptions(video=Path('v.mp4'), stats=Path('s.csv'))\n"
+        "watch = Watch(on_frame=lambda *_: print(flush=True))\n"
+        "run(Path(sys.argv[1]), sys.argv[2:], options, watch)"
+    )
+    root = Path(__file__).parents[3]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(model), str(film)], cwd=tmp_path,
+        stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(root)},
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        for _ in range(20):
+            assert process.stdout.readline()
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk(
+    model: Path, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words of the file system, and nothing left."""
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            if self.tell() > 2000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    @contextmanager
+    def on_a_full_disk(path: Path) -> Iterator[Full]:
+        with open_whole(path), Full(tmp_path / "full", "w+") as file:
+            yield file
+
+    monkeypatch.setattr("edaformer.engines.run.sinks.open_whole", on_a_full_disk)
+    with pytest.raises(InputError, match="No space left on device; free some space"):
+        run(model, [str(film)], RunOptions(video=tmp_path / "v.mp4"))
+    assert not (tmp_path / "v.mp4").exists()

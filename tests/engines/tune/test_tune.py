@@ -20,7 +20,7 @@ from edaformer.engines.tune.device.targets import Target
 from edaformer.engines.tune.plot import _Axis, front_html, front_png
 from edaformer.engines.tune.result import Tuning
 from edaformer.engines.tune.rungs import choose_rungs
-from edaformer.engines.tune.search.trials import Latency
+from edaformer.engines.tune.search.rows import Latency
 from edaformer.engines.tune.tune import TuneOptions, tune
 from edaformer.errors import DataError, GateError, InputError
 from edaformer.families.checkpoint import Checkpoint

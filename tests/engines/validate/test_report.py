@@ -73,7 +73,7 @@ def result(
     pairs = [(natural_noise(1, size)[0], np.full(size, 2, np.uint8)) for size in sizes.values()]
     root = lay_folder(tmp_path_factory.mktemp("data"), pairs, names=sizes)
     data = replace(open_dataset(f"folder:{root}", (60, 90)), notes=("half <i>of it</i>",))
-    gates = Gates(max_miou_drop=50, min_agreement=1)
+    gates = Gates(max_miou_drop=50, min_agreement=1, trust_labels=True)
     return validate(small_export.path, small_checkpoint, data, gates=gates)
 
 
@@ -114,6 +114,18 @@ def test_names_are_no_markup(result: Validation) -> None:
     assert "<i>of it" not in text
     assert "<script" not in text
     assert "half <i>of it</i>" in Page(text).text
+
+
+def test_names_that_no_page_can_hold(result: Validation) -> None:
+    """A folder's control character and a file name's byte that is no UTF-8."""
+    strange = replace(result, data="folder:a\x01b\udcff", notes=("\x1b[31m",))
+    page = html_report(strange).encode()
+    assert rb"folder:a\x01b\udcff" in page
+    assert rb"\x1b[31m" in page
+    assert not {b"\x01", b"\x1b"} & {bytes([one]) for one in page}
+    suite = ET.fromstring(junit_xml(strange)).find("testsuite")
+    assert suite is not None
+    assert suite.get("name") == r"folder:a\x01b\udcff"
 
 
 def test_figures_bars_and_manifest_are_the_result_s(result: Validation) -> None:
@@ -166,10 +178,11 @@ def test_junit(result: Validation) -> None:
     (suite,) = root
     assert root.tag == "testsuites"
     assert (suite.attrib["tests"], suite.attrib["failures"], suite.attrib["errors"]) == (
-        "2", "1", "0"
+        "3", "1", "0"
     )  # fmt: skip
-    assert [child.tag for child in suite] == ["properties", "testcase", "testcase"]
-    cases = suite.findall("testcase")
+    assert [child.tag for child in suite] == ["properties", "testcase", "testcase", "testcase"]
+    labels, *cases = suite.findall("testcase")
+    assert labels.get("name") == "labels"
     assert [case.attrib["name"] for case in cases] == ["max_miou_drop", "min_agreement"]
     assert all(case.attrib["classname"] for case in cases)
     assert cases[0].find("failure") is None

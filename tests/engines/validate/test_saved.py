@@ -34,7 +34,7 @@ from tests.families.segformer.hugging import CLASSES, save_folder
 from tests.folder import lay_folder
 from tests.once import once
 
-LOOSE = Gates(max_miou_drop=50.0, min_agreement=0.5)
+LOOSE = Gates(max_miou_drop=50.0, min_agreement=0.5, trust_labels=True)
 SIZE, OTHER, TRACED = (64, 96), (80, 100), (128, 192)
 
 
@@ -304,7 +304,7 @@ for name in {FORBIDDEN}:
     sys.modules[name] = None
 from edaformer.cli.main import main
 sys.argv = ["edaformer", "validate", {str(artifact)!r}, "--reference", {str(path)!r}, "--json",
-            "--min-agreement", "0.5", "--max-miou-drop", "50", "--report",
+            "--trust-labels", "--min-agreement", "0.5", "--max-miou-drop", "50", "--report",
             {str(tmp_path / "page.html")!r}]
 main()
 """

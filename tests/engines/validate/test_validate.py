@@ -41,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 SIZE = (60, 90)
-LOOSE = Gates(max_miou_drop=5, min_agreement=0.9)
+LOOSE = Gates(max_miou_drop=5, min_agreement=0.9, trust_labels=True)
 
 
 def test_figures_are_the_segmenters(
@@ -87,7 +87,7 @@ def test_json_has_the_documented_keys(
 def test_gates_fail_in_words(
     small_export: ExportResult, small_checkpoint: Checkpoint, data: Path
 ) -> None:
-    gates = Gates(max_miou_drop=-50, min_agreement=1)
+    gates = Gates(max_miou_drop=-50, min_agreement=1, trust_labels=True)
     dataset = open_dataset(f"folder:{data}", SIZE).head(1)
     first, second = validate(small_export.path, small_checkpoint, dataset, gates=gates).failures
     assert "more than -50" in first

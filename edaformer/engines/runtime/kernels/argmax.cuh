@@ -16,6 +16,7 @@
 const int CELLS = 32;                        // a block's, side by side
 const int GROUPS = 16;                       // of CELLS threads; they share the classes
 const int ARGMAX_THREADS = CELLS * GROUPS;   // each makes four pixels of a row at a time
+const u32 NO_CLASS = 255;                    // the label where the network gives no number
 const int MASK_WORDS = 8;                    // of 32 classes: labels are uint8
 
 struct ArgmaxJob {
@@ -154,12 +155,12 @@ struct Winner {
     u32 label;
 };
 
-// As torch.argmax: the first of equals wins, and the first NaN over everything.
+// The first of equals wins, as in torch.argmax, and a NaN over everything: its label is 255.
 BOTH void challenge(Winner& winner, float value, int index) {
     if (value > winner.best || (value != value && winner.best == winner.best)) {
         winner.second = winner.best;
         winner.best = value;
-        winner.label = index;
+        winner.label = value == value ? index : NO_CLASS;
     } else if (value > winner.second) {
         winner.second = value;
     }
@@ -205,7 +206,7 @@ BOTH void make_pixels(const ArgmaxJob& job, int image, int row, const Run& run,
     }
     Winner winners[4];
     for (int k = 0; k < 4; ++k) winners[k] = {-infinity(), -infinity(), first};
-    if (MARGIN || count > 1) {
+    if (MARGIN || count > 1 || job.classes == 1) {
         Tap y = half_pixel(job.scale_y, row, job.height);
         for (int word = 0; word < words; ++word)
             for (u32 left = classes_left(shared, run, word); left; left &= left - 1)

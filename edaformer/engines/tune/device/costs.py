@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from edaformer.engines.tune.device.measure import measure
 from edaformer.engines.tune.device.roofline import Roofline
 from edaformer.engines.tune.device.targets import Target
-from edaformer.engines.tune.search.trials import Latency, Trials
+from edaformer.engines.tune.search.rows import Latency
+from edaformer.engines.tune.search.trials import Trials
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.table import count
 from edaformer.isr import ISR

@@ -107,14 +107,14 @@ def _require_builder(gpu: str) -> None:
 def _board() -> str:
     """What a Jetson calls itself; its GPU's name does not tell Nano from NX."""
     try:
-        return Path("/proc/device-tree/model").read_text(errors="replace").strip("\0\n ")
+        return Path("/proc/device-tree/model").read_text("utf-8", errors="replace").strip("\0\n ")
     except OSError:
         return ""
 
 
 def _cpu_name() -> str:
     try:
-        text = Path("/proc/cpuinfo").read_text(errors="replace")
+        text = Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
     except OSError:
         text = ""
     found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)

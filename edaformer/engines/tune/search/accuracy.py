@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from edaformer.data import Dataset, Sample
 from edaformer.data.archive import image_sha256
 from edaformer.engines.tune.search.prefixes import Prefixes
-from edaformer.engines.tune.search.trials import Counts, Trials
+from edaformer.engines.tune.search.rows import Counts
+from edaformer.engines.tune.search.trials import Trials
 from edaformer.engines.validate.procedure import Image, Procedure, feeds
 from edaformer.errors import DataError
 from edaformer.evaluation.metrics import class_counts, confusion_matrix

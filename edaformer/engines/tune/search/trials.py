@@ -2,49 +2,45 @@
 
 A trial is one setting on one image, and its row holds what IoU needs: hits, true and predicted
 pixels of every class. A transaction is one image; it is on disk when it returns. The file says what
-it belongs to, and serves nothing else.
+it belongs to, and serves nothing else. Every row is sealed (rows.py): one that was changed is told,
+dropped and computed again.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edaformer.closing import Closing
+from edaformer.engines.tune.search.rows import Counts, ImageRow, Latency, LatencyRow, Seal, TrialRow
 from edaformer.errors import InputError
 from edaformer.isr import EDAFORMER, ISR, Places
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Counts = NDArray[np.int64]  # (3, classes): hits, true pixels, predicted pixels
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS bound (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS images (at INTEGER PRIMARY KEY, sha256 TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS images (
+        at INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, seal TEXT NOT NULL
+    );
     CREATE TABLE IF NOT EXISTS trials (
-        isr TEXT NOT NULL, at INTEGER NOT NULL, counts BLOB NOT NULL, PRIMARY KEY (isr, at)
+        isr TEXT NOT NULL, at INTEGER NOT NULL, counts BLOB NOT NULL, seal TEXT NOT NULL,
+        PRIMARY KEY (isr, at)
     );
     CREATE TABLE IF NOT EXISTS latencies (
         isr TEXT NOT NULL, runs_on TEXT NOT NULL, seconds REAL NOT NULL, bytes INTEGER NOT NULL,
-        PRIMARY KEY (isr, runs_on)
+        seal TEXT NOT NULL, PRIMARY KEY (isr, runs_on)
     );
 """
-
-
-@dataclass(frozen=True)
-class Latency:
-    """A measured frame."""
-
-    seconds: float  # median wall time, image to labels
-    file_bytes: int  # of what was run: a plan, or an ONNX file
 
 
 @dataclass
@@ -53,6 +49,7 @@ class Trials(Closing):
 
     path: Path
     connection: sqlite3.Connection
+    seal: Seal
     places: Places = EDAFORMER  # of the model that is tried
     counts: dict[ISR, dict[int, Counts]] = field(default_factory=dict)
     hashes: dict[int, str] = field(default_factory=dict)  # of the images, by index
@@ -60,7 +57,13 @@ class Trials(Closing):
 
     @classmethod
     def open(
-        cls, path: Path, bound: Mapping[str, str], places: Places = EDAFORMER, *, resume: bool
+        cls,
+        path: Path,
+        bound: Mapping[str, str],
+        places: Places = EDAFORMER,
+        *,
+        resume: bool,
+        on_note: Callable[[str], None] = lambda _: None,
     ) -> Self:
         """Begin a file, or go on with one.
 
@@ -69,49 +72,68 @@ class Trials(Closing):
             bound: what its rows depend on: checkpoint, size, protocol and the like.
             places: of the model that is tried.
             resume: go on with what is there; without it an existing file is refused.
+            on_note: told of rows that are damaged.
 
         Raises:
-            InputError: if there is a file already, or it belongs to something else.
+            InputError: if there is a file already, it belongs to something else, or is in use.
         """
         if path.exists() and not resume:
             raise InputError(
                 f"{path} holds an earlier run; go on with it with --resume, or name another "
                 "folder with --out"
             )
-        connection = sqlite3.connect(path, isolation_level=None)
+        with _told(path):
+            connection = sqlite3.connect(path, isolation_level=None)
+        connection.text_factory = lambda data: data.decode("utf-8", "replace")  # its seal tells
+        made = cls(path, connection, Seal.of(bound), places)
         try:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(_SCHEMA)
-            _bind(connection, path, bound)
-            made = cls(path, connection, places)
-            made._read()
-        except (sqlite3.DatabaseError, ValueError) as error:
-            connection.close()
-            raise InputError(
-                f"{path} is not a results file of edaformer-tune ({error}); name another folder "
-                "with --out"
-            ) from error
-        except InputError:
-            connection.close()
+            with _told(path):
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.executescript(_SCHEMA)
+                _bind(connection, path, bound)
+                dropped = made._read()
+        except BaseException:
+            made.close()
             raise
+        if dropped:
+            on_note(f"{dropped} results in {path} are damaged; computing them again")
         return made
 
     def add(self, at: int, sha256: str, made: Mapping[ISR, Counts]) -> None:
-        """One image at some settings; on disk when this returns."""
-        rows = [(str(isr), at, counts.astype("<i8").tobytes()) for isr, counts in made.items()]
-        with closing(self.connection.cursor()) as cursor:
+        """One image at some settings; on disk when this returns.
+
+        Raises:
+            InputError: if the file is in use, or its disk is full.
+        """
+        image = ImageRow(at, sha256)
+        rows = [TrialRow(str(isr), at, counts.astype("<i8").tobytes())
+                for isr, counts in made.items()]  # fmt: skip
+        with _told(self.path), closing(self.connection.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
-            cursor.execute("INSERT OR REPLACE INTO images VALUES (?, ?)", (at, sha256))
-            cursor.executemany("INSERT OR REPLACE INTO trials VALUES (?, ?, ?)", rows)
+            cursor.execute(
+                "INSERT OR REPLACE INTO images VALUES (?, ?, ?)", (*image, self.seal.image(image))
+            )
+            cursor.executemany(
+                "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?)",
+                [(*row, self.seal.trial(row, sha256)) for row in rows],
+            )
             cursor.execute("COMMIT")
         self.hashes[at] = sha256
         for isr, counts in made.items():
             self.counts.setdefault(isr, {})[at] = counts
 
     def add_latency(self, isr: ISR, runs_on: str, made: Latency) -> None:
-        """One measured setting."""
-        row = (str(isr), runs_on, made.seconds, made.file_bytes)
-        self.connection.execute("INSERT OR REPLACE INTO latencies VALUES (?, ?, ?, ?)", row)
+        """One measured setting.
+
+        Raises:
+            InputError: if the file is in use, or its disk is full.
+        """
+        row = LatencyRow(str(isr), runs_on, float(made.seconds), made.file_bytes)
+        with _told(self.path):
+            self.connection.execute(
+                "INSERT OR REPLACE INTO latencies VALUES (?, ?, ?, ?, ?)",
+                (*row, self.seal.latency(row)),
+            )
         self.latencies[isr, runs_on] = made
 
     def has(self, isr: ISR, at: int) -> bool:
@@ -131,14 +153,61 @@ class Trials(Closing):
         with suppress(sqlite3.Error):
             self.connection.close()
 
-    def _read(self) -> None:
-        for isr, at, data in self.connection.execute("SELECT isr, at, counts FROM trials"):
-            counts = np.frombuffer(data, "<i8").astype(np.int64).reshape(3, -1)
-            self.counts.setdefault(ISR.parse(isr, self.places), {})[at] = counts
-        self.hashes.update(self.connection.execute("SELECT at, sha256 FROM images"))
-        rows = self.connection.execute("SELECT isr, runs_on, seconds, bytes FROM latencies")
-        for isr, runs_on, seconds, size in rows:
-            self.latencies[ISR.parse(isr, self.places), runs_on] = Latency(seconds, size)
+    def _read(self) -> int:
+        """All rows that are as they were written; the others are dropped, and counted."""
+        damaged: list[tuple[str, int]] = []
+        for row, *columns in self._rows("images", "at, sha256, seal"):
+            if (image := self.seal.read_image(columns)) is None:
+                damaged.append(("images", row))
+            else:
+                self.hashes[image.at] = image.sha256
+        for row, *columns in self._rows("trials", "isr, at, counts, seal"):
+            if (trial := self.seal.read_trial(columns, self.hashes, self.places)) is None:
+                damaged.append(("trials", row))
+            else:
+                isr, at, counts = trial
+                self.counts.setdefault(isr, {})[at] = counts
+        for row, *columns in self._rows("latencies", "isr, runs_on, seconds, bytes, seal"):
+            if (measured := self.seal.read_latency(columns, self.places)) is None:
+                damaged.append(("latencies", row))
+            else:
+                isr, runs_on, latency = measured
+                self.latencies[isr, runs_on] = latency
+        self._drop(damaged)
+        return len(damaged)
+
+    def _rows(self, table: str, columns: str) -> list[tuple[Any, ...]]:
+        query = f"SELECT rowid, {columns} FROM {table}"  # noqa: S608  # ours
+        return self.connection.execute(query).fetchall()
+
+    def _drop(self, damaged: list[tuple[str, int]]) -> None:
+        if damaged:
+            self.connection.execute("BEGIN IMMEDIATE")
+            for table, row in damaged:
+                self.connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))  # noqa: S608
+            self.connection.execute("COMMIT")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """SQLite's errors as sentences."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise InputError(_sentence(path, str(error))) from error
+
+
+def _sentence(path: Path, said: str) -> str:
+    if "locked" in said or "busy" in said:
+        return (
+            f"{path} is in use by another program ({said}); close that, or name another folder "
+            "with --out"
+        )
+    if any(word in said for word in ("full", "readonly", "I/O", "unable to open")):
+        return f"cannot write {path} ({said}); free some space, or name another folder with --out"
+    return (
+        f"{path} is not a results file of edaformer-tune ({said}); name another folder with --out"
+    )
 
 
 def _bind(connection: sqlite3.Connection, path: Path, bound: Mapping[str, str]) -> None:
@@ -152,11 +221,11 @@ def _bind(connection: sqlite3.Connection, path: Path, bound: Mapping[str, str]) 
     for name, value in bound.items():
         if own.get(name) != value:
             raise InputError(
-                f"{path} was begun with {name} {_short(own.get(name))}, and this is "
+                f"{path} was begun with {name} {_short(str(own.get(name)))}, and this is "
                 f"{_short(value)}; name another folder with --out, or go on with the same"
             )
 
 
-def _short(value: str | None) -> str:
+def _short(value: str) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -5,17 +5,20 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edaformer.engines.tune.search.trials import Latency, Trials
+from edaformer.engines.tune.search.rows import Latency
+from edaformer.engines.tune.search.trials import Trials
 from edaformer.errors import InputError
 from edaformer.isr import BASE, ISR
 
+PAPER = ISR.parse("paper")
 BOUND = {"checkpoint": "a" * 64, "size": "64x64"}
-COUNTS = np.arange(9, dtype=np.int64).reshape(3, 3)
+COUNTS = np.array([[3, 1, 0], [4, 2, 2], [5, 1, 2]])  # of 8 pixels
 
 
 def test_everything_is_there_again(tmp_path: Path) -> None:
@@ -60,15 +63,137 @@ def test_another_file_is_refused(content: bytes, tmp_path: Path) -> None:
         Trials.open(path, BOUND, resume=True)
 
 
-def test_a_damaged_row_is_refused(tmp_path: Path) -> None:
+def laid(path: Path) -> Path:
+    """Two images, one of them at two settings, and a measured frame."""
+    with Trials.open(path, BOUND, resume=False) as trials:
+        trials.add(0, "a" * 64, {BASE: COUNTS, PAPER: 2 * COUNTS})
+        trials.add(1, "b" * 64, {BASE: 3 * COUNTS})
+        trials.add_latency(BASE, "device", Latency(0.5, 9))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ("UPDATE trials SET counts = x'0102' WHERE at = 1", {(BASE, 1)}),
+        ("UPDATE trials SET counts = x'' WHERE at = 1", {(BASE, 1)}),
+        ("UPDATE trials SET counts = 'text' WHERE at = 1", {(BASE, 1)}),  # was a TypeError
+        ("UPDATE trials SET counts = 7.5 WHERE at = 1", {(BASE, 1)}),
+        ("UPDATE trials SET counts = (SELECT counts FROM trials WHERE at = 1)",
+         {(BASE, 0), (PAPER, 0)}),
+        ("UPDATE trials SET counts = (SELECT counts FROM trials WHERE at = 1), "
+         "seal = (SELECT seal FROM trials WHERE at = 1)", {(BASE, 0), (PAPER, 0)}),
+        ("UPDATE trials SET seal = 'x' WHERE at = 1", {(BASE, 1)}),
+        ("UPDATE trials SET seal = x'00' WHERE at = 1", {(BASE, 1)}),
+        ("UPDATE trials SET at = 7 WHERE at = 1", {(BASE, 1)}),
+        ("UPDATE trials SET at = 'seven' WHERE at = 1", {(BASE, 1)}),
+        ("UPDATE trials SET isr = '16,8,4,1-1,2,4' WHERE at = 1", {(BASE, 1)}),
+        ("UPDATE trials SET isr = x'ff' WHERE at = 1", {(BASE, 1)}),
+        ("UPDATE trials SET isr = CAST(x'ff' AS TEXT) WHERE at = 1", {(BASE, 1)}),  # no UTF-8
+        ("DELETE FROM trials WHERE at = 1", {(BASE, 1)}),
+        ("UPDATE images SET sha256 = 'c' WHERE at = 1", {(BASE, 1)}),
+        ("DELETE FROM images WHERE at = 0", {(BASE, 0), (PAPER, 0)}),
+    ],
+)  # fmt: skip
+def test_a_damaged_row_is_dropped_and_told(
+    change: str, lost: set[tuple[ISR, int]], tmp_path: Path
+) -> None:
+    path = laid(tmp_path / "trials.sqlite")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(change)
+    notes: list[str] = []
+    with Trials.open(path, BOUND, resume=True, on_note=notes.append) as trials:
+        for isr, at, counts in ((BASE, 0, COUNTS), (PAPER, 0, 2 * COUNTS), (BASE, 1, 3 * COUNTS)):
+            assert trials.has(isr, at) == ((isr, at) not in lost)
+            if (isr, at) not in lost:
+                assert np.array_equal(trials.counts[isr][at], counts)
+        trials.add(1, "b" * 64, {BASE: 3 * COUNTS})
+    whole = "DELETE FROM trials" in change
+    assert [text.partition(" results in ")[2] for text in notes] == (
+        [] if whole else [f"{path} are damaged; computing them again"]
+    )
+    with Trials.open(path, BOUND, resume=True, on_note=notes.append) as trials:
+        assert trials.has(BASE, 1)
+        assert len(notes) == (not whole)  # what was dropped is gone
+
+
+@pytest.mark.parametrize(
+    "change", ["seconds = 'quick'", "seconds = 0.25", "bytes = 'few'", "runs_on = 'other'"]
+)
+def test_a_damaged_latency_is_measured_again(change: str, tmp_path: Path) -> None:
+    path = laid(tmp_path / "trials.sqlite")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE latencies SET {change}")
+    notes: list[str] = []
+    with Trials.open(path, BOUND, resume=True, on_note=notes.append) as trials:
+        assert trials.latencies == {}
+    assert "1 results" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "counts", [[[5], [4], [4]], [[-1], [4], [4]], [[1], [4], [5]], [[2, 2], [4, 1], [1, 4]]]
+)
+def test_counts_that_cannot_be_are_not_believed(counts: list[list[int]], tmp_path: Path) -> None:
+    """Though their seal fits: more hits than pixels, fewer than none, pixels that come or go."""
     path = tmp_path / "trials.sqlite"
     with Trials.open(path, BOUND, resume=False) as trials:
-        trials.add(0, "image", {BASE: COUNTS})
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE trials SET counts = x'0102'")
-    connection.close()
-    with pytest.raises(InputError, match="is not a results file"):
-        Trials.open(path, BOUND, resume=True)
+        trials.add(0, "a" * 64, {BASE: np.array(counts)})
+    with Trials.open(path, BOUND, resume=True) as trials:
+        assert len(trials) == 0
+
+
+def test_rows_of_another_run_are_not_believed(tmp_path: Path) -> None:
+    own, other = laid(tmp_path / "own.sqlite"), tmp_path / "other.sqlite"
+    with Trials.open(other, BOUND | {"size": "32x32"}, resume=False) as trials:
+        trials.add(1, "b" * 64, {BASE: 5 * COUNTS})
+    with closing(sqlite3.connect(own)) as connection, connection:
+        connection.execute("ATTACH ? AS other", (str(other),))
+        connection.execute("INSERT OR REPLACE INTO trials SELECT * FROM other.trials")
+    with Trials.open(own, BOUND, resume=True) as trials:
+        assert not trials.has(BASE, 1)
+        assert trials.has(BASE, 0)
+
+
+def test_no_flipped_bit_is_believed(tmp_path: Path) -> None:
+    """In 400 places: refused in a sentence, or the row it hit is dropped."""
+    path = laid(tmp_path / "trials.sqlite")
+    data, generator = path.read_bytes(), np.random.default_rng(0)
+    known = {(BASE, 0): COUNTS, (PAPER, 0): 2 * COUNTS, (BASE, 1): 3 * COUNTS}
+    for _ in range(400):
+        damaged = bytearray(data)
+        damaged[generator.integers(len(data))] ^= 1 << int(generator.integers(8))
+        path.write_bytes(damaged)
+        try:
+            with Trials.open(path, BOUND, resume=True) as trials:
+                for isr, images in trials.counts.items():
+                    for at, counts in images.items():
+                        assert np.array_equal(counts, known[isr, at])
+        except InputError:
+            continue
+
+
+def test_a_file_that_another_program_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **more: connect(path, timeout=0, **more))
+    path = laid(tmp_path / "trials.sqlite")
+    with (
+        closing(connect(path, isolation_level=None)) as other,
+        Trials.open(path, BOUND, resume=True) as trials,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(InputError, match="is in use by another program"):
+            Trials.open(path, BOUND, resume=True)
+        with pytest.raises(InputError, match="is in use by another program"):
+            trials.add(2, "c" * 64, {BASE: COUNTS})
+        with pytest.raises(InputError, match="is in use by another program"):
+            trials.add_latency(PAPER, "device", Latency(0.5, 9))
+        other.execute("ROLLBACK")
+        trials.add(2, "c" * 64, {BASE: COUNTS})
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot write .* \(unable to open database file\)"):
+        Trials.open(tmp_path, BOUND, resume=True)
 
 
 WRITER = """
