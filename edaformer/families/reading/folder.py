@@ -83,8 +83,8 @@ def _indexed(index: Path) -> dict[str, Path]:
     for name, shard in shards.items():
         if not isinstance(shard, str) or not _is_own(shard):
             raise CheckpointError(
-                f"expected the file of {in_one_line(name)} in {index} as the name of a .safetensors "
-                f"in this folder, got {shard!a:.80}; save the model again"
+                f"expected the file of {in_one_line(name)} in {index} as the name of a "
+                f".safetensors in this folder, got {shard!a:.80}; save the model again"
             )
         places[name] = index.parent / shard
     missing = sorted({str(file.name) for file in places.values() if not file.is_file()})
@@ -95,7 +95,7 @@ def _indexed(index: Path) -> dict[str, Path]:
 
 def _is_own(name: str) -> bool:
     """A name without a folder, of a file that the hash covers."""
-    return name.endswith(".safetensors") and name.isin_one_line() and not set(name) & set("/\\:")
+    return name.endswith(".safetensors") and name.isprintable() and not set(name) & set("/\\:")
 
 
 def _check_shard(file: Path, wanted: set[str], found: Iterable[str]) -> None:
