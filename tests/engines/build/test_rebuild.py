@@ -80,7 +80,7 @@ def test_bounds_and_targets_come_back(small_plan: BuildResult, tmp_path: Path) -
     )
     spec = small_plan.manifest.input.model_copy(update={"batch": None, "dynamic_size": True})
     manifest = small_plan.manifest.model_copy(update={"engine": record, "input": spec})
-    (tmp_path / "m.plan.json").write_text(manifest.to_json())
+    (tmp_path / "m.plan.json").write_text(manifest.sealed().to_json())
     shutil.copy(small_plan.path.with_name("small.onnx"), tmp_path / "m.onnx")
     _, options, _ = recorded_build(tmp_path / "m.plan.json", None)
     assert options.batches == (1, 2, 4)
