@@ -11,7 +11,7 @@ from PIL import Image
 
 from edaformer.data import Sample
 from edaformer.isr import BASE, ISR
-from tests.hostile import sound
+from tests.hostile import options, sound
 from tests.hostile.damage.documents import HEADERS, JSONS
 from tests.hostile.damage.plain import PLAIN
 from tests.hostile.damage.pngs import PNGS
@@ -357,6 +357,7 @@ READERS = (
     Reader("trials", _trials, _read_trials, {"*.sqlite": (*PLAIN, *ROWS, *ROWS)}, sealed=True,
            share=6),
     Reader("names", _names, _read_names, {"*": (*PLAIN, *JSONS)}),
+    Reader("options", options.lay, options.read, {"words.json": (options.odd,)}, share=0.15),
     Reader("ladder", _ladder, _read_ladder, {"*.json": (*JSONS, *PLAIN)}, share=2),
     Reader("record", _record, _read_record, {"*": (*JSONS, *PLAIN)}, share=2),
     Reader("look inside", _inside,
