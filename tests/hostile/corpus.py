@@ -186,6 +186,8 @@ CORPUS = (
           refused=False),
     Known("a flipped bit of a count", "trials", "*.sqlite",
           _row("UPDATE trials SET counts = x'01' || substr(counts, 2)"), refused=False),
+    Known("a schema that is no text", "trials", "*.sqlite",
+          lambda data: data[:4074] + data[4100:]),
     Known("a count of another type", "trials", "*.sqlite", _row("UPDATE trials SET counts = 7"),
           refused=False),
     Known("frames of infinite size", "ladder", "ladder.json", text("60, 92", "Infinity, 92")),
