@@ -183,9 +183,9 @@ def lines(monkeypatch: pytest.MonkeyPatch, *processes: list[dict[str, Any]]) -> 
     def watch(
         run: Any, section: Any, cases: list[str], place: Any, *, hear: Any, limit: Any
     ) -> Any:
-        assert how["limit"]() > 0
+        assert limit() > 0
         for line in processes[len(given)]:
-            how["hear"](line)
+            hear(line)
         given.append(cases)
         return Ended("its process died of SIGABRT", "free(): invalid pointer\n")
 
