@@ -113,6 +113,7 @@ class ISR:
         settings = {"base": places.base.ratios, **dict(places.named)}
         if text.strip() in settings:
             return places.isr(settings[text.strip()])
+        _refuse_multipliers(text.strip(), places)
         if text.strip() in dict(EDAFORMER.named):
             raise ISRError(
                 f"'{text.strip()}' is a setting of EDAFormer, and this is another model; "
@@ -172,6 +173,22 @@ class ISR:
                     f"input {height}x{width}; use an input of at least {smallest}x{smallest} "
                     "or a smaller ratio"
                 )
+
+
+def _refuse_multipliers(text: str, places: Places) -> None:
+    """``2211-222``: what the release's test script takes, its decoder in the order c2, c3, c4."""
+    match = re.fullmatch("([1-9]+)(?:-([1-9]+))?", text)
+    if match is None or len(match[1]) != len(places.encoder):
+        return
+    decoder = (match[2] or "1" * len(places.decoder))[::-1]
+    if len(decoder) != len(places.decoder):
+        return
+    factors = map(int, match[1] + decoder)
+    meant = places.isr(tuple(p.base * by for p, by in zip(places.all, factors, strict=True)))
+    raise ISRError(
+        f"'{text}' is in multipliers, as the release's test script takes them; ratios are "
+        f"effective here: --isr {meant}"
+    )
 
 
 def _check_ratio(place: Place, ratio: int) -> None:

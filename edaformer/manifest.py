@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from edaformer.errors import InputError, ManifestError
+from edaformer.families.given import Given
 from edaformer.families.table import RecordedSizes, recorded
 from edaformer.isr import EDAFORMER, ISR, Places
 from edaformer.json_text import parse_json
@@ -45,7 +46,7 @@ _SHA256 = Field(pattern="^[0-9a-f]{64}$")
 # what is left out where it is usual: as older versions wrote it
 _USUAL: dict[str, object] = {
     "sizes": None, "witness_sha256": None, "attention": "fused", "graph_sha256": None, "ties": None,
-    "seal": None,
+    "seal": None, "channels": "RGB",
 }  # fmt: skip
 AttentionForm = Literal["fused", "unfused"]  # what the graph is written for; the proof demands it
 ONLY_IN_SIDECAR = {
@@ -219,6 +220,8 @@ class Manifest(_Record):
     schema_version: Literal[1] = 1
     tool_version: str
     variant: str
+    # the order it was trained in; BGR is turned round in its first convolution: the input is RGB
+    channels: Literal["RGB", "BGR"] = "RGB"
     sizes: RecordedSizes | None = None  # None: an EDAFormer, whose variant says them
     isr: str
     num_classes: int = Field(ge=1, le=256)
@@ -259,6 +262,13 @@ class Manifest(_Record):
             InputError: for a variant that this version does not know.
         """
         return recorded(self.variant, self.sizes)
+
+    @property
+    def given(self) -> Given:
+        """What the checkpoint was taken for at export, for whoever loads it to compare."""
+        own = self.input
+        bgr = self.channels == "BGR"
+        return Given(own.mean, own.std, bgr, self.classes, origin="the artifact's record")
 
     @property
     def title(self) -> str:

@@ -40,6 +40,20 @@ TRUST_LABELS = typer.Option(
 JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
 
 
+MEAN = typer.Option(
+    help="Mean of the images it was trained on, of 0 to 255, in the order of its channels: "
+    "123.675,116.28,103.53. Default: the checkpoint's own where recorded, else ImageNet's."
+)
+STD = typer.Option(help="Their deviation, likewise: 58.395,57.12,57.375.")
+BGR = typer.Option(
+    "--bgr",
+    help="It was trained on blue first, as OpenCV reads; the artifact takes RGB all the same.",
+)
+NAMES = typer.Option(
+    help="Class names, one a line, in UTF-8. Default: the checkpoint's own where recorded."
+)
+
+
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
     """Turn whatever a user can cause into one sentence on stderr and its exit code."""
 
@@ -111,6 +125,12 @@ def _write(text: str, stream: TextIO) -> None:
     """All that a command prints goes through here: shown, never obeyed, on any console."""
     shown = encodable(printable(text), getattr(stream, "encoding", None) or "utf-8")
     typer.echo(shown, file=stream)
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """What was found and left out, on stderr."""
+    for note in notes:
+        say(f"note: {note}")
 
 
 def output_path(given: Path | None, default: Path, *, force: bool) -> Path:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edaformer.cli.common import (
+    BGR,
     DEBUG,
     JSON,
+    MEAN,
+    NAMES,
+    STD,
     guarded,
     or_demo,
     output_path,
@@ -17,12 +21,14 @@ from edaformer.cli.common import (
     print_pairs,
     run,
     say,
+    say_notes,
 )
 from edaformer.errors import InputError, require
 
 if TYPE_CHECKING:
     from edaformer.export.exporter import ExportOptions, ExportResult
     from edaformer.export.verify import Images
+    from edaformer.families.checkpoint import Checkpoint
 
 _NAMES_SHOWN = 4  # modules of a reason; the manifest has them all
 
@@ -79,6 +85,10 @@ def export(
             "antialiased. Default: as the checkpoint's own processor."
         ),
     ] = None,
+    mean: Annotated[str | None, MEAN] = None,
+    std: Annotated[str | None, STD] = None,
+    bgr: Annotated[bool, BGR] = False,
+    names: Annotated[Path | None, NAMES] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The ONNX file to write.")
     ] = None,
@@ -119,13 +129,16 @@ def export(
         require(package, "export")
     from edaformer.export.exporter import VERIFY_IMAGES, ExportOptions, export_model
     from edaformer.export.rewrites import choose
+    from edaformer.families.given import given
     from edaformer.families.table import load_checkpoint
     from edaformer.isr import ISR
     from edaformer.preprocess import ALIGN, DEFAULT_SIZE, aligned, parse_align, parse_size
 
     dynamic = size == "dynamic"
     wanted = parse_size(size) if size is not None and not dynamic else None
-    loaded = load_checkpoint(or_demo(checkpoint))
+    said = given(mean, std, bgr=bgr, names=names)
+    loaded = load_checkpoint(or_demo(checkpoint), said)
+    say_notes(loaded.notes)
     chosen_rewrites = choose(
         rewrites, tuple(no_rewrite or ()),
         precision=precision, variant=loaded.variant.name, attention=attention,
@@ -157,7 +170,7 @@ def export(
     if as_json:
         print_json(result.to_json())
     else:
-        _print_result(result)
+        _print_result(result, loaded)
     say(f"next: edaformer-build {path}")
 
 
@@ -200,7 +213,9 @@ def _images(spec: str, limit: int, options: ExportOptions) -> Images:
     return Images(np.stack([s.image for s in samples]), f"{len(samples)} images of {spec}")
 
 
-def _print_result(result: ExportResult) -> None:
+def _print_result(result: ExportResult, checkpoint: Checkpoint) -> None:
+    from edaformer.engines.artifact.inspect import class_names, normalised
+
     manifest, check = result.manifest, result.manifest.verification
     assert check is not None
     spec = manifest.input
@@ -223,6 +238,8 @@ def _print_result(result: ExportResult) -> None:
             ("model", f"{manifest.title}, {manifest.num_classes} classes"),
             ("ISR", manifest.isr),
             ("input", f"{spec.name} {spec.dtype} {shape}{padding}"),
+            ("normalised by", normalised(checkpoint)),
+            ("class names", class_names(checkpoint)),
             ("outputs", outputs),
             ("precision", manifest.precision),
             ("attention", "unfused" if manifest.attention == "unfused" else None),

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edaformer.cli.common import (
+    BGR,
     DATA,
     DEBUG,
     JSON,
     LABELS,
+    MEAN,
+    NAMES,
+    STD,
     TRUST_LABELS,
     guarded,
     or_demo,
     print_json,
     run,
     say,
+    say_notes,
 )
 from edaformer.cli.tune_text import print_tuning
 from edaformer.errors import InputError, require
@@ -90,6 +95,10 @@ def tune(
         int | None,
         typer.Option(help="Also export and build so many settings along the front, with an index."),
     ] = None,
+    mean: Annotated[str | None, MEAN] = None,
+    std: Annotated[str | None, STD] = None,
+    bgr: Annotated[bool, BGR] = False,
+    names: Annotated[Path | None, NAMES] = None,
     attention: Annotated[
         Literal["fused", "unfused"],
         typer.Option(help="Of what --export and --ladder write, as edaformer-export takes it."),
@@ -108,6 +117,7 @@ def tune(
     from edaformer.engines.tune.device.targets import resolve
     from edaformer.engines.tune.tune import TuneOptions
     from edaformer.engines.tune.tune import tune as tune_checkpoint
+    from edaformer.families.given import given
     from edaformer.families.table import load_checkpoint
     from edaformer.files import check_folder
 
@@ -120,11 +130,12 @@ def tune(
             "--attention unfused is of what --export and --ladder write, and neither is asked for; "
             "add one of them, or leave it out"
         )
-    loaded = load_checkpoint(or_demo(checkpoint))
+    said = given(mean, std, bgr=bgr, names=names)
+    loaded = load_checkpoint(or_demo(checkpoint), said)
+    say_notes(loaded.notes)
     wanted = _size(size, loaded, data, labels)
     dataset = open_dataset(data, wanted, labels, reduced=loaded.reduced_labels).head(limit)
-    for note in dataset.notes:
-        say(f"note: {note}")
+    say_notes(dataset.notes)
     target = resolve(device) if device is not None else None
     options = TuneOptions(wanted, budget, target, trials, holdout, trust_labels)
     out.mkdir(parents=True, exist_ok=True)

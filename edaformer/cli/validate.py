@@ -123,6 +123,9 @@ def validate(
             help="Without an artifact: what it pads to multiples of, or none. Default: 32."
         ),
     ] = None,
+    mean: Annotated[str | None, typer.Option(help="Without an artifact, as for export.")] = None,
+    std: Annotated[str | None, typer.Option(help="Without an artifact, as for export.")] = None,
+    bgr: Annotated[bool, typer.Option("--bgr", help="Without an artifact, as for export.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Write the figures and the worst images as an HTML page.")
     ] = None,
@@ -151,6 +154,7 @@ def validate(
     On a device: edaformer-validate model.plan --reference street.ref
     """
     from edaformer.engines.validate.validation import Gates
+    from edaformer.families.given import given
 
     gates = Gates(max_miou_drop, min_agreement, trust_labels=trust_labels)
     if without_images and save_reference is None and reference is None:
@@ -162,15 +166,17 @@ def validate(
         "--bisect": find, "--save-reference": save_reference, "--labels": labels,
         "--without-images": without_images,
     }  # fmt: skip
-    described = {"--isr": isr, "--size": size, "--align": align}
+    described = {
+        "--isr": isr, "--size": size, "--align": align, "--mean": mean, "--std": std, "--bgr": bgr,
+    }  # fmt: skip
     if reference is not None:
         why = "the reference says it, or stands in for it; leave it out"
         _refuse({**at_the_desk, **described}, why)
         result = by_reference(artifact, reference, data, limit, gates, provider, workers)
     else:
         desk = Desk(
-            checkpoint=checkpoint, data=data or "scenes", labels=labels, limit=limit,
-            protocol=protocol,
+            checkpoint=checkpoint, given=given(mean, std, bgr=bgr), data=data or "scenes",
+            labels=labels, limit=limit, protocol=protocol,
             scales=_ratios(scales), flip=flip, fit=fit, frames=frames,
             cache=_cache(cache, unused=no_cache), workers=workers, save=save_reference,
             with_images=not without_images,

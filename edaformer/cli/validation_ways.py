@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edaformer.cli.common import or_demo, say
+from edaformer.cli.common import or_demo, say_notes
 from edaformer.cli.progress import image_progress
 from edaformer.cli.validation_text import print_saved
 from edaformer.errors import InputError, require
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edaformer.engines.validate.validation import Gates, Validation
     from edaformer.evaluation.protocol import FitName, Protocol
     from edaformer.families.checkpoint import Checkpoint
+    from edaformer.families.given import Given
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Desk:
     """What PyTorch is asked, and about which images."""
 
     checkpoint: Path | None  # None: the demo's
+    given: Given  # what a person says of it, where no artifact does
     data: str
     labels: str | None  # how they are stored; None: the data set's way
     limit: int | None
@@ -47,8 +49,9 @@ class Desk:
 
         if find:
             probed(artifact)  # so that what is missing is said before an hour's work
-        loaded = load_checkpoint(or_demo(self.checkpoint))
-        dataset = self._dataset(artifact_manifest(artifact).size, loaded)
+        manifest = artifact_manifest(artifact)
+        loaded = load_checkpoint(or_demo(self.checkpoint), manifest.given)
+        dataset = self._dataset(manifest.size, loaded)
         protocol = self._protocol(dataset)
         with image_progress() as on_image:
             result = validate(
@@ -78,7 +81,8 @@ class Desk:
         from edaformer.isr import ISR
         from edaformer.preprocess import ALIGN, DEFAULT_SIZE, aligned, parse_align, parse_size
 
-        loaded = load_checkpoint(or_demo(self.checkpoint))
+        loaded = load_checkpoint(or_demo(self.checkpoint), self.given)
+        say_notes(loaded.notes)
         usual = loaded.input_size or DEFAULT_SIZE
         fixed = None if size == "dynamic" else parse_size(size) if size else usual
         if fixed is None and align is not None:
@@ -103,7 +107,7 @@ class Desk:
 
         dataset = open_dataset(self.data, size, self.labels, reduced=checkpoint.reduced_labels)
         dataset = dataset.head(self.limit)
-        _say_notes(dataset.notes)
+        say_notes(dataset.notes)
         return dataset
 
     def _protocol(self, dataset: Dataset) -> Protocol:
@@ -131,14 +135,9 @@ def by_reference(
         raise InputError(f"name the artifact that is compared with {reference}: a .plan or .onnx")
     with SavedAnswers(reference, workers=workers) as answers, image_progress() as on_image:
         answers.head(limit)
-        _say_notes(answers.setting.data.notes)
+        say_notes(answers.setting.data.notes)
         if data is not None:
             if answers.has_images:
                 raise InputError(f"{reference} holds its images; leave --data out")
             answers.look_in(open_dataset(data, answers.setting.size or (0, 0)))
         return compare(artifact, answers, gates=gates, provider=provider, on_image=on_image)
-
-
-def _say_notes(notes: tuple[str, ...]) -> None:
-    for note in notes:
-        say(f"note: {note}")

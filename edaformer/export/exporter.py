@@ -408,6 +408,7 @@ def _manifest(
     return Manifest(
         tool_version=__version__,
         variant=variant.name,
+        channels="BGR" if checkpoint.bgr else "RGB",
         sizes=variant if isinstance(variant, RecordedSizes) else None,
         isr=str(options.isr),
         num_classes=checkpoint.num_classes,

@@ -68,6 +68,11 @@ class Checkpoint:
         """Where it pools keys and values, and the ratios it was trained at."""
         return self.variant.places
 
+    @property
+    def prepared(self) -> str:
+        """Its normalisation and order of channels, as one text to compare."""
+        return prepared(self.normalisation, bgr=self.bgr)
+
     @reference_settings()
     def model(self, isr: ISR | None = None) -> Network:
         """The network with these weights, in evaluation mode, at ``isr``; None is its base.
@@ -90,6 +95,12 @@ class Checkpoint:
 def demo_checkpoint() -> Path:
     """The checkpoint inside this package: EDAFormer-T, trained on drawn street scenes."""
     return Path(__file__).parents[1] / "demo" / "edaformer_t_scenes.safetensors"
+
+
+def prepared(how: Normalisation, *, bgr: bool) -> str:
+    """What decides a network's answers beside its weights: ``mean 1,2,3 std 4,5,6, RGB``."""
+    mean, std = (",".join(f"{value:.9g}" for value in part) for part in (how.mean, how.std))
+    return f"mean {mean} std {std}, {'BGR' if bgr else 'RGB'}"
 
 
 def misfits(problems: Mapping[str, Iterable[str]]) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 FIRST = "encoder.stage1.embed.proj.weight"  # (C, 3, k, k), of every family
+GIVEN = "given"  # by a person
 _LARGEST = 1e6
 
 
@@ -28,7 +29,8 @@ class Given:
     std: Three | None = None
     bgr: bool | None = None  # whether the network was trained on blue first
     classes: tuple[str, ...] | None = None
-    origin: str = "given"
+    origin: str = GIVEN
+    names_from: Path | None = None
 
     def over(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint, with what was given in its place.
@@ -64,8 +66,25 @@ class Given:
                 f"{checkpoint.path.name}, got {len(names)}; give as many"
             )
         notes = tuple(note for note in checkpoint.notes if "class names" not in note)
-        origins = replace(checkpoint.origins, classes=self.origin)
+        origin = self.origin if self.names_from is None else f"{GIVEN}: {self.names_from}"
+        origins = replace(checkpoint.origins, classes=origin)
         return replace(checkpoint, classes=names, origins=origins, notes=notes)
+
+
+def options_of(checkpoint: Checkpoint) -> list[str]:
+    """The options of a command by which a person made it what it is."""
+    said: list[str] = []
+    if GIVEN in checkpoint.origins.normalisation:
+        for option, three in (
+            ("--mean", checkpoint.normalisation.mean), ("--std", checkpoint.normalisation.std)
+        ):  # fmt: skip
+            ordered = three[::-1] if checkpoint.bgr else three
+            said += [option, ",".join(f"{value:.9g}" for value in ordered)]
+    if checkpoint.bgr:
+        said.append("--bgr")
+    if checkpoint.origins.classes.startswith(f"{GIVEN}: "):
+        said += ["--names", checkpoint.origins.classes.removeprefix(f"{GIVEN}: ")]
+    return said
 
 
 def turned_round(checkpoint: Checkpoint) -> Checkpoint:
@@ -105,6 +124,7 @@ def given(
         _three(std, "--std", bgr=bgr),
         True if bgr else None,
         read_names(names) if names is not None else None,
+        names_from=names,
     )
 
 

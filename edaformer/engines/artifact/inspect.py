@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from edaformer.engines.artifact.plan import read_plan
 from edaformer.engines.artifact.proof import bytes_say, facts_of, summarise
 from edaformer.errors import InputError
 from edaformer.families.architecture import Architecture
+from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.cost import Cost
 from edaformer.families.table import count, named, names, owner
 from edaformer.files import sha256
 from edaformer.isr import ISR
 from edaformer.manifest import Bounds, EngineRecord, Manifest
-from edaformer.preprocess import DEFAULT_SIZE, RELEASE, Normalisation, format_size
+from edaformer.preprocess import DEFAULT_SIZE, Normalisation, format_size
 
 _DEFAULT_CLASSES = 150
 _CHECKPOINT_MAGIC = (b"PK\x03\x04", b"\x80")
@@ -159,10 +160,11 @@ def _describe_checkpoint(
     facts: list[tuple[str, object]] = [
         ("model", f"{loaded.variant.title}, {loaded.num_classes} classes"),
         ("weights used", f"{loaded.coverage.used}; left over: {left_over}"),
-        ("classes", ", ".join(loaded.classes) if loaded.classes else None),
-        ("trained at", format_size(loaded.input_size) if loaded.input_size else None),
-        ("normalised by", _normalised(loaded.normalisation)),
+        ("classes", class_names(loaded)),
+        ("trained at", _trained_at(loaded)),
+        ("normalised by", normalised(loaded)),
         ("frames resized by", loaded.resize),
+        ("left out", "; ".join(loaded.notes) or None),
         ("SHA-256", loaded.sha256),
     ]
     extra = {
@@ -170,6 +172,9 @@ def _describe_checkpoint(
         "num_classes": loaded.num_classes,
         "classes": list(loaded.classes) if loaded.classes else None,
         "sha256": loaded.sha256,
+        "normalisation": asdict(loaded.normalisation) | {"bgr": loaded.bgr},
+        "origins": asdict(loaded.origins),
+        "notes": list(loaded.notes),
         "coverage": {"used": loaded.coverage.used, "left_over": list(loaded.coverage.left_over)},
     }
     size = size or loaded.input_size or DEFAULT_SIZE
@@ -224,9 +229,29 @@ def _describe_plan(path: Path) -> Description:
     return _of_manifest("plan", manifest, facts, extra)
 
 
-def _normalised(how: Normalisation) -> str | None:
-    """Mean and deviation where they are not the usual ones."""
-    return None if how == RELEASE else f"mean {how.mean}, deviation {how.std}, of 0..255"
+def normalised(checkpoint: Checkpoint) -> str:
+    """Mean and deviation, the order of channels, and where they came from."""
+    figures = _figures(checkpoint.normalisation, bgr=checkpoint.bgr)
+    return f"{figures} ({checkpoint.origins.normalisation})"
+
+
+def class_names(checkpoint: Checkpoint) -> str:
+    """Class names, and where they came from."""
+    origin = checkpoint.origins.classes
+    if checkpoint.classes is None:
+        return f"no names ({origin}; --names FILE gives them)"
+    return f"{', '.join(checkpoint.classes)} ({origin})"
+
+
+def _trained_at(checkpoint: Checkpoint) -> str | None:
+    size = checkpoint.input_size
+    return None if size is None else f"{format_size(size)} ({checkpoint.origins.input_size})"
+
+
+def _figures(how: Normalisation, *, bgr: bool) -> str:
+    mean, std = (", ".join(f"{value:g}" for value in part) for part in (how.mean, how.std))
+    turned = "; trained on BGR, turned round inside" if bgr else ""
+    return f"mean {mean}; std {std}, of 0..255 RGB{turned}"
 
 
 def _targets(record: EngineRecord) -> str:
@@ -254,6 +279,7 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
         ("runs at", None if spec.dynamic_size else
          f"{spec.padded_height}x{spec.padded_width} (align {spec.align or 'none'})"),
         ("frames resized by", None if spec.dynamic_size else spec.resize),
+        ("normalised by", _figures(spec.normalisation, bgr=manifest.channels == "BGR")),
         ("outputs", outputs),
         ("classes", ", ".join(manifest.classes) if manifest.classes else None),
         ("rewrites", None if manifest.rewrites is None else ", ".join(manifest.rewrites) or "none"),

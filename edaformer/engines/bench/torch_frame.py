@@ -45,7 +45,7 @@ def make_frame(checkpoint: Path, manifest: Manifest, *, half: bool) -> TorchFram
     Raises:
         InputError: if the artifact was made from another checkpoint.
     """
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_checkpoint(checkpoint, manifest.given)
     if loaded.sha256 != manifest.checkpoint_sha256:
         raise InputError(
             f"the artifact was made from a checkpoint with SHA-256 "

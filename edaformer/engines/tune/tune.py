@@ -27,6 +27,7 @@ from edaformer.engines.validate.truth import Finding, Stored, examine, stored_co
 from edaformer.errors import DataError, GateError, InputError
 from edaformer.evaluation.protocol import get_protocol
 from edaformer.families.checkpoint import Checkpoint, demo_checkpoint
+from edaformer.families.given import options_of
 from edaformer.isr import ISR
 from edaformer.preprocess import ALIGN, aligned, format_size
 
@@ -165,7 +166,8 @@ def _overruled(finding: Finding | None) -> tuple[str, ...]:
 def export_command(checkpoint: Checkpoint, isr: ISR, size: tuple[int, int]) -> str:
     """The line that exports it."""
     named = [] if checkpoint.path == demo_checkpoint() else [str(checkpoint.path)]
-    return shlex.join(["edaformer-export", *named, "--isr", str(isr), "--size", format_size(size)])
+    at = ["--isr", str(isr), "--size", format_size(size)]
+    return shlex.join(["edaformer-export", *named, *at, *options_of(checkpoint)])
 
 
 def _worth_measuring(search: Search, done: Sequence[ISR]) -> list[ISR]:
@@ -237,6 +239,7 @@ def _bound(checkpoint: Checkpoint, data: Dataset, options: TuneOptions) -> dict[
     return {
         "format": "2",
         "checkpoint": checkpoint.sha256,
+        "prepared": checkpoint.prepared,
         "classes": ", ".join(data.classes),
         "size": format_size(options.size),
         "align": str(ALIGN),

@@ -19,6 +19,7 @@ from edaformer.data import DataRecord, Sample
 from edaformer.engines.validate.procedure import Procedure
 from edaformer.errors import DataError, InputError
 from edaformer.evaluation.protocol import FitName, get_protocol
+from edaformer.families.checkpoint import prepared
 from edaformer.labels.decide import Decision
 from edaformer.manifest import Manifest
 from edaformer.preprocess import Resize, format_size
@@ -43,6 +44,7 @@ class Setting(BaseModel):
 
     data: DataRecord
     checkpoint_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    prepared: str | None = None  # what the checkpoint was taken for; older files do not say
     description: str  # of what computed
     isr_base: str
     isr: str
@@ -95,6 +97,7 @@ def check_together(artifact: Path, manifest: Manifest, source: Source) -> None:
     differing = {
         "ISR": (manifest.isr, setting.isr),
         "size": (_size(own_size), _size(setting.size)),
+        "normalisation": (_prepared(manifest), setting.prepared or _prepared(manifest)),
         "padding": (_padding(manifest.input.alignment), _padding(setting.align)),
     }
     for what, (own, theirs) in differing.items():
@@ -104,6 +107,10 @@ def check_together(artifact: Path, manifest: Manifest, source: Source) -> None:
                 "for this artifact with --save-reference"
             )
     _check_classes(artifact, manifest, setting.data)
+
+
+def _prepared(manifest: Manifest) -> str:
+    return prepared(manifest.input.normalisation, bgr=manifest.channels == "BGR")
 
 
 def _check_classes(artifact: Path, manifest: Manifest, data: DataRecord) -> None:

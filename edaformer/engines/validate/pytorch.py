@@ -44,6 +44,7 @@ class Reference:
             return decide_image(self.segmenter, image, passes)
         key = CacheKey(
             checkpoint_sha256=self.checkpoint.sha256,
+            prepared=self.checkpoint.prepared,
             isr=str(self.isr),
             align=self.segmenter.align,
             passes=passes,
@@ -102,6 +103,7 @@ class PyTorchAnswers:
         self.setting = Setting(
             data=data.record,
             checkpoint_sha256=checkpoint.sha256,
+            prepared=checkpoint.prepared,
             description=self.reference.segmenter.description,
             isr_base=str(self.base.isr),
             isr=str(isr),

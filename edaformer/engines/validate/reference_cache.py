@@ -35,6 +35,7 @@ class CacheKey:
     """All that decides the reference's labels."""
 
     checkpoint_sha256: str
+    prepared: str  # what the checkpoint was taken for: its normalisation and order of channels
     isr: str
     align: int | None
     passes: Passes

@@ -21,6 +21,7 @@ from edaformer.errors import CheckpointError, require
 from edaformer.families.checkpoint import Checkpoint, Coverage, misfits, some
 from edaformer.families.edaformer.sizes import VARIANTS, Variant
 from edaformer.families.given import with_training
+from edaformer.families.reading.folder import ADAPTER
 from edaformer.families.reading.prefixes import renamed
 from edaformer.families.reading.training import training
 from edaformer.families.reading.weights import read_weights
@@ -63,6 +64,7 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: if it is not a complete, sound checkpoint.
         MissingError: without torch (or safetensors, where it is one).
     """
+    _refuse_adapter(path)
     read = read_weights(path, _ANCHORS)
     _refuse_encoder_only(path, read.tensors)
     left_over = tuple(sorted(key for key in read.tensors if _UNUSED.fullmatch(key)))
@@ -128,6 +130,16 @@ def published_to_ours(key: str) -> str | None:
 def _our_name(key: str) -> str:
     """Our name where the key is published or ours already; else the key, to be refused by name."""
     return published_to_ours(key) or key
+
+
+def _refuse_adapter(path: Path) -> None:
+    """One beside the file would be left out without a word."""
+    if (path.parent / ADAPTER).is_file() and not _in_folder(path):
+        raise CheckpointError(
+            f"beside {path} there is an adapter ({ADAPTER}), which is merged for Hugging Face "
+            "folders alone; merge it where it was trained (model.merge_and_unload()), or move one "
+            "of the two away"
+        )
 
 
 def _refuse_encoder_only(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -23,6 +23,7 @@ from edaformer.preprocess import RELEASE, Normalisation
 
 KEY = CacheKey(
     checkpoint_sha256="a" * 64,
+    prepared="mean 1,2,3 std 4,5,6, RGB",
     isr="8,4,2,1-1,2,4",
     align=32,
     passes=plan_passes(PROTOCOLS["ade20k"], (300, 400)),
@@ -64,6 +65,7 @@ def test_what_was_made_is_found_by_another(tmp_path: Path) -> None:
     "change",
     [
         {"checkpoint_sha256": "c" * 64},
+        {"prepared": "mean 1,2,3 std 4,5,6, BGR"},
         {"isr": "16,8,4,1-1,2,4"},
         {"align": None},
         {"passes": plan_passes(PROTOCOLS["ade20k"], (300, 401))},
