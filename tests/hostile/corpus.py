@@ -163,6 +163,8 @@ CORPUS = (
           _mapped("../model/model-00001-of-00002.safetensors")),
     Known("weights at an absolute path", "Hugging Face", "model/*.index.json",
           _mapped("/etc/passwd")),
+    Known("a shard of 5,000 letters", "Hugging Face", "model/*.index.json",
+          _mapped("x" * 5000 + ".safetensors")),
     Known("an index of nulls and numbers", "Hugging Face", "model/*.index.json",
           _mapped(None, 7, [])),
     Known("an index without its map", "Hugging Face", "model/*.index.json", replaced(b"{}")),

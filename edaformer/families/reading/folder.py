@@ -20,6 +20,8 @@ from edaformer.families.reading.kinds import refuse_other
 from edaformer.families.reading.prefixes import plain_names
 from edaformer.families.reading.weights import check_dtypes
 
+_LONGEST = 255  # bytes of a file's name, on every system
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -93,8 +95,9 @@ def _indexed(index: Path) -> dict[str, Path]:
 
 
 def _is_own(name: str) -> bool:
-    """A name without a folder, of a file that the hash covers."""
-    return name.endswith(".safetensors") and name.isprintable() and not set(name) & set("/\\:")
+    """A name without a folder, of a file that the hash covers, and that a file can have."""
+    plain = name.isprintable() and not set(name) & set("/\\:") and len(name.encode()) <= _LONGEST
+    return name.endswith(".safetensors") and plain
 
 
 def _check_shard(file: Path, wanted: set[str], found: Iterable[str]) -> None:

@@ -86,6 +86,8 @@ def test_a_folder_is_tuned(tmp_path: Path) -> None:
     assert str(result.named[0].isr) == "8,4,2,1"
     places = {place.name for place in checkpoint.places.all}
     assert {one.place for one in result.sensitivity} == places
-    again = tune(checkpoint, scenes, TuneOptions((64, 96), trust_labels=True), tmp_path, resume=True)
+    again = tune(
+        checkpoint, scenes, TuneOptions((64, 96), trust_labels=True), tmp_path, resume=True
+    )
     assert (again.pick.isr, again.evaluations) == (result.pick.isr, result.evaluations)
     assert f"--isr {result.pick.isr} " in result.export_command
