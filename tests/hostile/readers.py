@@ -228,7 +228,7 @@ def _cached(folder: Path):
 
     passes = make_procedure(get_protocol("native"), sound.PICTURE, None).passes(sound.PICTURE)
     key = CacheKey(
-        checkpoint_sha256="0" * 64, isr=str(BASE), align=32, passes=passes, normalisation=RELEASE,
+        checkpoint_sha256="0" * 64, prepared="", isr=str(BASE), align=32, passes=passes, normalisation=RELEASE,
         image_sha256="1" * 64, size=sound.PICTURE, classes=len(sound.CLASSES),
         torch_version="2.13.0",
     )  # fmt: skip

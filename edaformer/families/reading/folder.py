@@ -20,13 +20,12 @@ from edaformer.families.reading.kinds import refuse_other
 from edaformer.families.reading.prefixes import plain_names
 from edaformer.families.reading.weights import check_dtypes
 
-_LONGEST = 255  # bytes of a file's name, on every system
-
 if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_LONGEST = 255  # bytes of a file's name, on every system
 
 
 def sha256(folder: Path, *names: str) -> str:
