@@ -11,6 +11,7 @@ from edaformer.errors import ISRError
 from edaformer.families.settings import reference_settings
 from edaformer.isr import ISR, Places
 from edaformer.preprocess import RELEASE, Normalisation
+from edaformer.printable import in_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,13 +110,8 @@ def misfits(problems: Mapping[str, Iterable[str]]) -> str:
     return "; ".join(f"{len(n)} {what} ({some(n)})" for what, n in listed.items() if n)
 
 
-def printable(text: str) -> str:
-    """Without what a terminal would obey: control characters and half surrogates are escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def some(names: Iterable[str]) -> str:
     """The first few of many names, for a sentence; they come from files and are made printable."""
-    listed = [printable(name) for name in names]
+    listed = [in_one_line(name) for name in names]
     more = f", ... {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     return ", ".join(listed[:_SHOWN]) + more

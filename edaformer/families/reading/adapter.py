@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import CheckpointError
-from edaformer.families.checkpoint import printable, some
+from edaformer.families.checkpoint import some
 from edaformer.families.reading import safetensors_file
 from edaformer.families.reading.border import border
 from edaformer.families.reading.folder import ADAPTER, ADAPTER_WEIGHTS
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.reading.weights import check_dtypes
+from edaformer.printable import in_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +117,7 @@ def read_adapter(folder: Path) -> Adapter:
 def _refuse_other_kinds(folder: Path, config: Mapping[str, Any]) -> None:
     kind = config.get("peft_type")
     if kind != "LORA":
-        raise _refused(folder, f"of the kind {printable(str(kind))[:40]}")
+        raise _refused(folder, f"of the kind {in_one_line(str(kind))[:40]}")
     odd = [name for name, value in config.items() if value and name not in _UNDERSTOOD | _NO_PART]
     if config.get("bias", "none") != "none":
         odd.append("bias")
@@ -148,7 +149,7 @@ def _check(folder: Path, config: Mapping[str, Any], adapter: Adapter) -> None:
         if not same or not ranked or any(side != 1 for side in up.shape[2:]):
             raise _refused(
                 folder,
-                f"LoRA of rank {config['r']}, and {printable(module)} has weights of "
+                f"LoRA of rank {config['r']}, and {in_one_line(module)} has weights of "
                 f"{tuple(down.shape)} and {tuple(up.shape)}",
             )
 
@@ -165,7 +166,7 @@ def _refuse_hidden(folder: Path) -> None:
 def _known(folder: Path, key: str, name: str, state: Mapping[str, Tensor]) -> str:
     if key not in state:
         raise CheckpointError(
-            f"the adapter in {folder} is of another model: there is no {printable(name)} here; "
+            f"the adapter in {folder} is of another model: there is no {in_one_line(name)} here; "
             "put it beside its own base model"
         )
     return key
@@ -174,7 +175,7 @@ def _known(folder: Path, key: str, name: str, state: Mapping[str, Tensor]) -> st
 def _same_shape(folder: Path, name: str, value: Tensor, weight: Tensor) -> Tensor:
     if value.shape != weight.shape:
         raise CheckpointError(
-            f"the adapter in {folder} is of another model: {printable(name)} is "
+            f"the adapter in {folder} is of another model: {in_one_line(name)} is "
             f"{tuple(value.shape)} there and {tuple(weight.shape)} here; put it beside its own"
         )
     return value

@@ -20,7 +20,7 @@ import numpy as np
 from typing_extensions import Self
 
 from edaformer.errors import CheckpointError
-from edaformer.families.checkpoint import printable
+from edaformer.printable import in_one_line
 
 _RUNNERS = {
     "os", "posix", "nt", "sys", "subprocess", "_posixsubprocess", "pty", "shutil", "socket",
@@ -228,7 +228,7 @@ class _Unpickler(pickle._Unpickler):  # noqa: SLF001
         top = module.partition(".")[0]
         if top in _RUNNERS or (top in _BUILT_IN and name in _RUNNING):
             raise CheckpointError(
-                f"{self.path} asks to run '{printable(f'{module}.{name}')}' while loading, which a "
+                f"{self.path} asks to run '{in_one_line(f'{module}.{name}')}' while loading, which a "
                 "checkpoint has no need of; refused. Save it again with tensors, numbers and "
                 "strings only"
             )

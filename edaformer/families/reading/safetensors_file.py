@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import require
+from edaformer.json_text import parse_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ def metadata(path: Path) -> dict[str, str]:
 
 def own_metadata(path: Path) -> dict[str, Any]:
     """What this package wrote with the weights."""
-    content = json.loads(metadata(path).get("edaformer", "{}"))
+    content = parse_json(metadata(path).get("edaformer", "{}"))
     return content if isinstance(content, dict) else {}
 
 

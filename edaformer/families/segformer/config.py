@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from edaformer.errors import CheckpointError, InputError
-from edaformer.families.checkpoint import printable
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.segformer.sizes import Four, SegFormerSizes
 from edaformer.names import why_no_names
 from edaformer.preprocess import MAX_SIDE, RELEASE, Normalisation
+from edaformer.printable import in_one_line
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 MAX_CLASSES = 256  # labels are uint8
@@ -135,7 +135,7 @@ def _classes(path: Path, content: dict[str, Any]) -> tuple[int, tuple[str, ...] 
     if len(named) != number or set(named) != {str(index) for index in range(number)}:
         raise _no_labels(
             path, f"num_labels is {number} and id2label has {len(named)} names, of "
-            f"{printable(', '.join(list(named)[:3]))} and so on"
+            f"{in_one_line(', '.join(list(named)[:3]))} and so on"
         )  # fmt: skip
     names = [named[str(index)] for index in range(number)]
     if any(isinstance(name, str) and _UNNAMED.fullmatch(name) for name in names):

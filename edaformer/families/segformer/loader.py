@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edaformer.errors import CheckpointError, require
-from edaformer.families.checkpoint import Checkpoint, Coverage, Origins, misfits, printable
+from edaformer.families.checkpoint import Checkpoint, Coverage, Origins, misfits
 from edaformer.families.reading import folder
 from edaformer.families.reading.adapter import adapted
 from edaformer.families.reading.prefixes import renamed
@@ -26,6 +26,7 @@ from edaformer.families.segformer.config import (
 from edaformer.families.segformer.names import ANCHORS, Names
 from edaformer.families.segformer.sizes import SegFormerSizes
 from edaformer.isr import ISR
+from edaformer.printable import in_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,7 +113,7 @@ def _check(path: Path, state: dict[str, Tensor], sizes: SegFormerSizes, num_clas
     optional = {key for key in expected if key.endswith("num_batches_tracked")}
     problems = {
         "missing": [names.current(key) for key in expected.keys() - state.keys() - optional],
-        "unknown": [printable(key) for key in state.keys() - expected.keys()],
+        "unknown": [in_one_line(key) for key in state.keys() - expected.keys()],
         "wrongly shaped": [
             f"{names.current(key)} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
             for key, value in expected.items()
