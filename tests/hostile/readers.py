@@ -224,11 +224,10 @@ def _cached(folder: Path):
     from edaformer.engines.validate.reference_cache import CacheKey, ReferenceCache
     from edaformer.evaluation.protocol import get_protocol
     from edaformer.labels.decide import Decision
-    from edaformer.preprocess import RELEASE
 
     passes = make_procedure(get_protocol("native"), sound.PICTURE, None).passes(sound.PICTURE)
     key = CacheKey(
-        checkpoint_sha256="0" * 64, prepared="", isr=str(BASE), align=32, passes=passes, normalisation=RELEASE,
+        checkpoint_sha256="0" * 64, prepared="", isr=str(BASE), align=32, passes=passes,
         image_sha256="1" * 64, size=sound.PICTURE, classes=len(sound.CLASSES),
         torch_version="2.13.0",
     )  # fmt: skip

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from edaformer import files
 from edaformer.errors import CheckpointError
-from edaformer.families.checkpoint import printable, some
+from edaformer.families.checkpoint import some
 from edaformer.families.reading import safetensors_file
 from edaformer.families.reading.border import border
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.reading.kinds import refuse_other
 from edaformer.families.reading.prefixes import plain_names
 from edaformer.families.reading.weights import check_dtypes
+from edaformer.printable import in_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,7 +84,7 @@ def _indexed(index: Path) -> dict[str, Path]:
     for name, shard in shards.items():
         if not isinstance(shard, str) or not _is_own(shard):
             raise CheckpointError(
-                f"expected the file of {printable(name)} in {index} as the name of a .safetensors "
+                f"expected the file of {in_one_line(name)} in {index} as the name of a .safetensors "
                 f"in this folder, got {shard!a:.80}; save the model again"
             )
         places[name] = index.parent / shard

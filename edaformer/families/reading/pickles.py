@@ -228,8 +228,8 @@ class _Unpickler(pickle._Unpickler):  # noqa: SLF001
         top = module.partition(".")[0]
         if top in _RUNNERS or (top in _BUILT_IN and name in _RUNNING):
             raise CheckpointError(
-                f"{self.path} asks to run '{in_one_line(f'{module}.{name}')}' while loading, which a "
-                "checkpoint has no need of; refused. Save it again with tensors, numbers and "
+                f"{self.path} asks to run '{in_one_line(f'{module}.{name}')}' while loading, which "
+                "a checkpoint has no need of; refused. Save it again with tensors, numbers and "
                 "strings only"
             )
         return _meaning(module, name)

@@ -19,7 +19,7 @@ from edaformer.engines.validate.reference_cache import (
 from edaformer.errors import InputError
 from edaformer.evaluation.protocol import PROTOCOLS, plan_passes
 from edaformer.labels.decide import Decision
-from edaformer.preprocess import RELEASE, Normalisation
+from edaformer.preprocess import Normalisation
 
 KEY = CacheKey(
     checkpoint_sha256="a" * 64,
@@ -27,7 +27,6 @@ KEY = CacheKey(
     isr="8,4,2,1-1,2,4",
     align=32,
     passes=plan_passes(PROTOCOLS["ade20k"], (300, 400)),
-    normalisation=RELEASE,
     image_sha256="b" * 64,
     size=(30, 41),
     classes=255,
