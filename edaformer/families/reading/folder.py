@@ -84,8 +84,8 @@ def _indexed(index: Path) -> dict[str, Path]:
     for name, shard in shards.items():
         if not isinstance(shard, str) or not _is_own(shard):
             raise CheckpointError(
-                f"expected the file of {in_one_line(name)} in {index} as the name of a .safetensors "
-                f"in this folder, got {shard!a:.80}; save the model again"
+                f"expected the file of {in_one_line(name)} in {index} as the name of a "
+                f".safetensors in this folder, got {shard!a:.80}; save the model again"
             )
         places[name] = index.parent / shard
     missing = sorted({str(file.name) for file in places.values() if not file.is_file()})
