@@ -29,7 +29,8 @@ def test_builds_of_one_file_agree(
     assert found.differences == ()
     assert found.same_labels is None  # no GPU
     assert found.to_json()["same_labels"] is None
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.plan", "x.plan.json"]
+    written = ["x.plan", "x.plan.json", "x.plan.witness"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == written
 
 
 @pytest.mark.parametrize("second", [0, 1])
