@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 import zlib
@@ -45,11 +46,11 @@ _SHA256 = Field(pattern="^[0-9a-f]{64}$")
 # what is left out where it is usual: as older versions wrote it
 _USUAL: dict[str, object] = {
     "sizes": None, "witness_sha256": None, "attention": "fused", "graph_sha256": None, "ties": None,
-    "channels": "RGB",
+    "seal": None, "channels": "RGB",
 }  # fmt: skip
 AttentionForm = Literal["fused", "unfused"]  # what the graph is written for; the proof demands it
 ONLY_IN_SIDECAR = {
-    "palette", "rewrites", "kept_fp32", "verification", "engine", "graph_sha256"
+    "palette", "rewrites", "kept_fp32", "verification", "engine", "graph_sha256", "seal",
 }  # fmt: skip
 
 
@@ -242,6 +243,7 @@ class Manifest(_Record):
     graph_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # export/scan.py's
     ties: Ties | None = None
     engine: EngineRecord | None = None
+    seal: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # of a sidecar: see sealed
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -298,6 +300,12 @@ class Manifest(_Record):
     def to_json(self) -> str:
         """Indented JSON."""
         return self.model_dump_json(indent=1)
+
+    def sealed(self) -> Manifest:
+        """With the SHA-256 of all the rest, by which a changed sidecar is known."""
+        plain = self.model_copy(update={"seal": None})
+        digest = hashlib.sha256(plain.model_dump_json().encode()).hexdigest()
+        return plain.model_copy(update={"seal": digest})
 
 
 @dataclass(frozen=True)

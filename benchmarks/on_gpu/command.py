@@ -104,7 +104,7 @@ def _prepare(given: argparse.Namespace) -> int:
     from on_gpu.prepare import prepare
 
     targets = tuple(filter(None, given.compute_capability.split(",")))
-    cases = DRY_NETWORKS[:1] if given.dry_run else NETWORKS
+    cases = DRY_NETWORKS if given.dry_run else NETWORKS
     prepare(given.prepare, cases, targets, given.checkpoint)
     return 0
 

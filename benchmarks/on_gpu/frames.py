@@ -188,8 +188,7 @@ def tune(frame: Any) -> Any:
     import torch
     from torch import nn
 
-    from edaformer.export.rewrites.replace import replace
-    from edaformer.families.attention import DotProductAttention
+    from edaformer.families.attention import Attention
 
     class Fused(nn.Module):
         """The same function, by the fused operator."""
@@ -197,7 +196,9 @@ def tune(frame: Any) -> Any:
         def forward(self, q: Any, k: Any, v: Any) -> Any:
             return nn.functional.scaled_dot_product_attention(q, k, v)
 
-    replace(frame, DotProductAttention, lambda _: Fused())
+    for module in frame.modules():
+        if isinstance(module, Attention):
+            module.attend = Fused()
     frame.deployment.model.to(memory_format=torch.channels_last)
     return frame
 

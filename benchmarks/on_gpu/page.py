@@ -26,7 +26,7 @@ def gpu_section(name: str, record: Entry, bench_section: Callable[[str, Entry], 
     parts += [_bandwidth(told), _probe(told), _kernels(told), _soak(told), _frames(told),
               _engines(told), _agreement(told), _states(told)]  # fmt: skip
     parts += [
-        bench_section(made["case"], made["record"])
+        bench_section(str(made.get("case")), made["record"])
         for made in told.entries("engines") if made.get("record")
     ]  # fmt: skip
     missing = "\n".join(_missing(told))
@@ -37,7 +37,7 @@ class _Record:
     """A record's sections, of which any may be missing."""
 
     def __init__(self, record: Entry) -> None:
-        self.sections: dict[str, Entry] = record.get("sections") or {}
+        self.sections: dict[str, Entry] = _known(record.get("sections") or {})
 
     def entries(self, section: str) -> list[Entry]:
         """Those that were done, then what there is of those that were not."""
@@ -47,6 +47,18 @@ class _Record:
     def first(self, section: str, *path: str) -> Any:
         """A fact of the first entry that has it."""
         return next((x for e in self.entries(section) if (x := _get(e, *path)) is not None), None)
+
+
+def _known(value: Any) -> Any:
+    """Without what is null, so that there is one way of not being there."""
+    if isinstance(value, dict):
+        return {
+            key: made if key == "record" else _known(made)  # edaformer-bench's has its own reader
+            for key, made in value.items() if made is not None
+        }  # fmt: skip
+    return (
+        [_known(made) for made in value if made is not None] if isinstance(value, list) else value
+    )
 
 
 def _get(entry: Any, *path: str) -> Any:
@@ -331,4 +343,4 @@ def _states(told: _Record) -> str:
 
 
 def _size(size: Any) -> str:
-    return f"{size[0]}x{size[1]}" if size else ""
+    return "x".join(map(str, size or ()))

@@ -54,11 +54,11 @@ class Place:
             "HOME": self.folder / "home", "TMPDIR": self.folder / "tmp",
             "XDG_CACHE_HOME": cache, "TORCHINDUCTOR_CACHE_DIR": cache / "inductor",
             "TRITON_CACHE_DIR": cache / "triton", "CUDA_CACHE_PATH": cache / "cuda",
-            "PYTHONPYCACHEPREFIX": cache / "pycache",
         }  # fmt: skip
         for path in own.values():
             path.mkdir(parents=True, exist_ok=True)
         found = {"OMP_WAIT_POLICY": "passive", **os.environ, "ORT_DISABLE_TELEMETRY": "1",
+                 "PYTHONDONTWRITEBYTECODE": "1",
                  "PYTHONUSERBASE": site.getuserbase()}  # fmt: skip
         return found | {name: str(path) for name, path in own.items()}
 

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edaformer.data.archive import Archive, sealed
-from edaformer.errors import DataError
+from edaformer.errors import DataError, NaNError
 from edaformer.files import sha256, write_whole
+from edaformer.labels.no_class import NO_CLASS
 from edaformer.manifest import Manifest
 
 KIND = "witness"
@@ -213,13 +214,17 @@ def missing_witness(artifact: Path, manifest: Manifest) -> str:
 
 
 def try_frames(known: tuple[Known, ...], segment: Callable[[Frame], Labels]) -> Trial:
-    """Ask ``segment``, uint8 (H, W, 3) to labels (H, W), for every frame."""
+    """Ask ``segment``, uint8 (H, W, 3) to labels (H, W), for every frame; NaN is wrong."""
     ties = pixels = 0
     failures = []
     for one in known:
-        labels = segment(one.frame)
-        flipped = labels != one.labels
-        damaged = flipped & ~(one.margin < one.tolerance)
+        try:
+            labels = segment(one.frame)
+            flipped = labels != one.labels
+            damaged = flipped & ~(one.margin < one.tolerance)
+        except NaNError:
+            labels = np.full_like(one.labels, NO_CLASS)
+            flipped = damaged = np.ones(labels.shape, np.bool_)
         count = int(np.count_nonzero(damaged))
         ties += int(np.count_nonzero(flipped)) - count
         pixels += labels.size

@@ -11,7 +11,7 @@ from PIL import Image
 
 from edaformer.data import Sample
 from edaformer.isr import BASE, ISR
-from tests.hostile import sound
+from tests.hostile import options, sound
 from tests.hostile.damage.documents import HEADERS, JSONS
 from tests.hostile.damage.plain import PLAIN
 from tests.hostile.damage.pngs import PNGS
@@ -224,11 +224,10 @@ def _cached(folder: Path):
     from edaformer.engines.validate.reference_cache import CacheKey, ReferenceCache
     from edaformer.evaluation.protocol import get_protocol
     from edaformer.labels.decide import Decision
-    from edaformer.preprocess import RELEASE
 
     passes = make_procedure(get_protocol("native"), sound.PICTURE, None).passes(sound.PICTURE)
     key = CacheKey(
-        checkpoint_sha256="0" * 64, isr=str(BASE), align=32, passes=passes, normalisation=RELEASE,
+        checkpoint_sha256="0" * 64, prepared="", isr=str(BASE), align=32, passes=passes,
         image_sha256="1" * 64, size=sound.PICTURE, classes=len(sound.CLASSES),
         torch_version="2.13.0",
     )  # fmt: skip
@@ -357,6 +356,7 @@ READERS = (
     Reader("trials", _trials, _read_trials, {"*.sqlite": (*PLAIN, *ROWS, *ROWS)}, sealed=True,
            share=6),
     Reader("names", _names, _read_names, {"*": (*PLAIN, *JSONS)}),
+    Reader("options", options.lay, options.read, {"words.json": (options.odd,)}, share=0.15),
     Reader("ladder", _ladder, _read_ladder, {"*.json": (*JSONS, *PLAIN)}, share=2),
     Reader("record", _record, _read_record, {"*": (*JSONS, *PLAIN)}, share=2),
     Reader("look inside", _inside,

@@ -65,7 +65,7 @@ def read_plan(path: Path) -> Plan:
     flavour, version = read_header(data, str(path))
     digest = hashlib.sha256(data).hexdigest()
     embedded = find_in_plan(data, str(path))
-    sidecar = _read_sidecar(path, digest, embedded)
+    sidecar = _read_sidecar(path, digest, embedded, (flavour, version, len(data)))
     return Plan(
         path=path,
         flavour=flavour,
@@ -101,10 +101,12 @@ def write_plan(path: Path, data: bytes, manifest: Manifest) -> None:
     sidecar = sidecar_path(path)
     sidecar.unlink(missing_ok=True)
     write_whole(path, data)
-    write_whole(sidecar, manifest.to_json().encode())
+    write_whole(sidecar, manifest.sealed().to_json().encode())
 
 
-def _read_sidecar(path: Path, digest: str, embedded: Manifest | None) -> Manifest | None:
+def _read_sidecar(
+    path: Path, digest: str, embedded: Manifest | None, header: tuple[str, str, int]
+) -> Manifest | None:
     sidecar = sidecar_path(path)
     if not sidecar.is_file():
         return None
@@ -121,4 +123,24 @@ def _read_sidecar(path: Path, digest: str, embedded: Manifest | None) -> Manifes
             f"{sidecar} contradicts the manifest inside {path.name}; one of them was changed: "
             "build the plan again"
         )
-    return manifest
+    record, (flavour, version, size) = manifest.engine, header
+    if record is None or (record.flavour, record.version, record.plan_bytes) != header:
+        raise ManifestError(
+            f"{sidecar} does not say what the header of {path.name} says ({flavour} {version}, "
+            f"{size} bytes); build the plan again"
+        )
+    return unsealed(manifest, sidecar)
+
+
+def unsealed(manifest: Manifest, sidecar: Path) -> Manifest:
+    """What a sidecar says, where all of it is as it was written.
+
+    Raises:
+        ManifestError: if its seal is another, or there is none.
+    """
+    if manifest.seal != manifest.sealed().seal:
+        raise ManifestError(
+            f"{sidecar} was changed since it was written: its seal does not fit; build the plan "
+            "again, or delete the sidecar: the plan runs without"
+        )
+    return manifest.model_copy(update={"seal": None})

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edaformer.data.scenes import draw_scene, held_out_seed
+from edaformer.engines.artifact.plan import unsealed
 from edaformer.engines.artifact.proof import table_differences
 from edaformer.engines.build.build import BuildResult, build_engine
 from edaformer.engines.build.compiler import BuildOptions
@@ -117,6 +118,7 @@ def recorded_build(sidecar: Path, onnx: Path | None) -> tuple[Path, BuildOptions
     record = manifest.engine
     if record is None or manifest.onnx_sha256 is None:
         raise ManifestError(f"{sidecar} records no build; expected the .json beside a plan")
+    unsealed(manifest, sidecar)
     options = BuildOptions(
         backend=record.flavour,
         compute_capabilities=record.compute_capabilities,

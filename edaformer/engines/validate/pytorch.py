@@ -48,7 +48,6 @@ class Reference:
             isr=str(self.isr),
             align=self.segmenter.align,
             passes=passes,
-            normalisation=self.segmenter.model.normalisation,
             image_sha256=image_hash,
             size=(image.shape[0], image.shape[1]),
             classes=self.checkpoint.num_classes,

@@ -23,7 +23,6 @@ from edaformer.errors import InputError
 from edaformer.evaluation.protocol import Passes
 from edaformer.files import write_whole
 from edaformer.labels.decide import Decision
-from edaformer.preprocess import Normalisation
 
 _FORMAT = 3  # of the entries and of the arithmetic that makes them
 _PLANES = 3  # labels, and the margins' low and high bytes
@@ -39,7 +38,6 @@ class CacheKey:
     isr: str
     align: int | None
     passes: Passes
-    normalisation: Normalisation
     image_sha256: str  # of the decoded pixels
     size: tuple[int, int]  # (H, W) of the image
     classes: int

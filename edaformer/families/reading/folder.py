@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_LONGEST = 255  # bytes of a file's name, on every system
 
 
 def sha256(folder: Path, *names: str) -> str:
@@ -94,8 +95,9 @@ def _indexed(index: Path) -> dict[str, Path]:
 
 
 def _is_own(name: str) -> bool:
-    """A name without a folder, of a file that the hash covers."""
-    return name.endswith(".safetensors") and name.isprintable() and not set(name) & set("/\\:")
+    """A name without a folder, of a file that the hash covers, and that a file can have."""
+    plain = name.isprintable() and not set(name) & set("/\\:") and len(name.encode()) <= _LONGEST
+    return name.endswith(".safetensors") and plain
 
 
 def _check_shard(file: Path, wanted: set[str], found: Iterable[str]) -> None:

@@ -100,11 +100,11 @@ class TestBuild:
         self, trt: Any, small: Path, tmp_path: Path, files: Callable[[], set[str]]
     ) -> None:
         model = onnx.load(small)
-        logits = next(value for value in model.graph.output if value.name == "logits")
+        maker = next(node for node in model.graph.node if "logits" in node.output)
+        maker.output[list(maker.output).index("logits")] = "plain"
         model.graph.node.append(
-            helper.make_node("NoSuchOp", ["logits"], ["odd"], name="head/odd", domain="my.ops")
+            helper.make_node("NoSuchOp", ["plain"], ["logits"], name="head/odd", domain="my.ops")
         )
-        logits.name = "odd"
         model.opset_import.append(helper.make_opsetid("my.ops", 1))
         onnx.save(model, tmp_path / "odd.onnx")
         with pytest.raises(BuildError, match=r"head/odd: .*Plugin not found") as caught:

@@ -85,7 +85,8 @@ def test_bench(typed: Any, built: BuildResult, data: str) -> None:
 
 def test_validate(typed: Any, built: BuildResult, small_checkpoint: Checkpoint, data: str) -> None:
     checkpoint = ("--checkpoint", small_checkpoint.path)
-    result = json.loads(typed("validate", built.path, *checkpoint, "--data", data, "--json").stdout)
+    result = json.loads(typed("validate", built.path, *checkpoint, "--data", data, "--json",
+                              "--trust-labels").stdout)  # fmt: skip
     assert result["candidate"]["description"] == f"tensorrt {classic.running()} fp16"
     assert result["images"] == 2
     assert result["agreement"] > 0.999

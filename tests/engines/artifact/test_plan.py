@@ -43,6 +43,24 @@ def test_another_plan_s_sidecar_is_an_error(plan: Path) -> None:
         read_plan(plan)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("warnings", ["none"], "was changed since it was written: its seal does not fit"),
+        ("workspace_bytes", 7, "was changed since it was written"),
+        ("version", "1.2.3.4", "does not say what the header of x.plan says"),
+        ("plan_bytes", 7, "does not say what the header"),
+        ("flavour", "tensorrt", "does not say what the header"),
+    ],
+)
+def test_a_sidecar_is_as_it_was_written(name: str, value: object, told: str, plan: Path) -> None:
+    content = json.loads(sidecar_path(plan).read_text())
+    content["engine"][name] = value
+    sidecar_path(plan).write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match=told):
+        read_plan(plan)
+
+
 def test_an_edited_sidecar_is_not_believed_over_the_plan(plan: Path) -> None:
     content = json.loads(sidecar_path(plan).read_text())
     content["isr"] = "8,4,2,1-1,2,4"

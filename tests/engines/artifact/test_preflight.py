@@ -18,7 +18,7 @@ from edaformer.export.exporter import ExportResult
 from edaformer.machine import backend
 from edaformer.machine.gpu import Gpu
 from edaformer.machine.jetson import Jetson
-from edaformer.manifest import MARKER
+from edaformer.manifest import MARKER, parse_manifest
 
 GPU = Gpu("NVIDIA L4", "8.9", False, 24 << 30, (13, 0))
 RTX = Installed("tensorrt-rtx-cu13", "1.7.1.116")
@@ -297,12 +297,17 @@ def test_the_plan_s_own_onnx_is_named_in_the_fix(
 
 
 def test_targets(plan: Path, machine: Callable[..., None]) -> None:
-    edited("compute_capabilities", ["8.6", "12.0"])(plan, plan)
+    def built_for(*capabilities: str) -> None:
+        edited("compute_capabilities", list(capabilities))(plan, plan)
+        written = parse_manifest(sidecar_path(plan).read_text(), "")
+        sidecar_path(plan).write_text(written.sealed().to_json())
+
+    built_for("8.6", "12.0")
     (problem,) = check(plan).problems
     assert problem.kind == "foreign"
     assert "built for compute capability 8.6, 12.0 and this GPU has 8.9" in problem.text
     assert problem.fix.endswith("--compute-capability 8.9")
-    edited("compute_capabilities", ["8.6", "8.9"])(plan, plan)
+    built_for("8.6", "8.9")
     assert check(plan).ok
 
 

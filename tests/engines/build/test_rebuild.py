@@ -29,7 +29,8 @@ def test_builds_of_one_file_agree(
     assert found.differences == ()
     assert found.same_labels is None  # no GPU
     assert found.to_json()["same_labels"] is None
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.plan", "x.plan.json"]
+    written = ["x.plan", "x.plan.json", "x.plan.witness"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == written
 
 
 @pytest.mark.parametrize("second", [0, 1])
@@ -80,7 +81,7 @@ def test_bounds_and_targets_come_back(small_plan: BuildResult, tmp_path: Path) -
     )
     spec = small_plan.manifest.input.model_copy(update={"batch": None, "dynamic_size": True})
     manifest = small_plan.manifest.model_copy(update={"engine": record, "input": spec})
-    (tmp_path / "m.plan.json").write_text(manifest.to_json())
+    (tmp_path / "m.plan.json").write_text(manifest.sealed().to_json())
     shutil.copy(small_plan.path.with_name("small.onnx"), tmp_path / "m.onnx")
     _, options, _ = recorded_build(tmp_path / "m.plan.json", None)
     assert options.batches == (1, 2, 4)

@@ -19,7 +19,6 @@ from edaformer.engines.validate.reference_cache import (
 from edaformer.errors import InputError
 from edaformer.evaluation.protocol import PROTOCOLS, plan_passes
 from edaformer.labels.decide import Decision
-from edaformer.preprocess import RELEASE, Normalisation
 
 KEY = CacheKey(
     checkpoint_sha256="a" * 64,
@@ -27,7 +26,6 @@ KEY = CacheKey(
     isr="8,4,2,1-1,2,4",
     align=32,
     passes=plan_passes(PROTOCOLS["ade20k"], (300, 400)),
-    normalisation=RELEASE,
     image_sha256="b" * 64,
     size=(30, 41),
     classes=255,
@@ -71,7 +69,6 @@ def test_what_was_made_is_found_by_another(tmp_path: Path) -> None:
         {"passes": plan_passes(PROTOCOLS["ade20k"], (300, 401))},
         {"passes": plan_passes(PROTOCOLS["ade20k"], (300, 400), (512, 512), "pad")},
         {"image_sha256": "d" * 64},
-        {"normalisation": Normalisation(std=(1.0, 1.0, 1.0))},
         {"size": (41, 30)},
         {"classes": 11},
         {"torch_version": "2.14.0"},

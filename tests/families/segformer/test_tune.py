@@ -80,12 +80,14 @@ def test_a_folder_is_tuned(tmp_path: Path) -> None:
     scenes = open_dataset("scenes:3", (64, 96))
     labels = dict(enumerate(scenes.classes))
     checkpoint = load_checkpoint(save_folder(tmp_path / "model", id2label=labels))
-    result = tune(checkpoint, scenes, TuneOptions((64, 96)), tmp_path)
+    result = tune(checkpoint, scenes, TuneOptions((64, 96), trust_labels=True), tmp_path)
     assert result.model == f"SegFormer, {len(labels)} classes"
     assert [point.name for point in result.named] == ["base"]
     assert str(result.named[0].isr) == "8,4,2,1"
     places = {place.name for place in checkpoint.places.all}
     assert {one.place for one in result.sensitivity} == places
-    again = tune(checkpoint, scenes, TuneOptions((64, 96)), tmp_path, resume=True)
+    again = tune(
+        checkpoint, scenes, TuneOptions((64, 96), trust_labels=True), tmp_path, resume=True
+    )
     assert (again.pick.isr, again.evaluations) == (result.pick.isr, result.evaluations)
     assert f"--isr {result.pick.isr} " in result.export_command

@@ -128,7 +128,7 @@ def _again(data: bytes, change: Callable[[dict[str, bytes]], object]) -> bytes:
             members = {info.filename: old.read(info) for info in infos}
             methods, comment = {info.filename: info.compress_type for info in infos}, old.comment
     except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, EOFError, OSError,
-            RuntimeError, UnicodeError):  # fmt: skip
+            RuntimeError, UnicodeError, OverflowError):  # fmt: skip
         return data
     if not members:
         return data

@@ -1,8 +1,8 @@
 """CUDA kernels: their sources, the PTX made of them, and the layout of their arguments.
 
 ``kernels.ptx`` is made by tools/build_kernels.py for compute capability 7.5 in a PTX version that
-JetPack 6's driver reads; a newer GPU's driver compiles it when an engine is loaded. The structures
-here are those of the headers, field by field.
+JetPack 6.1's driver reads; a newer GPU's driver compiles it when an engine is loaded. The
+structures here are those of the headers, field by field.
 """
 
 from __future__ import annotations

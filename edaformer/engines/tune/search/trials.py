@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.border import border
 from edaformer.closing import Closing
 from edaformer.engines.tune.search.rows import Counts, ImageRow, Latency, LatencyRow, Seal, TrialRow
 from edaformer.errors import InputError
@@ -188,13 +189,9 @@ class Trials(Closing):
             self.connection.execute("COMMIT")
 
 
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """SQLite's errors as sentences."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise InputError(_sentence(path, str(error))) from error
+def _told(path: Path) -> AbstractContextManager[None]:
+    """SQLite's errors, and its binding's over damaged text, as sentences."""
+    return border(lambda said: InputError(_sentence(path, said)))
 
 
 def _sentence(path: Path, said: str) -> str:
