@@ -99,7 +99,7 @@ def test_extreme_pictures_and_wrong_attention_on_camvid(
     pictures = np.stack([*extreme_pictures(SIZE).values()])
     pairs = nearly_right(checkpoint.model(ISR.parse(isr)), pictures, 11)
     root = lay_folder(tmp_path / "extreme", pairs, data.classes)
-    # truth made of answers to noise: classes of a few pixels, whose IoU a tie moves (by 0.15 in all)
+    # the truth is of noise: classes of a few pixels, whose IoU ties move (by 0.15 in the mean)
     extreme = validate(sound, checkpoint, open_dataset(f"folder:{root}", SIZE), gates=Gates(0.5))
     assert failed(extreme) == []
     assert extreme.flips.flipped == extreme.flips.ties
