@@ -35,7 +35,7 @@ $(VENV)/installed: pyproject.toml constraints.txt tools/tensorrt_typings.py
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'make needs Python 3.11 or newer: PYTHON=python3.11')"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q 'pip>=25.1'
-	$(BIN)/python -m pip install -q -c constraints.txt --group dev -e '.[export,rtx,video,camera,plots,segformer]'
+	$(BIN)/python -m pip install -q -c constraints.txt --group dev -e '.[export,rtx,video,camera,plots]'
 	$(BIN)/python tools/tensorrt_typings.py
 	touch $@
 

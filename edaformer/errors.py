@@ -88,7 +88,7 @@ class MissingError(EdaformerError):
 # What each must have: a package that was half removed is an empty folder, and that imports
 _NEEDED = {"cv2": "VideoCapture", "matplotlib": "rcParams", "onnx": "ModelProto",
            "onnxruntime": "InferenceSession", "onnxscript": "__version__", "torch": "Tensor",
-           "safetensors": "safe_open", "transformers": "__version__"}  # fmt: skip
+           "safetensors": "safe_open"}  # fmt: skip
 
 
 def require(module: str, extra: str) -> ModuleType:
