@@ -60,7 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _a_home_of_their_own(shared: Path) -> Iterator[None]:
     """No test reads or leaves anything in the person's own folders; all workers share these."""
     folders = {"HOME": "home", "TMPDIR": "tmp", "XDG_CACHE_HOME": "cache", "MPLCONFIGDIR": "mpl",
-               "TORCHINDUCTOR_CACHE_DIR": "inductor"}  # fmt: skip
+               "TORCHINDUCTOR_CACHE_DIR": "inductor",
+               "RUSTUP_HOME": "rustup"}  # fmt: skip  # pip asks for rustc's version
     with pytest.MonkeyPatch.context() as patch:
         for name, folder in folders.items():
             (shared / folder).mkdir(exist_ok=True)
