@@ -70,3 +70,23 @@ def test_a_ratio_larger_than_its_map_names_the_place() -> None:
         isr.check_fits(31, 31)
     with pytest.raises(ISRError, match="decoder c4 is larger than its 3x3 map"):
         ISR.parse("8,4,2,1-4,2,4").check_fits(96, 96)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2211-222", "16,8,2,1-2,4,8"),
+        ("2211", "16,8,2,1-1,2,4"),
+        (" 2222-123 ", "16,8,4,2-3,4,4"),  # its decoder is c2, c3, c4
+    ],
+)
+def test_the_release_s_multipliers_are_translated(text: str, meant: str) -> None:
+    words = rf"'{text.strip()}' is in multipliers, .* ratios are effective here: --isr {meant}$"
+    with pytest.raises(ISRError, match=words):
+        ISR.parse(text)
+
+
+@pytest.mark.parametrize("text", ["22111-222", "2211-22", "2011", "221", "2211-"])
+def test_other_digits_are_no_multipliers(text: str) -> None:
+    with pytest.raises(ISRError, match="expected an ISR like"):
+        ISR.parse(text)

@@ -238,7 +238,7 @@ def _print_result(result: ExportResult, checkpoint: Checkpoint) -> None:
             ("model", f"{manifest.title}, {manifest.num_classes} classes"),
             ("ISR", manifest.isr),
             ("input", f"{spec.name} {spec.dtype} {shape}{padding}"),
-            ("normalised by", normalised(checkpoint)),
+            ("normalised", normalised(checkpoint)),
             ("class names", class_names(checkpoint)),
             ("outputs", outputs),
             ("precision", manifest.precision),

@@ -64,6 +64,30 @@ def test_version(run: Run) -> None:
 
 
 @pytest.mark.slow
+def test_what_a_checkpoint_does_not_say(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("Straße\nb\nc\nd\ne\n", encoding="utf-8")
+    given = ("--mean", "3,2,1", "--std", "6,5,4", "--bgr", "--names", tmp_path / "names.txt")
+    ran = run(
+        "export", checkpoint, "--size", "64x64", "--precision", "fp32", "-o", "x.onnx", *given
+    )
+    assert ran.code == 0
+    words = "mean 1, 2, 3; std 4, 5, 6, of 0..255 RGB; trained on BGR, turned round inside (given)"
+    assert words in ran.out
+    assert f"Straße, b, c, d, e (given: {tmp_path / 'names.txt'})" in ran.out
+    refused = run("validate", "x.onnx", "--checkpoint", checkpoint, "--mean", "1,2,3")
+    assert "--mean: the artifact says it; leave it out" in refused.err
+    (tmp_path / "names.txt").write_bytes("Straße\n".encode("cp1252"))
+    assert "looks like Windows-1252" in run("export", checkpoint, *given).err
+
+
+def test_info_says_where_it_came_from(run: Run, checkpoint: Path) -> None:
+    ran = run("info", checkpoint)
+    assert "mean 123.675, 116.28, 103.53; std 58.395, 57.12, 57.375" in ran.out
+    assert "(assumed, the release's: the file says none)" in ran.out
+    assert "road, sky, tree, car, sign (meta)" in ran.out
+
+
+@pytest.mark.slow
 def test_export_build_info(run: Run, checkpoint: Path, tmp_path: Path) -> None:
     ran = run("export", checkpoint, "--isr", "16,8,2,1", "--size", "64x64")
     assert ran.code == 0

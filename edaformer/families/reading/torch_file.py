@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from edaformer.errors import CheckpointError
-from edaformer.families.reading.pickles import Storage, Stored, unpickle
+from edaformer.families.reading.inert import Storage, Stored
+from edaformer.families.reading.pickles import unpickle
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,8 +11,8 @@ from edaformer.errors import CheckpointError
 from edaformer.families.checkpoint import some
 from edaformer.families.reading import safetensors_file
 from edaformer.families.reading.border import border
+from edaformer.families.reading.inert import Inert, OddTensor, Stored
 from edaformer.families.reading.kinds import refuse_other
-from edaformer.families.reading.pickles import Inert, OddTensor, Stored
 from edaformer.families.reading.prefixes import COUNTER, plain_names
 from edaformer.families.reading.torch_file import open_torch
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from edaformer.errors import CheckpointError
-from edaformer.families.reading.pickles import Entries, Inert, unpickle
+from edaformer.families.reading.inert import Entries, Inert
+from edaformer.families.reading.pickles import unpickle
 from edaformer.families.reading.weights import read_weights
 
 END = b"."

@@ -340,6 +340,15 @@ def test_nothing_of_a_file_runs(state: State, tmp_path: Path) -> None:
     assert not ran.exists()
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 10**5 + "]" * 10**5, '{"a":' * 10**5 + "1" + "}" * 10**5, "{", "NaN"]
+)
+def test_hostile_metadata_of_safetensors(text: str, state: State, tmp_path: Path) -> None:
+    save_file(state, tmp_path / "x.safetensors", metadata={"edaformer": text})
+    with pytest.raises(CheckpointError, match="is damaged or cut short"):
+        load_checkpoint(tmp_path / "x.safetensors")
+
+
 def same(loaded: Checkpoint, state: State) -> None:
     assert loaded.state.keys() == state.keys()
     assert all(torch.equal(loaded.state[key], value) for key, value in state.items())
