@@ -7,7 +7,7 @@ none of them. All is put back, the random state too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def reference_settings() -> Iterator[None]:
     try:
         with (
             torch.random.fork_rng(devices=[]),
-            torch.device("cpu"),
+            torch.device("cpu") if torch.get_default_device().type != "cpu" else nullcontext(),
             torch.autocast("cpu", enabled=False),
         ):
             yield
