@@ -27,7 +27,7 @@ def test_every_command_runs(tmp_path: Path) -> None:
     save_checkpoint(checkpoint, EDAFormer.from_variant("T", num_classes=5), classes=CLASSES)
     drawn = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
     lay_folder(data, [(image, image[..., 0] % 5) for image in drawn], CLASSES)
-    gates = ["--max-miou-drop", "100", "--min-agreement", "0.01"]
+    gates = ["--max-miou-drop", "100", "--min-agreement", "0.01", "--trust-labels"]
     commands = [
         ["export", "model.safetensors", "--size", "64x96", "--isr", "16,8,4,1", "-o", "m.onnx"],
         ["info", "m.onnx"],
@@ -40,7 +40,7 @@ def test_every_command_runs(tmp_path: Path) -> None:
         ["validate", "m.onnx", "--reference", "street.ref", *gates],
         ["bench", "m.onnx", "--duration", "0.2", "--rounds", "1", "-o", "bench.json"],
         ["tune", "model.safetensors", "--data", "folder:data", "--size", "64x96", "--trials", "2",
-         "--max-miou-drop", "100", "--out", "tuning"],
+         "--max-miou-drop", "100", "--trust-labels", "--out", "tuning"],
         ["export", "none.pth"],
     ]  # fmt: skip
     (tmp_path / "commands.json").write_text(json.dumps(commands))

@@ -27,7 +27,7 @@ from tests.windows import run
 for command in json.load(open(sys.argv[1])):
     print("ENDED", command[0], run(command), file=sys.stderr)
 """
-GATES = ["--max-miou-drop", "100", "--min-agreement", "0.01", "--no-cache"]
+GATES = ["--max-miou-drop", "100", "--min-agreement", "0.01", "--trust-labels", "--no-cache"]
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_names_that_are_no_text(folder: Path) -> None:
         ["bench", "m.onnx", "--duration", "0.2", "--rounds", "1", "--data", data, "-o",
          "b\udcff.json"],
         ["tune", "c.safetensors", "--data", data, "--size", "64x96", "--trials", "2",
-         "--max-miou-drop", "100", "--out", "tuning\udcff"],
+         "--max-miou-drop", "100", "--trust-labels", "--out", "tuning\udcff"],
         ["export", "c.safetensors", "--size", "64x96", "-o", "e\udcff.onnx"],
     ])  # fmt: skip
     assert codes == ["0"] * 7, stderr
