@@ -115,7 +115,7 @@ def frames_in(file: BinaryIO) -> int:
     av = ffmpeg()
     file.seek(0)
     try:
-        with av.open(file) as container:
+        with av.open(file, "r") as container:
             return int(container.streams.video[0].frames)
     except (av.FFmpegError, IndexError):
         return 0
