@@ -116,7 +116,8 @@ def _in_engine(options: BuildOptions) -> Run:
 
         with tempfile.TemporaryDirectory() as folder:
             onnx, plan = Path(folder, "probe.onnx"), Path(folder, "probe.plan")
-            ir.save(probe(graph, tensors), onnx)
+            own = [str(output.name) for output in graph.graph.outputs]  # as its manifest has them
+            ir.save(probe(graph, [*dict.fromkeys([*tensors, *own])]), onnx)
             build_engine(onnx, plan, options)
             with closing(PlanSegmenter(plan)) as segmenter:
                 return segmenter.infer(feed)

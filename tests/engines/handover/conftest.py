@@ -35,8 +35,9 @@ def write(tmp_path: Path) -> WritePlan:
 
 def write_header(path: Path, manifest: Manifest, bounds: Bounds | None, tag: bytes) -> Path:
     data = tag + bytes(20) + bytes([10, 3, 0, 30]) + bytes(8) + network_name(manifest).encode()
+    flavour = "tensorrt-rtx" if tag == b"vtrt" else "tensorrt"
     record = EngineRecord(
-        flavour="tensorrt", version="10.3.0.30", compute_capabilities=(), flags=(),
+        flavour=flavour, version="10.3.0.30", compute_capabilities=(), flags=(),
         workspace_bytes=None, warnings=(), plan_sha256=hashlib.sha256(data).hexdigest(),
         plan_bytes=len(data), bounds=bounds,
     )  # fmt: skip
