@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from edaformer.border import words
 from edaformer.errors import FrameError
 
 Pixels = NDArray[np.uint8]  # RGB (H, W, 3)
@@ -191,8 +192,7 @@ def _explained(path: Path) -> Iterator[None]:
             error
         )
     except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise FrameError(f"it cannot be read ({reason.splitlines()[0]})") from error
+        raise FrameError(f"it cannot be read ({words(error)})") from error
 
 
 def _what_else(path: Path) -> str:

@@ -107,9 +107,10 @@ def with_logits(model: bytes) -> bytes:
     made = _messages()["Model"].FromString(model)
     graph = made.graph
     inside = any("logits" in node.output for node in graph.node)
-    if inside and all(value.name != "logits" for value in graph.output):
-        known = (value for value in graph.value_info if value.name == "logits")
-        graph.output.append(next(known, _messages()["ValueInfo"](name="logits")))
+    if not inside or any(value.name == "logits" for value in graph.output):
+        return model
+    known = (value for value in graph.value_info if value.name == "logits")
+    graph.output.append(next(known, _messages()["ValueInfo"](name="logits")))
     data: bytes = made.SerializeToString(deterministic=True)
     return data
 

@@ -184,7 +184,11 @@ def _lossy_webp(path: Path) -> bool:
 
 def _palette(file: Image.Image) -> Palette:
     """Its colours as stored, before anything is padded."""
-    flat = file.getpalette("RGB") or []
+    head = file.palette
+    if head is not None and head.mode == "RGB" and head.rawmode in {None, "RGB"}:
+        flat = list(head.palette)  # PNG's and GIF's, which getpalette would decode the pixels for
+    else:
+        flat = file.getpalette("RGB") or []
     return tuple(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
 
 

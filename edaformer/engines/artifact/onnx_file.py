@@ -56,15 +56,6 @@ def read_onnx_manifest(path: Path) -> Manifest:
     return read_onnx(path).manifest
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The file's metadata_props.
-
-    Raises:
-        InputError: if the file is not a well-formed ONNX model.
-    """
-    return _scan(path).metadata
-
-
 @lru_cache(maxsize=4)
 def _read(path: Path, *_unchanged: int) -> OnnxFile:
     found = _scan(path)

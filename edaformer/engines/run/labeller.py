@@ -85,10 +85,9 @@ class OnnxLabeller:
     def _run(self, feed: NDArray[Any], source: Size) -> dict[str, NDArray[Any]]:
         try:
             made = self._session.run({self._session.input_name: feed})
-        except Exception as error:  # ONNX Runtime's own are not exported
-            reason = str(error).splitlines()[0]
+        except InputError as error:
             raise InputError(
-                f"ONNX Runtime fails on a frame of {format_size(source)}: {reason}; export the "
+                f"ONNX Runtime fails on a frame of {format_size(source)}: {error}; export the "
                 "model again, or use another size"
             ) from error
         return unhidden(made, self.manifest)

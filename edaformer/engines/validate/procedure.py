@@ -103,14 +103,12 @@ def artifact_labels(artifact: ArtifactSegmenter, image: Image, passes: Passes) -
     """
     only = passes[0].tiles[0]
     size = _size(image)
-    single = len(passes) == 1 and len(passes[0].tiles) == 1
-    as_it_is = _as_it_is(passes, size)
-    if as_it_is and "labels" in artifact.outputs:
+    if _as_it_is(passes, size) and "labels" in artifact.outputs:
         own: NDArray[np.uint8] = artifact.segment(image[None])[0]
         return own
     if "logits" in artifact.outputs:
         return decide_image(artifact, image, passes).labels
-    if not single:
+    if not _is_single(passes):
         raise _needs_logits("the protocol")
     labels = artifact.segment(np.stack(list(feeds(image, passes[0], artifact.fill))))[0]
     return resize_labels(labels[: only.height, : only.width], size)
@@ -121,9 +119,13 @@ def resizes_labels(artifact: ArtifactSegmenter, image: Image, passes: Passes) ->
     return "logits" not in artifact.outputs and not _as_it_is(passes, _size(image))
 
 
+def _is_single(passes: Passes) -> bool:
+    return len(passes) == 1 == len(passes[0].tiles)
+
+
 def _as_it_is(passes: Passes, size: Size) -> bool:
     first = passes[0]
-    return len(passes) == 1 == len(first.tiles) and first.tiles[0].fed == size == first.size
+    return _is_single(passes) and first.tiles[0].fed == size == first.size
 
 
 def feeds(image: Image, one: Pass, fill: tuple[int, int, int] = RELEASE.fill) -> Iterator[Image]:

@@ -5,9 +5,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from edaformer.engines.artifact.onnx_file import read_metadata, read_onnx_manifest
+from edaformer.engines.artifact.onnx_file import read_onnx_manifest
 from edaformer.errors import EdaformerError, InputError, ManifestError
 from edaformer.export.exporter import ExportResult
+from edaformer.export.scan import scan
 
 
 def test_reads_what_the_exporter_wrote(small_export: ExportResult) -> None:
@@ -16,7 +17,8 @@ def test_reads_what_the_exporter_wrote(small_export: ExportResult) -> None:
 
 def test_equals_the_onnx_package(small_export: ExportResult) -> None:
     model = onnx.load(small_export.path)
-    assert read_metadata(small_export.path) == {p.key: p.value for p in model.metadata_props}
+    own = scan(small_export.path.read_bytes()).metadata
+    assert own == {p.key: p.value for p in model.metadata_props}
 
 
 def test_another_onnx_has_no_manifest(tmp_path: Path) -> None:
