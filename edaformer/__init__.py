@@ -24,6 +24,8 @@ from edaformer.version import __version__
 
 if TYPE_CHECKING:
     from edaformer.data import open_dataset
+    from edaformer.engines.adapt.adapt import AdaptOptions, adapt
+    from edaformer.engines.adapt.frames import find_frames
     from edaformer.engines.artifact.inspect import describe
     from edaformer.engines.artifact.preflight import preflight
     from edaformer.engines.bench.benchmark import benchmark
@@ -48,6 +50,7 @@ for _switch in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
 
 __all__ = [
     "ISR",
+    "AdaptOptions",
     "BenchOptions",
     "BuildOptions",
     "EdaformerError",
@@ -58,12 +61,14 @@ __all__ = [
     "SavedAnswers",
     "TuneOptions",
     "__version__",
+    "adapt",
     "benchmark",
     "build_engine",
     "compare",
     "demo_checkpoint",
     "describe",
     "export_model",
+    "find_frames",
     "load_checkpoint",
     "open_dataset",
     "preflight",
@@ -74,6 +79,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AdaptOptions": "edaformer.engines.adapt.adapt",
     "BenchOptions": "edaformer.engines.bench.contenders",
     "BuildOptions": "edaformer.engines.build.compiler",
     "Engine": "edaformer.engines.runtime",
@@ -82,12 +88,14 @@ _HOMES = {
     "RunOptions": "edaformer.engines.run.run",
     "SavedAnswers": "edaformer.engines.validate.saved",
     "TuneOptions": "edaformer.engines.tune.tune",
+    "adapt": "edaformer.engines.adapt.adapt",
     "benchmark": "edaformer.engines.bench.benchmark",
     "build_engine": "edaformer.engines.build.build",
     "compare": "edaformer.engines.validate.validate",
     "demo_checkpoint": "edaformer.families.checkpoint",
     "describe": "edaformer.engines.artifact.inspect",
     "export_model": "edaformer.export.exporter",
+    "find_frames": "edaformer.engines.adapt.frames",
     "load_checkpoint": "edaformer.families.table",
     "open_dataset": "edaformer.data",
     "preflight": "edaformer.engines.artifact.preflight",

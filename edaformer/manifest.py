@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from edaformer.errors import InputError, ManifestError
+from edaformer.families.adapted import Adapted
 from edaformer.families.given import Given
 from edaformer.families.table import RecordedSizes, recorded
 from edaformer.isr import EDAFORMER, ISR, Places
@@ -46,7 +47,7 @@ _SHA256 = Field(pattern="^[0-9a-f]{64}$")
 # what is left out where it is usual: as older versions wrote it
 _USUAL: dict[str, object] = {
     "sizes": None, "witness_sha256": None, "attention": "fused", "graph_sha256": None, "ties": None,
-    "seal": None, "channels": "RGB",
+    "seal": None, "channels": "RGB", "adapted": None,
 }  # fmt: skip
 AttentionForm = Literal["fused", "unfused"]  # what the graph is written for; the proof demands it
 ONLY_IN_SIDECAR = {
@@ -227,6 +228,7 @@ class Manifest(_Record):
     num_classes: int = Field(ge=1, le=256)
     ignore_label: int
     checkpoint_sha256: str = _SHA256
+    adapted: Adapted | None = None  # how the checkpoint came about, where it was adapted to an ISR
     onnx_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     precision: Literal["fp16", "fp32"]
     attention: AttentionForm = "fused"

@@ -17,7 +17,7 @@ import tomllib
 from tests.conftest import ROOT
 
 LINKS = ("export", "engines", "cli")  # into edaformer/, at the root
-COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run", "tune")
+COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run", "tune", "adapt")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Lets only the standard library, this package and the distributions named on the command line be

@@ -160,6 +160,8 @@ def export(
         resize=resize,
         tolerance=tolerance,
     )
+    if loaded.adapted is not None and (other := loaded.adapted.other_than(str(options.isr))):
+        say(f"warning: {other}")
     default = Path(options.default_name(loaded.variant.title))
     path = output_path(output, default, force=force)
     if limit is not None and data is None:
@@ -237,6 +239,7 @@ def _print_result(result: ExportResult, checkpoint: Checkpoint) -> None:
         [
             ("model", f"{manifest.title}, {manifest.num_classes} classes"),
             ("ISR", manifest.isr),
+            ("adapted for", manifest.adapted and manifest.adapted.text),
             ("input", f"{spec.name} {spec.dtype} {shape}{padding}"),
             ("normalised", normalised(checkpoint)),
             ("class names", class_names(checkpoint)),

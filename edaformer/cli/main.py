@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edaformer.cli.adapt import adapt
 from edaformer.cli.bench import bench
 from edaformer.cli.build import build
 from edaformer.cli.check import check
@@ -18,7 +19,7 @@ from edaformer.cli.validate import validate
 from edaformer.version import __version__
 
 app = new_app()
-for command in (export, build, validate, info, check, bench, run, tune):
+for command in (export, build, validate, info, check, bench, run, tune, adapt):
     app.command()(command)
 
 

@@ -91,6 +91,13 @@ def validate(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither read nor keep PyTorch's predictions.")
     ] = False,
+    original: Annotated[
+        Path | None,
+        typer.Option(
+            help="The checkpoint that an adapted one was made from: its base ISR is a row, too. "
+            "Default: the file of its name beside it."
+        ),
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(
@@ -161,8 +168,9 @@ def validate(
         raise InputError("--without-images is for --save-reference; leave it out")
     _check_outputs([report, junit, save_reference], [artifact, checkpoint, reference])
     at_the_desk = {
-        "--checkpoint": checkpoint, "--protocol": protocol, "--scales": scales != "1",
-        "--flip": flip, "--fit": fit, "--frames": frames, "--cache": cache, "--no-cache": no_cache,
+        "--checkpoint": checkpoint, "--original": original, "--protocol": protocol,
+        "--scales": scales != "1", "--flip": flip, "--fit": fit, "--frames": frames,
+        "--cache": cache, "--no-cache": no_cache,
         "--bisect": find, "--save-reference": save_reference, "--labels": labels,
         "--without-images": without_images,
     }  # fmt: skip
@@ -175,7 +183,8 @@ def validate(
         result = by_reference(artifact, reference, data, limit, gates, provider, workers)
     else:
         desk = Desk(
-            checkpoint=checkpoint, given=given(mean, std, bgr=bgr), data=data or "scenes",
+            checkpoint=checkpoint, original=original, given=given(mean, std, bgr=bgr),
+            data=data or "scenes",
             labels=labels, limit=limit, protocol=protocol,
             scales=_ratios(scales), flip=flip, fit=fit, frames=frames,
             cache=_cache(cache, unused=no_cache), workers=workers, save=save_reference,

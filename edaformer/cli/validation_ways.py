@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edaformer.cli.common import or_demo, say_notes
+from edaformer.cli.common import or_demo, say, say_notes
 from edaformer.cli.progress import image_progress
 from edaformer.cli.validation_text import print_saved
 from edaformer.errors import InputError, require
@@ -25,6 +25,7 @@ class Desk:
     """What PyTorch is asked, and about which images."""
 
     checkpoint: Path | None  # None: the demo's
+    original: Path | None  # that it was adapted from; None: beside it, if it was
     given: Given  # what a person says of it, where no artifact does
     data: str
     labels: str | None  # how they are stored; None: the data set's way
@@ -51,13 +52,14 @@ class Desk:
             probed(artifact)  # so that what is missing is said before an hour's work
         manifest = artifact_manifest(artifact)
         loaded = load_checkpoint(or_demo(self.checkpoint), manifest.given)
+        original = self._original(loaded, manifest.given)
         dataset = self._dataset(manifest.size, loaded)
         protocol = self._protocol(dataset)
         with image_progress() as on_image:
             result = validate(
                 artifact, loaded, dataset, gates=gates, provider=provider, protocol=protocol,
                 fit=self.fit, frames=self.frames, cache=self.cache, workers=self.workers,
-                save=self.save, with_images=self.with_images, on_image=on_image,
+                original=original, save=self.save, with_images=self.with_images, on_image=on_image,
             )  # fmt: skip
         if find:
             worst = result.worst[0]
@@ -95,12 +97,30 @@ class Desk:
         source = PyTorchAnswers(
             loaded, dataset, setting, make_procedure(self._protocol(dataset), fixed, self.fit),
             align=padding, frames=self.frames, cache=self.cache, workers=self.workers,
+            original=self._original(loaded, self.given),
         )  # fmt: skip
         with image_progress() as on_image:
             saving = Saving(source, self.save, with_images=self.with_images)
             for done, _ in enumerate(saving.answered(), start=1):
                 on_image(done, len(saving))
         print_saved(self.save)
+
+    def _original(self, loaded: Checkpoint, given: Given) -> Checkpoint | None:
+        """What an adapted checkpoint was adapted from."""
+        from edaformer.families.table import checkpoint_sha256, load_checkpoint, owner
+
+        if self.original is not None:
+            return load_checkpoint(self.original, given)
+        if loaded.adapted is None:
+            return None
+        beside = loaded.path.with_name(loaded.adapted.source)
+        if owner(beside) is not None and checkpoint_sha256(beside) == loaded.adapted.source_sha256:
+            return load_checkpoint(beside, given)
+        say(
+            f"note: {loaded.path.name} was adapted from {loaded.adapted.source}, which is not "
+            "beside it, so base is the adapted one's; --original names it"
+        )
+        return None
 
     def _dataset(self, size: tuple[int, int], checkpoint: Checkpoint) -> Dataset:
         from edaformer.data import open_dataset

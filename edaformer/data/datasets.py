@@ -192,6 +192,12 @@ def check_limit(limit: int) -> None:
         raise DataError(f"expected --limit of at least 1, got {limit}")
 
 
+def names_dataset(spec: str) -> bool:
+    """Whether this is ``kind:DIR`` of a kind with label files, which a path could be, too."""
+    kind, colon, _ = spec.partition(":")
+    return bool(colon) and kind in _KINDS and kind != REFERENCE_KIND
+
+
 def open_dataset(
     spec: str, size: tuple[int, int], labels: str | None = None, *, reduced: bool = False
 ) -> Dataset:

@@ -414,6 +414,7 @@ def _manifest(
         num_classes=checkpoint.num_classes,
         ignore_label=IGNORE_LABEL,
         checkpoint_sha256=checkpoint.sha256,
+        adapted=checkpoint.adapted,
         precision=options.precision,
         attention=options.attention,
         opset=options.opset,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import ISRError
+from edaformer.families.adapted import Adapted
 from edaformer.families.settings import reference_settings
 from edaformer.isr import ISR, Places
 from edaformer.preprocess import RELEASE, Normalisation
@@ -62,6 +63,7 @@ class Checkpoint:
     origins: Origins = Origins()
     notes: tuple[str, ...] = ()  # what was in the file and of no use
     reduced_labels: bool = False  # trained on labels with 1 taken off, 0 being void
+    adapted: Adapted | None = None  # how it came about, where edaformer-adapt made it
     state: dict[str, Tensor] = field(repr=False, default_factory=dict)  # our names, float32
 
     @property

@@ -103,7 +103,7 @@ def with_training(checkpoint: Checkpoint, known: Training) -> Checkpoint:
     )
     made = replace(
         checkpoint, classes=known.classes, palette=known.palette, input_size=known.size,
-        notes=known.notes, origins=origins,
+        notes=known.notes, origins=origins, adapted=known.adapted,
     )  # fmt: skip
     mean, std = known.mean, known.std
     if known.bgr:

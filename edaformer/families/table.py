@@ -7,20 +7,23 @@ of one. docs/families.md says how to add one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import CheckpointError, require
+from edaformer.families.adapted import Adapted
 from edaformer.families.architecture import Architecture
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.cost import Cost, Size
+from edaformer.families.edaformer import adapted_file
 from edaformer.families.edaformer import cost as edaformer_cost
 from edaformer.families.edaformer import layers as edaformer_layers
 from edaformer.families.edaformer import loader as edaformer_loader
 from edaformer.families.edaformer.sizes import VARIANTS, get_variant
-from edaformer.families.given import Given
+from edaformer.families.given import Given, turned_round
 from edaformer.families.layers import Layer
+from edaformer.families.segformer import adapted_folder
 from edaformer.families.segformer import cost as segformer_cost
 from edaformer.families.segformer import layers as segformer_layers
 from edaformer.families.segformer import loader as segformer_loader
@@ -28,6 +31,8 @@ from edaformer.families.segformer.sizes import SEGFORMERS, SegFormerSizes
 from edaformer.isr import ISR
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from edaformer.families.network import Network
 
 RecordedSizes = SegFormerSizes  # of the families whose variant's name alone does not say them all
@@ -46,6 +51,8 @@ class Family:
     count_params: Callable[[Any, int], int]
     place_layers: Callable[[Any, Size, int, int], tuple[Layer, ...]]  # one place
     fixed_layers: Callable[[Any, int, Size], tuple[Layer, ...]]  # what no ratio changes
+    check_output: Callable[[Checkpoint, Path], None]  # where an adapted one would be written
+    save_adapted: Callable[[Checkpoint, Mapping[str, Tensor], Adapted, Path], None]
 
 
 FAMILIES = {
@@ -59,6 +66,8 @@ FAMILIES = {
         count_params=edaformer_cost.count_params,
         place_layers=edaformer_layers.place_layers,
         fixed_layers=edaformer_layers.fixed_layers,
+        check_output=adapted_file.check_output,
+        save_adapted=adapted_file.save_adapted,
     ),
     "segformer": Family(
         variants=SEGFORMERS,
@@ -70,6 +79,8 @@ FAMILIES = {
         count_params=segformer_cost.count_params,
         place_layers=segformer_layers.place_layers,
         fixed_layers=segformer_layers.fixed_layers,
+        check_output=adapted_folder.check_output,
+        save_adapted=adapted_folder.save_adapted,
     ),
 }
 
@@ -123,6 +134,33 @@ def checkpoint_sha256(path: Path) -> str:
         CheckpointError: if there is none.
     """
     return _family(path).sha256(path)
+
+
+def check_output(checkpoint: Checkpoint, path: Path) -> None:
+    """Refuse a place where an adapted ``checkpoint`` cannot be written.
+
+    Raises:
+        InputError: naming the path and what to do.
+    """
+    FAMILIES[checkpoint.variant.family].check_output(checkpoint, path)
+
+
+def save_adapted(
+    checkpoint: Checkpoint, state: Mapping[str, Tensor], record: Adapted, path: Path
+) -> None:
+    """Write adapted weights as ``checkpoint`` was written: its format, its names, its types.
+
+    Args:
+        checkpoint: the source, as loaded.
+        state: the adapted weights, by our names.
+        record: how they came about.
+        path: of the new file or folder.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    own = turned_round(replace(checkpoint, state=dict(state))).state if checkpoint.bgr else state
+    FAMILIES[checkpoint.variant.family].save_adapted(checkpoint, own, record, path)
 
 
 def _family(path: Path) -> Family:

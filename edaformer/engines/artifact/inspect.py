@@ -162,6 +162,7 @@ def _describe_checkpoint(
         ("weights used", f"{loaded.coverage.used}; left over: {left_over}"),
         ("classes", class_names(loaded)),
         ("trained at", _trained_at(loaded)),
+        ("adapted for", loaded.adapted and loaded.adapted.text),
         ("normalised by", normalised(loaded)),
         ("frames resized by", loaded.resize),
         ("left out", "; ".join(loaded.notes) or None),
@@ -174,6 +175,7 @@ def _describe_checkpoint(
         "sha256": loaded.sha256,
         "normalisation": asdict(loaded.normalisation) | {"bgr": loaded.bgr},
         "origins": asdict(loaded.origins),
+        "adapted": None if loaded.adapted is None else loaded.adapted.model_dump(mode="json"),
         "notes": list(loaded.notes),
         "coverage": {"used": loaded.coverage.used, "left_over": list(loaded.coverage.left_over)},
     }
@@ -271,6 +273,7 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
     return [
         ("model", f"{manifest.title}, {manifest.num_classes} classes"),
         ("ISR", manifest.isr),
+        ("adapted for", manifest.adapted and manifest.adapted.text),
         ("precision", manifest.precision),
         ("written for", "unfused attention" if manifest.attention == "unfused" else None),
         ("input", f"{spec.name} {spec.dtype} {spec.layout} "

@@ -35,6 +35,7 @@ class Answers:
     reference: Decision  # at the artifact's; the same labels where that is base
     letter: Labels | None  # at the artifact's, to the letter; None: the reference went so
     framed: Labels | None = None  # at the artifact's, behind the checkpoint's own processor
+    original: Labels | None = None  # of the checkpoint that this one was adapted from, at base ISR
 
 
 class Setting(BaseModel):
@@ -55,6 +56,8 @@ class Setting(BaseModel):
     flip: bool
     fit: FitName
     frames: Resize | None = None  # how the processor resizes, where frames are validated too
+    # SHA-256 of the checkpoint that this one was adapted from, where that answers, too
+    original: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
     @property
     def procedure(self) -> Procedure:

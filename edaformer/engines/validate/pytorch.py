@@ -70,6 +70,7 @@ class PyTorchAnswers:
         frames: bool = False,
         cache: ReferenceCache | None = None,
         workers: int = 1,
+        original: Checkpoint | None = None,
     ) -> None:
         """Load the network at both settings.
 
@@ -82,9 +83,11 @@ class PyTorchAnswers:
             frames: whether to answer behind the checkpoint's own processor, too.
             cache: where answers are kept; None computes all of them.
             workers: threads that read images ahead; 0 reads in between.
+            original: the checkpoint that this one was adapted from, to answer at base ISR, too.
 
         Raises:
-            InputError: for a negative number of workers, or frames without one size.
+            InputError: for a negative number of workers, frames without one size, or an original
+                that is another one.
         """
         if frames and procedure.fixed is None:
             raise InputError(
@@ -95,6 +98,10 @@ class PyTorchAnswers:
             raise InputError(f"expected --workers of 0 or more, got {workers}")
         self._data, self._workers = data, workers
         self.base = Reference.of(checkpoint, checkpoint.places.base, align, cache)
+        self.original = None
+        if original is not None:
+            _check_original(checkpoint, original)
+            self.original = Reference.of(original, original.places.base, align, cache)
         same = isr == self.base.isr
         self.reference = self.base if same else Reference.of(checkpoint, isr, align, cache)
         self.origin = checkpoint.path.name
@@ -113,6 +120,7 @@ class PyTorchAnswers:
             flip=protocol.flip,
             fit=procedure.fit,
             frames=known_resize(checkpoint.resize, "leave --frames out") if frames else None,
+            original=None if original is None else original.sha256,
         )
         self._procedure = procedure
 
@@ -137,13 +145,31 @@ class PyTorchAnswers:
         to_the_letter = None
         if letter != passes:
             to_the_letter = self.reference.decide(image, image_hash, letter).labels
-        return Answers(base.labels, reference, to_the_letter, self._framed(image))
+        original = None
+        if self.original is not None:
+            original = self.original.decide(image, image_hash, passes).labels
+        return Answers(base.labels, reference, to_the_letter, self._framed(image), original)
 
     def _framed(self, image: Image) -> Labels | None:
         rule, size = self.setting.frames, self.setting.size
         if rule is None or size is None:
             return None
         return self.reference.segmenter.label_frame(image, size, rule)
+
+
+def _check_original(checkpoint: Checkpoint, original: Checkpoint) -> None:
+    record = checkpoint.adapted
+    if record is None:
+        raise InputError(
+            f"--original is for a checkpoint that was adapted, and {checkpoint.path.name} was not; "
+            "leave it out"
+        )
+    if record.source_sha256 != original.sha256:
+        raise InputError(
+            f"{checkpoint.path.name} was adapted from {record.source} (SHA-256 "
+            f"{record.source_sha256[:12]}...), and {original.path.name} is another "
+            f"({original.sha256[:12]}...); name that one with --original"
+        )
 
 
 def _with_hash(sample: Sample) -> tuple[Sample, str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edaformer.engines.validate.answers import Source
 
 _BASE, _LABELS, _LETTER, _FRAMED = "base", "labels", "letter", "framed"
+_ORIGINAL = "original"
 _LOW, _HIGH = "margin.low", "margin.high"
 
 
@@ -61,7 +62,10 @@ class Saving:
                 planes |= {_LOW: low, _HIGH: high}
                 if self.setting.isr != self.setting.isr_base:
                     planes[_BASE] = answers.base
-                for name, labels in ((_LETTER, answers.letter), (_FRAMED, answers.framed)):
+                for name, labels in (
+                    (_LETTER, answers.letter), (_FRAMED, answers.framed),
+                    (_ORIGINAL, answers.original),
+                ):  # fmt: skip
                     if labels is not None:
                         planes[name] = labels
                 archive.add(sample.name, sample.image, planes, keep_pixels=self._with_images)
@@ -159,6 +163,7 @@ class SavedAnswers(Closing):
             reference=Decision.of_bytes(labels, low, high),
             letter=self._archive.plane(at, _LETTER) if _LETTER in record.planes else None,
             framed=None if self.setting.frames is None else self._archive.plane(at, _FRAMED),
+            original=None if self.setting.original is None else self._archive.plane(at, _ORIGINAL),
         )
         return Sample(record.name, self._pixels(at), self._archive.plane(at, TRUTH)), answers
 

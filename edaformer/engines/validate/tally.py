@@ -22,8 +22,8 @@ from edaformer.evaluation.metrics import (
     iou_of_counts,
 )
 
-BASE, REFERENCE, CANDIDATE, LETTER = range(4)  # the rows
-_ROWS = 4
+BASE, REFERENCE, CANDIDATE, LETTER, ORIGINAL = range(5)  # the rows
+_ROWS = 5
 _PATTERNS = 1 << 16  # of a half-precision number; those of magnitudes ascend with them
 _EXTRA = 4  # figures beside the counts: equal to base, to the reference, to the letter; all pixels
 
@@ -108,6 +108,7 @@ class Tally:
     fitted: int = 0
     confusions: NDArray[np.int64] = field(init=False)  # (rows, classes, classes)
     stored: NDArray[np.int64] = field(init=False)  # (256, classes): the reference, void and all
+    adapted: AgreementTally = field(default_factory=AgreementTally)
     isr: AgreementTally = field(default_factory=AgreementTally)
     artifact: AgreementTally = field(default_factory=AgreementTally)
     flips: FlipTally = field(default_factory=FlipTally)
@@ -124,13 +125,15 @@ class Tally:
     ) -> None:
         """One image: PyTorch's answers, and the artifact's labels; whether those were resized."""
         reference, base = answers.reference.labels, answers.base
+        original = base if answers.original is None else answers.original
         band = boundary_band(reference)
+        self.adapted.add(base == original, band)
         same = candidate == reference
         equal_isr = self.isr.add(reference == base, band)
         equal = self.artifact.add(same, band)
         self.flips.add(answers.reference.margin, same | band if resized else same)
         letter = reference if answers.letter is None else answers.letter
-        confusions = self._confusions(sample.labels, base, reference, candidate, letter)
+        confusions = self._confusions(sample.labels, base, reference, candidate, letter, original)
         self.confusions += confusions
         self.stored += stored_counts(sample.labels, reference, self.classes)
         counts = np.concatenate([class_counts(one).ravel() for one in confusions])
@@ -150,6 +153,7 @@ class Tally:
         miou = [_mean(self._iou(sums, row)) for row in range(_ROWS)]
         pixels = sums[:, -1]
         return {
+            "delta_adapted": interval(miou[BASE] - miou[ORIGINAL]),
             "delta_isr": interval(miou[REFERENCE] - miou[BASE]),
             "delta_precision": interval(miou[CANDIDATE] - miou[REFERENCE]),
             "delta_fit": interval(miou[REFERENCE] - miou[LETTER]),

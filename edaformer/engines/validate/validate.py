@@ -25,7 +25,15 @@ from edaformer.engines.validate.procedure import (
     resizes_labels,
 )
 from edaformer.engines.validate.saved import Saving
-from edaformer.engines.validate.tally import BASE, CANDIDATE, LETTER, REFERENCE, FramesTally, Tally
+from edaformer.engines.validate.tally import (
+    BASE,
+    CANDIDATE,
+    LETTER,
+    ORIGINAL,
+    REFERENCE,
+    FramesTally,
+    Tally,
+)
 from edaformer.engines.validate.truth import Stored, examine
 from edaformer.engines.validate.validation import Flips, Frames, GateResult, Gates, Row, Validation
 from edaformer.errors import EdaformerError, NaNError
@@ -53,6 +61,7 @@ def validate(
     frames: bool = False,
     cache: ReferenceCache | None = None,
     workers: int = 1,
+    original: Checkpoint | None = None,
     save: Path | None = None,
     with_images: bool = True,
     keep_worst: int = 6,
@@ -73,6 +82,7 @@ def validate(
             own processor against the artifact behind the runtime's resizing.
         cache: where PyTorch's predictions are kept; None computes them here and now.
         workers: threads that read ahead; 0 reads in between.
+        original: the checkpoint that ``checkpoint`` was adapted from, for a row of its own.
         save: where PyTorch's answers are saved for validations without it; None: nowhere.
         with_images: whether the pixels are saved with them.
         keep_worst: how many images of least agreement the result holds.
@@ -90,7 +100,7 @@ def validate(
     procedure = procedure_of(manifest, protocol or get_protocol(data.protocol), fit)
     source: Source = PyTorchAnswers(
         checkpoint, data, manifest.isr_value, procedure, align=manifest.input.alignment,
-        frames=frames, cache=cache, workers=workers,
+        frames=frames, cache=cache, workers=workers, original=original,
     )  # fmt: skip
     if save is not None:
         source = Saving(source, save, with_images=with_images)
@@ -198,6 +208,7 @@ def _result(
         REFERENCE: (torch, manifest.isr),
         CANDIDATE: (description, manifest.isr),
         LETTER: (f"{torch}, to the letter", manifest.isr),
+        ORIGINAL: (f"{torch}, before adapting", setting.isr_base),
     }
     rows = [Row(*described[row], scores[row]) for row in range(len(scores))]
     agreement, flips = tally.artifact.result(), tally.flips.result(manifest.tie)
@@ -219,6 +230,8 @@ def _result(
         reference=rows[REFERENCE],
         candidate=rows[CANDIDATE],
         letter=rows[LETTER] if tally.fitted else None,
+        original=None if setting.original is None else rows[ORIGINAL],
+        agreement_adapted=None if setting.original is None else tally.adapted.result(),
         agreement=agreement,
         agreement_isr=tally.isr.result(),
         flips=flips,

@@ -149,6 +149,8 @@ class Validation:
     worst: tuple[Shown, ...]  # least agreement first
     manifest: Manifest
     frames: Frames | None = None  # where they were asked for
+    original: Row | None = None  # at base ISR, the checkpoint that this one was adapted from
+    agreement_adapted: Agreement | None = None  # reference_base against original
     finding: Finding | None = None  # what is wrong with the truth
     trusted: bool = False  # the truth, whatever is found
     departure: Departure | None = None  # where the artifact leaves float32, if asked for
@@ -163,6 +165,13 @@ class Validation:
     def refused(self) -> Finding | None:
         """What is wrong with the truth, where nobody overruled it."""
         return None if self.trusted else self.finding
+
+    @property
+    def delta_adapted(self) -> float:
+        """What adapting changed at base ISR, in points of mIoU; 0 where nothing was adapted."""
+        if self.original is None:
+            return 0.0
+        return self.reference_base.score.miou - self.original.score.miou
 
     @property
     def delta_isr(self) -> float:
@@ -220,9 +229,19 @@ class Validation:
             "gates": [asdict(gate) for gate in self.gates],
             "worst": [{"name": s.name, "agreement": s.agreement} for s in self.worst],
             **self._frames(),
+            **self._adapted(),
             **departure,
             "passed": not self.failures,
             "failures": list(self.failures),
+        }
+
+    def _adapted(self) -> dict[str, Any]:
+        if self.original is None or self.agreement_adapted is None:
+            return {}
+        return {
+            "original": self._row(self.original),
+            "delta_adapted": self.delta_adapted,
+            "agreement_adapted": self.agreement_adapted.overall,
         }
 
     def _frames(self) -> dict[str, Any]:
@@ -254,6 +273,10 @@ class Validation:
         return {
             "level": LEVEL,
             "replicates": REPLICATES,
-            **self.intervals,
+            **{
+                name: found
+                for name, found in self.intervals.items()
+                if name != "delta_adapted" or self.original is not None
+            },
             "delta_iou": dict(by_class),
         }

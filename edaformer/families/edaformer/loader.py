@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "network", "owns", "published_to_ours", "save_checkpoint", "sha256"]
 
-_ANCHORS = ("backbone.patch_embed1.proj.weight", "encoder.stage1.embed.proj.weight")
+ANCHORS = ("backbone.patch_embed1.proj.weight", "encoder.stage1.embed.proj.weight")
 _UNUSED = re.compile(r"decode_head\.conv_seg\.(weight|bias)")  # in every published file
 _BRANCHES = {"attn4": "c4.blocks.0", "attn44": "c4.blocks.1", "attn444": "c4.blocks.2",
              "attn3": "c3.blocks.0", "attn33": "c3.blocks.1", "attn2": "c2.blocks.0"}  # fmt: skip
@@ -65,11 +65,11 @@ def load(path: Path) -> Checkpoint:
         MissingError: without torch (or safetensors, where it is one).
     """
     _refuse_adapter(path)
-    read = read_weights(path, _ANCHORS)
+    read = read_weights(path, ANCHORS)
     _refuse_encoder_only(path, read.tensors)
     left_over = tuple(sorted(key for key in read.tensors if _UNUSED.fullmatch(key)))
     used = {key: value for key, value in read.tensors.items() if key not in left_over}
-    state = renamed(path, used, _our_name)
+    state = renamed(path, used, our_name)
     variant, num_classes = _identify(path, state)
     _check(path, state, variant, num_classes)
     checkpoint = Checkpoint(
@@ -127,7 +127,7 @@ def published_to_ours(key: str) -> str | None:
     return None
 
 
-def _our_name(key: str) -> str:
+def our_name(key: str) -> str:
     """Our name where the key is published or ours already; else the key, to be refused by name."""
     return published_to_ours(key) or key
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edaformer.families.adapted import Adapted, read_adapted
 from edaformer.names import why_no_names
 from edaformer.preprocess import MAX_SIDE
 
@@ -36,6 +37,7 @@ class Training:
     normalisation_from: str = ""
     classes_from: str = ""
     notes: tuple[str, ...] = ()  # what was there and of no use
+    adapted: Adapted | None = None
 
 
 def training(meta: Mapping[str, Any], num_classes: int) -> Training:
@@ -50,8 +52,9 @@ def training(meta: Mapping[str, Any], num_classes: int) -> Training:
     config = _config(meta, notes)
     size, size_from = _size(meta, config)
     mean, std, bgr, normalisation_from = _normalisation(meta, config, notes)
+    adapted = read_adapted(meta, notes)
     return Training(classes, palette, size, mean, std, bgr, size_from, normalisation_from,
-                    classes_from, tuple(notes))  # fmt: skip
+                    classes_from, tuple(notes), adapted)  # fmt: skip
 
 
 def three(values: object) -> Three | None:

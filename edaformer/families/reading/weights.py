@@ -47,11 +47,15 @@ def read_weights(path: Path, anchors: Iterable[str]) -> Weights:
     """
     with border(path):
         refuse_other(path)
-        with path.open("rb") as file:
-            head = file.read(9)
-        if head[8:9] == b"{" and head[:1] != b"\x80" and not head.startswith(b"PK"):
-            return _read_safetensors(path, anchors)
-        return _read_torch(path, anchors)
+        read = _read_safetensors if is_safetensors(path) else _read_torch
+        return read(path, anchors)
+
+
+def is_safetensors(path: Path) -> bool:
+    """By its first bytes: a length, then JSON; a pickle and a ZIP begin otherwise."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:9] == b"{" and head[:1] != b"\x80" and not head.startswith(b"PK")
 
 
 def check_dtypes(path: Path, dtypes: Mapping[str, str]) -> None:

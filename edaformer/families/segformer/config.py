@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from edaformer.errors import CheckpointError, InputError
+from edaformer.families.adapted import Adapted, read_adapted
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.segformer.sizes import Four, SegFormerSizes
 from edaformer.names import why_no_names
@@ -45,7 +46,8 @@ class Config:
     sizes: SegFormerSizes
     num_classes: int
     classes: tuple[str, ...] | None
-    note: str | None  # why it has no class names although some are there
+    notes: tuple[str, ...] = ()  # what is there and of no use, and why
+    adapted: Adapted | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ def read_config(folder: Path) -> Config:
             raise CheckpointError(
                 f"expected {name} {wanted!r} in {path}, got {got!r:.60}; no other is supported"
             )
-    return Config(_sizes(path, content), *_classes(path, content))
+    notes: list[str] = []
+    number, names = _classes(path, content, notes)
+    adapted = read_adapted(content, notes)
+    return Config(_sizes(path, content), number, names, tuple(notes), adapted)
 
 
 def read_preprocessing(folder: Path) -> Preprocessing:
@@ -122,7 +127,9 @@ def _sizes(path: Path, content: dict[str, Any]) -> SegFormerSizes:
     return SegFormerSizes(widths, depths, width, heads, ratios, mlp_ratios, patches, strides)
 
 
-def _classes(path: Path, content: dict[str, Any]) -> tuple[int, tuple[str, ...] | None, str | None]:
+def _classes(
+    path: Path, content: dict[str, Any], notes: list[str]
+) -> tuple[int, tuple[str, ...] | None]:
     """Their number, and their names in the order of the logits, where the folder has them."""
     named = content.get("id2label")
     if named is not None and not isinstance(named, dict):
@@ -131,7 +138,7 @@ def _classes(path: Path, content: dict[str, Any]) -> tuple[int, tuple[str, ...] 
     if type(number) is not int or not 1 <= number <= MAX_CLASSES:
         raise _no_labels(path, f"num_labels is {number!r:.40}")
     if not named:
-        return number, None, None
+        return number, None
     if len(named) != number or set(named) != {str(index) for index in range(number)}:
         raise _no_labels(
             path, f"num_labels is {number} and id2label has {len(named)} names, of "
@@ -139,11 +146,13 @@ def _classes(path: Path, content: dict[str, Any]) -> tuple[int, tuple[str, ...] 
         )  # fmt: skip
     names = [named[str(index)] for index in range(number)]
     if any(isinstance(name, str) and _UNNAMED.fullmatch(name) for name in names):
-        return number, None, None
+        return number, None
     if problem := why_no_names(names):
-        note = f"the class names in {CONFIG} are left out: {problem}; --names FILE gives others"
-        return number, None, note
-    return number, tuple(names), None
+        notes.append(
+            f"the class names in {CONFIG} are left out: {problem}; --names FILE gives others"
+        )
+        return number, None
+    return number, tuple(names)
 
 
 def _no_labels(path: Path, found: str) -> CheckpointError:

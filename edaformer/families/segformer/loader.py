@@ -79,7 +79,8 @@ def load(path: Path) -> Checkpoint:
         resize=images.resize,
         reduced_labels=images.reduced_labels,
         origins=_origins(images),
-        notes=() if config.note is None else (config.note,),
+        notes=config.notes,
+        adapted=config.adapted,
         state={k: v.float() if v.is_floating_point() else v for k, v in state.items()},
     )
 

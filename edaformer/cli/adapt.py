@@ -1,0 +1,195 @@
+"""``edaformer-adapt``: teach a checkpoint, without labels, the ISR it will run at."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edaformer.cli.common import (
+    BGR,
+    DATA,
+    DEBUG,
+    JSON,
+    LABELS,
+    MEAN,
+    STD,
+    echo,
+    guarded,
+    or_demo,
+    print_json,
+    print_pairs,
+    print_table,
+    run,
+    say,
+    say_notes,
+)
+from edaformer.errors import InputError, require
+from edaformer.preprocess import DEFAULT_SIZE, RESIZES, format_size, known_resize, parse_size
+
+if TYPE_CHECKING:
+    from edaformer.engines.adapt.result import Adaptation, Progress
+
+_EVERY = 10  # steps a line
+
+
+@guarded
+def adapt(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(help="A checkpoint, as edaformer-export takes it. Default: the demo's."),
+    ] = None,
+    isr: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A setting to learn, as edaformer-export takes it; again for each other one, base "
+            "among them to keep base."
+        ),
+    ] = None,
+    frames: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Unlabelled frames: pictures, videos, folders, patterns, scenes:N, or a data set "
+            "as --data has it, whose labels are not looked at; again for more."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The adapted checkpoint. Default: NAME_adapted."),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Input HxW it will be deployed at. Default: the checkpoint's own where recorded, "
+            "else 512x512."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Of the optimiser.")] = 300,
+    minutes: Annotated[
+        float | None, typer.Option(help="As many steps as fit into so many minutes.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Pictures a step.")] = 2,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            help="HxW of a picture, in multiples of 32; smaller takes less memory. Default: the "
+            "padded size, at most 512 a side on a CPU and 1024 on a GPU."
+        ),
+    ] = None,
+    train: Annotated[
+        Literal["all", "attention"],
+        typer.Option(help="Which weights learn: all, or those in attention alone."),
+    ] = "all",
+    data: Annotated[str | None, DATA] = None,
+    labels: Annotated[str | None, LABELS] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where it learns; auto: a GPU if any.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was cut.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    mean: Annotated[str | None, MEAN] = None,
+    std: Annotated[str | None, STD] = None,
+    bgr: Annotated[bool, BGR] = False,
+    as_json: Annotated[bool, JSON] = False,
+    debug: Annotated[bool, DEBUG] = False,
+) -> None:
+    """Teach a checkpoint at an ISR what it says at base, from unlabelled frames.
+
+    With --data, mIoU is measured before and after; nothing is learnt from its labels.
+
+    Example: edaformer-adapt edaformer_t.pth --isr 16,8,4,2-2,4,8 --frames street/
+    """
+    require("torch", "export")
+    from edaformer.data import open_dataset
+    from edaformer.engines.adapt.adapt import AdaptOptions
+    from edaformer.engines.adapt.adapt import adapt as adapt_checkpoint
+    from edaformer.engines.adapt.frames import find_frames
+    from edaformer.engines.adapt.judge import Judge
+    from edaformer.families.given import given
+    from edaformer.families.table import check_output, load_checkpoint
+    from edaformer.isr import ISR
+
+    if not isr or not frames:
+        raise InputError(
+            f"expected {'--isr, the setting to learn' if not isr else '--frames, to learn from'}, "
+            "got none; see edaformer-adapt --help"
+        )
+    source = or_demo(checkpoint)
+    loaded = load_checkpoint(source, given(mean, std, bgr=bgr))
+    say_notes(loaded.notes)
+    path = out or Path(f"{source.stem}_adapted{source.suffix}")
+    check_output(loaded, path)
+    if path.exists() and not force:
+        raise InputError(f"{path} exists already; replace it with --force, or name another with -o")
+    settings = tuple(dict.fromkeys(ISR.parse(text, loaded.places) for text in isr))
+    deployed = parse_size(size) if size else loaded.input_size or DEFAULT_SIZE
+    options = AdaptOptions(
+        deployed, steps, minutes, batch, rate, parse_size(crop) if crop else None, train, seed,
+        device,
+    )  # fmt: skip
+    truth = None if data is None else open_dataset(data, deployed, labels)
+    if truth is not None:
+        Judge(truth, deployed).check(loaded)
+    rule = known_resize(loaded.resize if loaded.resize in RESIZES else RESIZES[0], "")
+    found = find_frames(frames, deployed, rule, say)
+    say(f"... {len(found.learnt)} frames to learn from, {len(found.held)} held out")
+    made = adapt_checkpoint(
+        loaded, settings, found, options, path, truth=truth, resume=resume,
+        on_step=lambda text: say(f"... {text}"), on_progress=_tell,
+    )  # fmt: skip
+    if as_json:
+        print_json({"path": str(path), **made.to_json()})
+    else:
+        _print(path, made)
+    exported = ["edaformer-export", str(path), "--isr", str(settings[0])]
+    say(f"next: {shlex.join([*exported, '--size', format_size(deployed)])}")
+
+
+def _tell(progress: Progress) -> None:
+    if progress.step % _EVERY and progress.step != progress.steps:
+        return
+    say(
+        f"... step {progress.step} of {progress.steps}, loss {progress.loss:.4f}, held-out "
+        f"agreement {100 * progress.agreement:.3f}%, {progress.seconds_left:.0f} s left"
+    )
+
+
+def _print(path: Path, made: Adaptation) -> None:
+    print_pairs(
+        str(path),
+        [
+            ("frames", f"{made.learnt_from} to learn from, {made.held_out} held out"),
+            ("pictures", f"{format_size(made.picture)}, on {made.runs_on}"),
+            ("steps", f"{made.steps} in {made.seconds:.0f} s; the best after {made.best.step}"),
+        ],
+    )
+    echo()
+    print_table(
+        ("agrees with base, held out", "before", "after"),
+        [
+            (str(isr), f"{before:.4%}", f"{after:.4%}")
+            for isr, before, after in zip(
+                made.settings, made.exams[0].agreement, made.best.agreement, strict=True
+            )
+        ],
+    )
+    if made.judged:
+        echo()
+        print_table(
+            (f"mIoU on {made.truth}", "before", "after", "change"),
+            [
+                (str(one.isr), f"{one.before:.3f}", f"{one.after:.3f}", f"{one.change:+.3f}")
+                for one in made.judged
+            ],
+        )
+
+
+def main() -> None:
+    """The console script ``edaformer-adapt``."""
+    run(adapt)

@@ -1,0 +1,67 @@
+"""Write an adapted SegFormer as its source lies there: a folder of Hugging Face's.
+
+Configuration and preprocessing are the source's, with the record of the adaptation in config.json;
+the weights have the source's names and types. An adapter is merged and is not there any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edaformer.errors import require
+from edaformer.families.adapted import KEY, Adapted
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.reading import folder
+from edaformer.families.reading.json_file import read_object
+from edaformer.families.segformer.config import CONFIG, PREPROCESSOR
+from edaformer.families.segformer.names import ANCHORS, Names
+from edaformer.files import check_new_folder, write_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edaformer.families.segformer.sizes import SegFormerSizes
+
+
+def check_output(checkpoint: Checkpoint, path: Path) -> None:
+    """Refuse a folder that cannot be made, before any work is done for it.
+
+    Raises:
+        InputError: naming the path and what to do.
+    """
+    del checkpoint
+    check_new_folder(path)
+
+
+def save_adapted(
+    checkpoint: Checkpoint, state: Mapping[str, Tensor], record: Adapted, path: Path
+) -> None:
+    """Write ``state`` in place of the checkpoint's weights.
+
+    Args:
+        checkpoint: the source, as loaded.
+        state: the adapted weights, by our names.
+        record: how they came about.
+        path: of the new folder.
+
+    Raises:
+        InputError: if it cannot be made.
+    """
+    sizes: SegFormerSizes = checkpoint.variant  # type: ignore[assignment]  # the family's own
+    names, source = Names(sizes), checkpoint.path
+    tensors = {
+        name: state[names.ours(name)].to(old.dtype).contiguous()
+        for name, old in folder.read_folder(source, ANCHORS).items()
+    }
+    config = {**read_object(source / CONFIG), KEY: record.model_dump(mode="json")}
+    save = require("safetensors.torch", "export").save
+    files = {
+        CONFIG: json.dumps(config, indent=2).encode(),
+        folder.WEIGHTS: save(tensors, metadata={"format": "pt"}),
+    }
+    if (source / PREPROCESSOR).is_file():
+        files[PREPROCESSOR] = (source / PREPROCESSOR).read_bytes()
+    write_folder(path, files)
