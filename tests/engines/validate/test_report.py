@@ -183,7 +183,7 @@ def test_junit(result: Validation) -> None:
     assert [child.tag for child in suite] == ["properties", "testcase", "testcase", "testcase"]
     labels, *cases = suite.findall("testcase")
     assert labels.get("name") == "labels"
-    assert [case.attrib["name"] for case in cases] == ["max_miou_drop", "min_agreement"]
+    assert [case.attrib["name"] for case in cases] == ["max_miou_change", "min_agreement"]
     assert all(case.attrib["classname"] for case in cases)
     assert cases[0].find("failure") is None
     failure = cases[1].find("failure")
