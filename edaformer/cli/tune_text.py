@@ -66,8 +66,8 @@ def _print_front(result: Tuning) -> None:
         [
             (
                 str(point.isr),
-                f"{point.miou:.2f}",
-                f"{point.change:+.2f}",
+                f"{point.miou:.3f}",
+                f"{point.change:+.3f}",
                 _span(point.interval),
                 _latency(result, point) if timed else f"{point.gmacs:.3f}",
                 f"{point.saving:.1%}",
@@ -86,7 +86,7 @@ def _print_places(result: Tuning) -> None:
     print_table(
         ("one place alone", "ratio", "change", "95 % interval", "saved"),
         [
-            (place.place, str(place.ratio), f"{place.point.change:+.2f}",
+            (place.place, str(place.ratio), f"{place.point.change:+.3f}",
              _span(place.point.interval), f"{place.point.saving:.1%}")
             for place in result.sensitivity
         ],
