@@ -51,27 +51,17 @@ def print_saved(path: Path) -> None:
 
 def _print_rows(result: Validation) -> None:
     """Short names, so that the table fits a terminal; what they stand for is said below it."""
-    rows = [
-        ("PyTorch", result.reference_base, ""),
-        ("PyTorch", result.reference, f"{result.agreement_isr.overall:.4%}"),
-        ("artifact", result.candidate, f"{result.agreement.overall:.4%}"),
-    ]
-    if result.letter is not None:
-        rows.append(("PyTorch, to the letter", result.letter, ""))
-    if result.frames is not None:
-        rows.append(("PyTorch, frames", result.frames.reference, ""))
-        agreement = f"{result.frames.agreement.overall:.4%}"
-        rows.append(("artifact, frames", result.frames.candidate, agreement))
     print_table(
         ("", "ISR", "mIoU", "mAcc", "aAcc", "agrees"),
         [
-            (name, row.isr, *(f"{value:.3f}" for value in figures), agreement)
-            for name, row, agreement in rows
+            (name, row.isr, *(f"{value:.3f}" for value in figures),
+             "" if agreement is None else f"{agreement:.4%}")
+            for name, row, agreement in result.rows
             for figures in [(row.score.miou, row.score.macc, row.score.aacc)]
         ],
-    )
+    )  # fmt: skip
     echo()
-    for name, description in {name: row.description for name, row, _ in rows}.items():
+    for name, description in result.names.items():
         echo_line(f"{name}: {description}")
     echo("agrees: equal labels, with the row above")
     echo()
@@ -83,7 +73,7 @@ def _print_classes(result: Validation) -> None:
     classes = zip(result.classes, *(row.score.iou for row in rows), strict=True)
     print_table(columns, [
         (name, *(f"{value:.2f}" for value in (base, same, own)),
-         f"{same - base:+.2f}", f"{own - same:+.2f}")
+         f"{same - base:+.3f}", f"{own - same:+.3f}")
         for name, base, same, own in classes
     ])  # fmt: skip
     echo("the last two columns: points by which each changes it; minus is worse")

@@ -158,11 +158,15 @@ class Tally:
             "agreement_fit": interval(sums[:, -2] / pixels),
         }
 
-    def intervals_iou(self) -> tuple[Interval | None, ...]:
-        """Of what precision changes, by class."""
+    def intervals_iou(self) -> Mapping[str, tuple[Interval | None, ...]]:
+        """Of what ISR and what precision changes, by class."""
         sums = self._replicates()
-        changed = self._iou(sums, CANDIDATE) - self._iou(sums, REFERENCE)
-        return tuple(interval(changed[:, label]) for label in range(self.classes))
+        base, reference, own = (self._iou(sums, row) for row in (BASE, REFERENCE, CANDIDATE))
+        changes = {"delta_iou_isr": reference - base, "delta_iou": own - reference}
+        return {
+            name: tuple(interval(changed[:, label]) for label in range(self.classes))
+            for name, changed in changes.items()
+        }
 
     def _confusions(self, truth: Labels, *rows: Labels) -> NDArray[np.int64]:
         """(rows, classes, classes); equal label maps are counted once."""
