@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.checkpoint)
     data = open_dataset(f"scenes:{options.scenes}", options.size)
-    print("| ISR | GMACs | PyTorch float32 | FP16 ONNX | FP16 costs | labels agree | worst |")
+    print("| ISR | GMACs | PyTorch float32 | FP16 ONNX | FP16 changes | labels agree | worst |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         for text in ISRS:
@@ -56,7 +56,7 @@ def row(text: str, made: ExportResult, result: Validation) -> str:
     """One line of the table."""
     return (
         f"| `{text}` | {made.gmacs:.2f} | {result.reference.score.miou:.2f} "
-        f"| {result.candidate.score.miou:.2f} | {-result.delta_precision:+.3f} "
+        f"| {result.candidate.score.miou:.2f} | {result.delta_precision:+.3f} "
         f"| {result.agreement.overall:.4%} | {result.agreement.worst:.4%} |"
     )
 

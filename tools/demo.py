@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from edaformer.data import open_dataset
 from edaformer.data.classes import CAMVID
@@ -23,11 +23,14 @@ from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import BASE
+from edaformer.media.drawing import grown
+from edaformer.media.sheet import Panel, sheet
 
 FOLDER = Path("demo")
 ONNX, PLAN, PICTURE = FOLDER / "model.onnx", FOLDER / "model.plan", FOLDER / "demo.png"
 VOID, DIFFERENT = (0, 0, 0), (255, 40, 40)
-CAPTION = 14  # pixels
+CAPTION = 20  # pixels; the sheet is 966 wide, and a page shows it at 800
+SHOWN = 400  # pixels of a panel there
 
 
 def main() -> int:
@@ -78,17 +81,22 @@ def draw(checkpoint: Path, data: str) -> None:
     at_base = TorchSegmenter(load_checkpoint(checkpoint).model(BASE), manifest.input.alignment)
     base = at_base.segment(sample.image[None])[0]
     reduced = with_isr.segment(sample.image[None])[0]
-    differs = np.where((base != reduced)[:, :, None], np.uint8(DIFFERENT), sample.image // 2)
+    marked, width = grown(base != reduced, SHOWN)
+    differs = np.where(marked[:, :, None], np.uint8(DIFFERENT), sample.image // 2)
     palette = manifest.palette or CAMVID.palette
-    panels = {
-        sample.name: sample.image,
-        "truth": coloured(sample.labels, palette),
-        "PyTorch, ISR base": coloured(base, palette),
-        f"ONNX fp16, ISR {manifest.isr}": coloured(reduced, palette),
-        f"the two differ in {(base != reduced).mean():.2%} of the pixels": differs,
-    }
-    pages = [captioned(picture, text) for text, picture in panels.items()]
-    sheet([*pages, legend(pages[0].size, manifest.classes or (), palette)]).save(PICTURE)
+    share = f"{(base != reduced).mean():.2%}"
+    rows = [
+        [Panel(sample.name, sample.image), Panel("truth", coloured(sample.labels, palette))],
+        [
+            Panel("PyTorch, ISR base", coloured(base, palette)),
+            Panel(f"ONNX fp16, ISR {manifest.isr}", coloured(reduced, palette)),
+        ],
+        [
+            Panel(f"these two differ in {share}, each pixel drawn {width} wide", differs),
+            Panel("", legend(sample.labels.shape, manifest.classes or (), palette)),
+        ],
+    ]
+    Image.fromarray(sheet(rows, text=CAPTION)).save(PICTURE)
 
 
 def coloured(
@@ -100,37 +108,21 @@ def coloured(
     return table[labels]
 
 
-def captioned(picture: NDArray[np.uint8], text: str) -> Image.Image:
-    """A picture with a line of text above."""
-    height, width = picture.shape[:2]
-    panel = Image.new("RGB", (width, height + CAPTION), "white")
-    panel.paste(Image.fromarray(picture), (0, CAPTION))
-    ImageDraw.Draw(panel).text((3, 1), text, fill="black")
-    return panel
-
-
 def legend(
-    size: tuple[int, int], classes: tuple[str, ...], palette: tuple[tuple[int, int, int], ...]
-) -> Image.Image:
-    """The classes' names in two columns beside their colours."""
-    page = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(page)
-    rows = max(size[1] // 2 // CAPTION - 1, 1)
-    for index, (name, colour) in enumerate(zip((*classes, "void"), (*palette, VOID), strict=False)):
-        x, y = 20 + index // rows * size[0] // 2, 2 * CAPTION + index % rows * 2 * CAPTION
-        pen.rectangle((x, y, x + 22, y + CAPTION), fill=colour, outline="black")
-        pen.text((x + 30, y), name, fill="black")
-    return page
-
-
-def sheet(panels: list[Image.Image]) -> Image.Image:
-    """Panels of one size, three in a row."""
-    width, height = panels[0].size
-    rows = -(-len(panels) // 3)
-    page = Image.new("RGB", (3 * width + 8, rows * height + 4 * (rows - 1)), "white")
-    for index, panel in enumerate(panels):
-        page.paste(panel, (index % 3 * (width + 4), index // 3 * (height + 4)))
-    return page
+    size: tuple[int, ...], classes: tuple[str, ...], palette: tuple[tuple[int, int, int], ...]
+) -> NDArray[np.uint8]:
+    """The classes' names in two columns beside their colours, on a page of ``size`` (H, W)."""
+    height, width = size
+    page = Image.new("RGB", (width, height), "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(CAPTION)
+    named = list(zip((*classes, "void"), (*palette, VOID), strict=False))
+    rows = -(-len(named) // 2)
+    step = min(2 * CAPTION, height // rows)
+    for index, (name, colour) in enumerate(named):
+        x, y = 10 + index // rows * width // 2, index % rows * step
+        pen.rectangle((x, y, x + 30, y + CAPTION), fill=colour, outline="black")
+        pen.text((x + 42, y + CAPTION / 2), name, fill="black", font=font, anchor="lm")
+    return np.asarray(page)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from edaformer.cli.common import (
     DEBUG,
     JSON,
     echo,
+    echo_line,
     guarded,
     print_json,
     print_pairs,
@@ -108,19 +110,16 @@ def _print_record(record: Record) -> None:
             *((result.subject.name, result.subject.description) for result in results),
         ],
     )
-    echo()
-    print_table(
+    _print_seen(
         ("", "frames", "p50 ms", "p90 ms", "p99 ms", "images/s", "pipelined", "CPU ms", "J/image"),
         [_latency_row(result) for result in results],
     )
-    echo()
-    print_table(
+    _print_seen(
         ("", "preprocess", "copy in", "network", "resize+argmax", "copy out", "wall ms"),
         [(result.subject.name, *(_ms(part) for part in vars(result.split).values()))
          for result in results],
     )  # fmt: skip
-    echo()
-    print_table(
+    _print_seen(
         ("started alone", "import s", "load s", "first frame s", "host MB", "device MB"),
         [
             (_start_name(result, number), _seconds(start.import_seconds),
@@ -133,6 +132,13 @@ def _print_record(record: Record) -> None:
     _print_camera(record)
     _print_layers(record)
     _print_comparisons(record)
+
+
+def _print_seen(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table without the columns that nothing was measured for, as copies and joules on a CPU."""
+    seen = [at for at in range(len(heads)) if at == 0 or any(row[at] != "-" for row in rows)]
+    echo()
+    print_table([heads[at] for at in seen], [[row[at] for at in seen] for row in rows])
 
 
 def _latency_row(result: Result) -> tuple[str, ...]:
@@ -179,7 +185,7 @@ def _print_layers(record: Record) -> None:
         total = sum(layer.seconds for layer in result.layers)
         print_table(
             (f"layers of {result.subject.name}", "operator", "ms", "share"),
-            [(layer.name[:60], layer.kind, _ms(layer.seconds), f"{layer.seconds / total:.1%}")
+            [(layer.name[:40], layer.kind, _ms(layer.seconds), f"{layer.seconds / total:.1%}")
              for layer in result.layers[:_LAYERS_SHOWN]],
         )  # fmt: skip
 
@@ -195,10 +201,10 @@ def _print_comparisons(record: Record) -> None:
             labels += f", largest top-2 margin where they differ {made.worst_margin:.2g}"
         speed = f"{made.ratio:.2f} times as fast as"
         low, high = min(made.ratios), max(made.ratios)
-        echo(f"{made.first} is {speed} {made.name} (median of {len(made.ratios)} rounds, "
-                   f"{low:.2f} to {high:.2f}); {labels}")  # fmt: skip
+        echo_line(f"{made.first} is {speed} {made.name} (median of {len(made.ratios)} rounds, "
+                  f"{low:.2f} to {high:.2f}); {labels}")  # fmt: skip
     for mark in record.marks:
-        echo(f"MARKED: {mark}")
+        echo_line(f"MARKED: {mark}")
 
 
 def _ms(seconds: float | None) -> str:

@@ -15,6 +15,7 @@ from edaformer.cli.common import (
     DEBUG,
     JSON,
     echo,
+    echo_line,
     guarded,
     output_path,
     print_json,
@@ -278,11 +279,12 @@ def _print_beside(result: BuildResult) -> None:
     found = _beside(result)
     echo()
     if found is None:
-        echo(
+        echo_line(
             "what unfused attention costs is not known: the folder has no plan of the fused form, "
-            "built alike.\nExport it with --attention fused, build it into the folder, and build "
-            f"this again; or compare: edaformer-info FUSED.plan {result.path}"
+            "built alike; export it with --attention fused, build it into the folder, and build "
+            "this again; or compare:"
         )
+        echo(f"  edaformer-info FUSED.plan {result.path}")
         return
     print_table(
         (f"beside {found.plan.name}", "fused", "unfused", "ratio"),

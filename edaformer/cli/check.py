@@ -13,6 +13,7 @@ from edaformer.cli.common import (
     DEBUG,
     JSON,
     echo,
+    echo_line,
     guarded,
     print_json,
     print_pairs,
@@ -87,9 +88,10 @@ def _print(verdict: Verdict, trial: Trial | None, seconds: float) -> None:
         facts["witness"] = f"{trial} ({seconds:.1f} s)"
     print_pairs(str(verdict.path), list(facts.items()))
     for problem in verdict.problems:
-        echo(f"  {problem.kind}: {problem.text}\n    mend it: {problem.fix}")
+        echo_line(f"  {problem.kind}: {problem.text}")
+        echo(f"    mend it: {problem.fix}")
     for note in verdict.notes:
-        echo(f"  note: {note}")
+        echo_line(f"  note: {note}")
 
 
 def _tell(verdict: Verdict, trial: Trial, pictures: Path | None) -> None:

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TextIO, TypeVar
 
 import typer
 
+from edaformer.cli import layout
 from edaformer.errors import EXIT_INPUT, EdaformerError, InputError
 from edaformer.printable import encodable, in_one_line, printable
 
@@ -159,25 +160,29 @@ def print_json(content: dict[str, Any]) -> None:
     echo(json.dumps(_finite(content), indent=1, allow_nan=False))
 
 
+def echo_line(text: str) -> None:
+    """A line of the result; what the terminal has no room for goes on below, indented."""
+    for line in layout.line(in_one_line(text)):
+        echo(line)
+
+
 def print_pairs(title: str, pairs: Iterable[tuple[str, object]]) -> None:
     """Names and values, one a line, under a title; values that are None are left out."""
-    shown = [(name, in_one_line(str(value))) for name, value in pairs if value is not None]
-    width = max(len(name) for name, _ in shown)
     echo(title)
-    for name, value in shown:
-        echo(f"  {name:<{width}}  {value}")
+    print_values(pairs)
+
+
+def print_values(pairs: Iterable[tuple[str, object]]) -> None:
+    """The same without a title."""
+    shown = [(name, in_one_line(str(value))) for name, value in pairs if value is not None]
+    for line in layout.pairs(shown):
+        echo(line)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table with its first column left and the others right aligned."""
-    body = [[in_one_line(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [list(columns), *body]) for i in range(len(columns))]
-    for row in [list(columns), ["-" * width for width in widths], *body]:
-        first, *others = (
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        echo("  ".join([first, *others]).rstrip())
+    for line in layout.table(columns, [[in_one_line(cell) for cell in row] for row in rows]):
+        echo(line)
 
 
 def _finite(value: Any) -> Any:

@@ -14,6 +14,7 @@ from edaformer.cli.common import (
     print_json,
     print_pairs,
     print_table,
+    print_values,
     run,
 )
 from edaformer.errors import InputError
@@ -101,17 +102,14 @@ def _print_two(subjects: list[str], first: Description, second: Description) -> 
     """Both columns of every fact, a star before what differs; long values one below the other."""
     from edaformer.engines.artifact.inspect import side_by_side
 
-    rows = side_by_side(first, second)
-    width = max(len(name) for name, _, _ in rows)
-    echo(f"  {'':<{width}}  {subjects[0]}\n  {'':<{width}}  {subjects[1]}")
-    for name, a, b in rows:
-        if a is None and b is None:
-            continue
+    pairs: list[tuple[str, object]] = [("  ", subjects[0]), ("  ", subjects[1])]
+    for name, a, b in side_by_side(first, second):
         if a == b:
-            echo(f"  {name:<{width}}  {a}")
-            continue
-        echo(f"* {name:<{width}}  {a if a is not None else '-'}")
-        echo(f"  {'':<{width}}  {b if b is not None else '-'}")
+            pairs.append((f"  {name}", a))
+        else:
+            pairs.append((f"* {name}", "-" if a is None else a))
+            pairs.append(("", "-" if b is None else b))
+    print_values(pairs)
 
 
 def main() -> None:

@@ -1,14 +1,19 @@
-"""A tuning as text: the pick and its reason, the front, each place alone."""
+"""A tuning as text: the pick and its reason, the front, each place alone.
+
+mIoU and its changes are points; minus is worse.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edaformer.cli.common import echo, print_pairs, print_table
+from edaformer.cli.common import echo, echo_line, print_pairs, print_table
 
 if TYPE_CHECKING:
     from edaformer.engines.tune.result import Point, Tuning
     from edaformer.evaluation.bootstrap import Interval
+
+_SIGNS = {"*": "behind the front: another is no dearer and better", "~": "modelled"}
 
 
 def print_tuning(result: Tuning) -> None:
@@ -20,10 +25,10 @@ def print_tuning(result: Tuning) -> None:
             f"{result.base.latency * 1e3:.2f} -> {pick.latency * 1e3:.2f} ms, {pick.latency_source}"
         )
     held = None
-    if pick.drop_held is not None:
+    if pick.change_held is not None:
         held = (
-            f"{pick.drop_tuned:.3f} on the {result.tuned_on} images tuned on, "
-            f"{pick.drop_held:.3f} on the {result.held_out} held out"
+            f"{pick.change_tuned:+.3f} on the {result.tuned_on} images tuned on, "
+            f"{pick.change_held:+.3f} on the {result.held_out} held out"
         )
     print_pairs(
         str(pick.isr),
@@ -31,13 +36,14 @@ def print_tuning(result: Tuning) -> None:
             ("model", result.model),
             ("data", f"{result.data}, {result.images} images at {result.size[0]}x{result.size[1]}"),
             ("budget", result.budget.text),
-            ("mIoU", f"{result.base.miou:.3f} -> {pick.miou:.3f}, {pick.drop:.3f} lost "
+            ("mIoU", f"{result.base.miou:.3f} -> {pick.miou:.3f}, {pick.change:+.3f} points "
              f"(95 % interval {_span(pick.interval)})"),
             ("halves", held),
             ("GMACs", f"{result.base.gmacs:.2f} -> {pick.gmacs:.2f} ({pick.saving:.1%} saved)"),
             ("latency", latency),
             ("device", None if device is None else device.label),
             ("latency is", None if device is None else f"{device.source}: {device.how}"),
+            ("engine", f"{pick.engine_bytes / 1e6:.1f} MB, {pick.engine_source}"),
             ("memory", _memory(result)),
             ("why", result.reason),
             ("tried", f"{result.trials} of {result.settings} settings, {result.evaluations} times "
@@ -49,37 +55,38 @@ def print_tuning(result: Tuning) -> None:
     echo()
     _print_places(result)
     for note in result.notes:
-        echo(f"note: {note}")
+        echo_line(f"note: {note}")
 
 
 def _print_front(result: Tuning) -> None:
-    timed = result.device is not None
-    columns = ["front, pick and named", "mIoU", "drop", "95 % interval", "GMACs", "saved"]
-    columns += ["latency ms"] if timed else []
+    timed, shown = result.device is not None, result.shown
+    across = "ms" if timed else "GMACs"
     print_table(
-        (*columns, "engine MB", ""),
+        ("front and named", "mIoU", "change", "95 % interval", across, "saved", ""),
         [
             (
                 str(point.isr),
                 f"{point.miou:.3f}",
-                f"{point.drop:.3f}",
+                f"{point.change:+.3f}",
                 _span(point.interval),
-                f"{point.gmacs:.3f}",
+                _latency(result, point) if timed else f"{point.gmacs:.3f}",
                 f"{point.saving:.1%}",
-                *([_latency(point)] if timed else []),
-                f"{point.engine_bytes / 1e6:.1f} {point.engine_source}",
                 _marks(result, point),
             )
-            for point in result.shown
+            for point in shown
         ],
     )
+    marks = " ".join(_marks(result, point) for point in shown)
+    for sign, meaning in _SIGNS.items():
+        if sign in marks or (timed and any(sign in _latency(result, point) for point in shown)):
+            echo_line(f"{sign} {meaning}")
 
 
 def _print_places(result: Tuning) -> None:
     print_table(
-        ("one place alone", "ratio", "drop", "95 % interval", "saved"),
+        ("one place alone", "ratio", "change", "95 % interval", "saved"),
         [
-            (place.place, str(place.ratio), f"{place.point.drop:.3f}",
+            (place.place, str(place.ratio), f"{place.point.change:+.3f}",
              _span(place.point.interval), f"{place.point.saving:.1%}")
             for place in result.sensitivity
         ],
@@ -94,14 +101,17 @@ def _memory(result: Tuning) -> str:
     return f"{needed}; the device has {device.memory_bytes / 1e9:.0f} GB"
 
 
-def _latency(point: Point) -> str:
-    return "-" if point.latency is None else f"{point.latency * 1e3:.2f} {point.latency_source}"
+def _latency(result: Tuning, point: Point) -> str:
+    if point.latency is None:
+        return "-"
+    assert result.device is not None
+    sign = "" if point.latency_source == result.device.source else "~"
+    return f"{sign}{point.latency * 1e3:.2f}"
 
 
 def _marks(result: Tuning, point: Point) -> str:
-    front = {one.isr for one in result.front}
-    marks = [point.name] if point.name else []
-    marks += ["behind the front"] if point.isr not in front else []
+    behind = "" if point.isr in {one.isr for one in result.front} else "*"
+    marks = [f"{point.name}{behind}"] if point.name else []
     marks += ["<- pick"] if point.isr == result.pick.isr else []
     return ", ".join(marks)
 

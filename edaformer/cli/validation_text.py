@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edaformer.cli.common import echo, print_table, say
+from edaformer.cli.common import echo, echo_line, print_table, say
 
 if TYPE_CHECKING:
     from edaformer.engines.validate.validation import Flips, Validation
@@ -23,23 +23,21 @@ FITS = {
 def print_validation(result: Validation, *, per_class: bool) -> None:
     """All of it, on stdout."""
     padding = f"padded to multiples of {result.align}" if result.align else "as it is"
-    echo(f"{result.data}, {result.images} images, {result.size[0]}x{result.size[1]} {padding}")
+    size = f"{result.size[0]}x{result.size[1]}"
+    echo_line(f"{result.data}, {result.images} images, {size} {padding}")
     if result.protocol != "native":
         echo(f"protocol {result.protocol}")
     if result.letter is not None:
-        echo(f"{result.fitted} images are of another size: {FITS[result.fit]}")
+        echo_line(f"{result.fitted} images are of another size: {FITS[result.fit]}")
     echo()
     _print_rows(result)
     if per_class:
         _print_classes(result)
-    echo(f"ISR changes mIoU by {result.delta_isr:+.3f} points, precision by "
-               f"{result.delta_precision:+.3f}; worst image agrees on "
-               f"{result.agreement.worst:.4%}")  # fmt: skip
     for line in (*_differences(result), *_flips(result.flips), *_departure(result.departure)):
-        echo(line)
+        echo_line(line)
     if result.finding is not None:
         said = "labels, overruled with --trust-labels" if result.trusted else "LABELS"
-        echo(f"{said}: {result.finding.text}")
+        echo_line(f"{said}: {result.finding.text}")
     echo("passed" if not result.failures else "FAILED")
 
 
@@ -52,50 +50,57 @@ def print_saved(path: Path) -> None:
 
 
 def _print_rows(result: Validation) -> None:
-    rows = [result.reference_base, result.reference, result.candidate]
-    agreements = ["", f"{result.agreement_isr.overall:.4%}", f"{result.agreement.overall:.4%}"]
-    if result.letter is not None:
-        rows, agreements = [*rows, result.letter], [*agreements, ""]
-    if result.frames is not None:
-        rows += [result.frames.reference, result.frames.candidate]
-        agreements += ["", f"{result.frames.agreement.overall:.4%}"]
+    """Short names, so that the table fits a terminal; what they stand for is said below it."""
     print_table(
-        ("", "ISR", "mIoU", "mAcc", "aAcc", "agrees with the row above"),
+        ("", "ISR", "mIoU", "mAcc", "aAcc", "agrees"),
         [
-            (row.description, row.isr, *(f"{value:.3f}" for value in figures), agreement)
-            for row, agreement in zip(rows, agreements, strict=True)
+            (name, row.isr, *(f"{value:.3f}" for value in figures),
+             "" if agreement is None else f"{agreement:.4%}")
+            for name, row, agreement in result.rows
             for figures in [(row.score.miou, row.score.macc, row.score.aacc)]
         ],
-    )
+    )  # fmt: skip
+    echo()
+    for name, description in result.names.items():
+        echo_line(f"{name}: {description}")
+    echo("agrees: equal labels, with the row above")
     echo()
 
 
 def _print_classes(result: Validation) -> None:
-    columns = ("class", "base PyTorch", "this ISR", "artifact", "ISR costs", "precision costs")
+    columns = ("IoU", "base", "this ISR", "artifact", "ISR", "precision")
     rows = (result.reference_base, result.reference, result.candidate)
     classes = zip(result.classes, *(row.score.iou for row in rows), strict=True)
     print_table(columns, [
         (name, *(f"{value:.2f}" for value in (base, same, own)),
-         f"{base - same:+.2f}", f"{same - own:+.2f}")
+         f"{same - base:+.3f}", f"{own - same:+.3f}")
         for name, base, same, own in classes
     ])  # fmt: skip
+    echo("the last two columns: points by which each changes it; minus is worse")
     echo()
 
 
 def _differences(result: Validation) -> Iterator[str]:
-    """How sure the differences are, and where labels differ."""
-    isr, precision, fit = (
-        result.intervals[name] for name in ("delta_isr", "delta_precision", "delta_fit")
-    )
-    if isr is not None and precision is not None:
-        yield f"95 % intervals over images: ISR {_span(isr)}, precision {_span(precision)}"
+    """What changes mIoU, how sure that is, and where labels differ."""
+    spans = result.intervals
+    if result.original is not None:
+        yield _change("adapting, at base ISR,", result.delta_adapted, spans["delta_adapted"])
+    yield _change("ISR", result.delta_isr, spans["delta_isr"])
+    yield _change("precision", result.delta_precision, spans["delta_precision"])
+    if result.original is not None:
+        yield _change("all of it", result.delta_deployed, spans["delta_deployed"])
     if result.letter is not None:
-        sure = "" if fit is None else f", 95 % interval {_span(fit)}"
-        yield f"the artifact's size changes mIoU by {result.delta_fit:+.3f} points{sure}"
+        yield _change("the artifact's size", result.delta_fit, spans["delta_fit"])
     if result.frames is not None:
-        yield f"from the picture on mIoU changes by {result.frames.delta:+.3f} points"
+        yield _change("the whole way from the picture", result.frames.delta, None)
+    yield f"worst image agrees on {result.agreement.worst:.4%}"
     if result.agreement.boundary is not None:
         yield f"labels agree on {result.agreement.boundary:.4%} within 3 pixels of boundaries"
+
+
+def _change(what: str, points: float, spread: Interval | None) -> str:
+    sure = "" if spread is None else f", 95 % interval {_span(spread)}"
+    return f"{what} changes mIoU by {points:+.3f} points{sure}"
 
 
 def _flips(flips: Flips) -> Iterator[str]:

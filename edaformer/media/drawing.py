@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from edaformer.media.frames import Frame, Pixels
 from edaformer.media.legend import Legend
@@ -16,6 +16,10 @@ from edaformer.media.palette import Colour
 
 Labels = NDArray[np.uint8]  # (H, W)
 _GAP = 4  # pixels between panels
+_LINE = 1 / 500  # width of an outline, of the picture's shorter side
+_DARK = 110  # grey level below which an outline is light
+_CONTRAST = 0.65  # of an outline, towards white or black
+_SEEN = 2.5  # pixels that a difference has where it is looked at
 
 
 @dataclass
@@ -58,10 +62,13 @@ class Drawing:
 
     @cached_property
     def overlay(self) -> Pixels:
-        """The class colours over the picture, and the legend."""
+        """The class colours over the picture, each class outlined, and the legend."""
         colours = self.style.paletted(self.labels).convert("RGB")
         picture = Image.fromarray(self.frame.pixels)
-        return self._with_legend(Image.blend(picture, colours, self.style.weight))
+        blended = Image.blend(picture, colours, self.style.weight)
+        if self.style.weight:
+            blended = _outlined(blended, self.labels)
+        return self._with_legend(blended)
 
     def side_by_side(self) -> Pixels:
         """Picture, class colours and legend."""
@@ -81,6 +88,33 @@ class Drawing:
 
     def _with_legend(self, picture: Image.Image) -> Pixels:
         return self.style.legend(self.frame.size).beside(picture, self.areas)
+
+
+def grown(mask: NDArray[np.bool_], shown: int) -> tuple[NDArray[np.bool_], int]:
+    """Each set pixel as a square, so that a single one is seen ``shown`` pixels wide; its width."""
+    width = 2 * max(1, round(mask.shape[1] / shown * _SEEN / 2)) + 1
+    wide = Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(width))
+    return np.asarray(wide).astype(bool), width
+
+
+def _outlined(picture: Image.Image, labels: Labels) -> Image.Image:
+    """A line where classes meet: light where it is dark, dark where it is light."""
+    pixels = np.array(picture)
+    at = _borders(labels)
+    own = pixels[at].astype(np.float32)
+    towards = np.where(own.mean(axis=1, keepdims=True) < _DARK, 255.0, 0.0)
+    pixels[at] = (own + _CONTRAST * (towards - own)).astype(np.uint8)
+    return Image.fromarray(pixels)
+
+
+def _borders(labels: Labels) -> NDArray[np.bool_]:
+    """Pixels whose label is not that of the one to the right or below, as wide as a line is."""
+    width = max(1, round(min(labels.shape) * _LINE))
+    made = np.zeros(labels.shape, np.bool_)
+    for step in range(1, width + 1):
+        made[:, :-step] |= labels[:, step:] != labels[:, :-step]
+        made[:-step] |= labels[step:] != labels[:-step]
+    return made
 
 
 def png(picture: Image.Image) -> bytes:

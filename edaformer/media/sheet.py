@@ -22,10 +22,15 @@ class Panel:
     picture: Pixels
 
 
-def sheet(rows: Sequence[Sequence[Panel]]) -> Pixels:
-    """uint8 RGB (H, W, 3) of panels that are all of one size, as many in each row."""
+def sheet(rows: Sequence[Sequence[Panel]], text: int | None = None) -> Pixels:
+    """uint8 RGB (H, W, 3) of panels that are all of one size, as many in each row.
+
+    Args:
+        rows: the panels.
+        text: height of the titles; None: of the panels' own measure.
+    """
     height, width = rows[0][0].picture.shape[:2]
-    text = max(_LEAST_TEXT, round(min(height, width) * _TEXT_OF_SIDE))
+    text = text or max(_LEAST_TEXT, round(min(height, width) * _TEXT_OF_SIDE))
     font, title = ImageFont.load_default(text), round(1.7 * text)
     step_x, step_y = width + _GAP, height + title + _GAP
     page = Image.new("RGB", (len(rows[0]) * step_x - _GAP, len(rows) * step_y - _GAP), "white")

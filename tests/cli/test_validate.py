@@ -60,7 +60,7 @@ def test_report_junit_and_bisect(command: tuple[object, ...], tmp_path: Path) ->
     assert ran.code == 0, ran.err
     assert "protocol native, flipped too" in ran.out
     assert "none leaves float32" in ran.out
-    assert "95 % intervals over images" in ran.out
+    assert "points, 95 % interval " in ran.out
     assert "<h1>Passed</h1>" in page.read_text()
     assert b'tests="3" failures="0"' in xml.read_bytes()
 

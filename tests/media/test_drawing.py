@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edaformer.media.drawing import Drawing, Style
+from edaformer.media.drawing import Drawing, Style, grown
 from edaformer.media.frames import Frame
 from edaformer.media.legend import Legend
 from edaformer.media.palette import spread
@@ -32,6 +32,38 @@ def test_overlays_blend(weight: float, left: tuple[int, ...], right: tuple[int, 
     overlay = drawing(weight).overlay
     assert tuple(overlay[60, 20]) == left
     assert tuple(overlay[60, 140]) == right
+
+
+@pytest.mark.parametrize(("ground", "line"), [(20, 255), (250, 0)])
+def test_classes_are_outlined_against_what_is_below(ground: int, line: int) -> None:
+    """Class colours as dark, or as bright, as the picture: the line where they meet stands out."""
+    made = drawing()
+    made.frame.pixels[:] = ground
+    style = Style(made.style.classes, ((ground,) * 3, (ground,) * 3), 0.5)
+    overlay = Drawing(made.frame, made.labels, style).overlay[:120, :160].astype(int)
+    seen = np.argwhere(np.abs(overlay - ground).max(axis=2) > 0)
+    assert set(seen[:, 1]) == {79}  # the last column of the left class, over the whole height
+    assert len(seen) == 120
+    assert abs(overlay[60, 79] - line).max() < 90
+
+
+def test_outlines_are_wider_in_large_pictures() -> None:
+    """So that they are left where it is shown small."""
+    overlay = drawing(size=(1500, 1600)).overlay[:, :1600]
+    assert [tuple(overlay[700, x]) for x in (796, 800)] == [(150, 50, 50), (50, 50, 100)]
+    assert len({tuple(overlay[700, x]) for x in (797, 798, 799)}) == 1
+    assert tuple(overlay[700, 798]) not in {(150, 50, 50), (50, 50, 100)}
+
+
+@pytest.mark.parametrize(("shown", "width"), [(200, 7), (400, 5), (2000, 3)])
+def test_a_difference_is_grown_to_what_a_thumbnail_keeps(shown: int, width: int) -> None:
+    mask = np.zeros((360, 480), np.bool_)
+    mask[100, 200] = mask[0, 0] = True
+    made, got = grown(mask, shown)
+    assert got == width
+    half = width // 2
+    assert made.sum() == width**2 + (half + 1) ** 2
+    assert made[100 - half : 101 + half, 200 - half : 201 + half].all()
 
 
 def test_side_by_side_has_picture_and_colours() -> None:

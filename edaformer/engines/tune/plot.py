@@ -1,9 +1,13 @@
-"""The front as a picture: a PNG through Matplotlib, and a page that needs nothing else."""
+"""The front as a picture: a PNG through Matplotlib, and a page that needs nothing else.
+
+Both draw one Plot: the same axes, ticks, points and colours.
+"""
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +20,13 @@ from edaformer.printable import in_one_line
 
 _TEMPLATE = Path(__file__).parent / "front.html.jinja"
 _BELOW = 0.3  # of the range of interest, that the plot still shows below it
-_WIDTH, _HEIGHT = 360, 300  # of the page's plot, in its own units: a phone's
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 40
 _TICKS = 5
+_EDGE = 0.8  # of the width; names right of it are written to the left
+FRONT, PICK, NAMED, GRID = "#2b6cb0", "#c62a2f", "#60646c", "#e6e8eb"
 
 
 def front_png(result: Tuning) -> bytes:
-    """The plot, 1200 by 825 pixels.
+    """The page's plot, 1080 by 900 pixels.
 
     Raises:
         MissingError: without Matplotlib.
@@ -30,25 +34,30 @@ def front_png(result: Tuning) -> bytes:
     require("matplotlib", "plots")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5.5), dpi=150, layout="constrained")
+    plot = Plot.of(result)
+    figure = Figure(figsize=(7.2, 6), dpi=150, layout="constrained")
     axes = figure.subplots()
-    front = result.front
-    axes.plot(*_xy(result, front), "o-", color="#2b6cb0", label="front", markersize=4)
-    for point in result.named:
-        axes.plot(*_xy(result, [point]), "D", color="#60646c", markersize=6)
-        axes.annotate(str(point.name), (x_of(result, point), point.miou),
-                      textcoords="offset points", xytext=(8, -4), fontsize=9)  # fmt: skip
-    axes.plot(*_xy(result, [result.pick]), "*", color="#c62a2f", markersize=16,
-              label=f"pick: {result.pick.isr}")  # fmt: skip
-    _draw_budget(axes, result)
-    axes.set_xlabel(x_label(result))
+    axes.plot(*_across([(x, y) for x, y, _ in plot.dots]), "o-", color=FRONT, markersize=4)
+    axes.plot(*_across([(x, y) for x, y, _ in plot.named]), "s", color=NAMED, markersize=6)
+    axes.plot(*plot.pick, "o", color=PICK, markersize=11, fillstyle="none", markeredgewidth=2)
+    for x, y, text, to_right, is_pick in plot.labels:
+        axes.annotate(
+            text, (x, y), color=PICK if is_pick else NAMED, fontsize=9, parse_math=False,
+            ha="left" if to_right else "right", textcoords="offset points",
+            xytext=(7 if to_right else -7, -13),  # below the front, which ascends
+        )  # fmt: skip
+    if plot.budget is not None:
+        draw = axes.axhline if plot.budget[0] == "across" else axes.axvline
+        draw(plot.budget[1], color=PICK, linestyle="--", linewidth=1)
+    axes.set_xlim(plot.x.least, plot.x.most)
+    axes.set_ylim(plot.y.least, plot.y.most)
+    axes.set_xticks(*_across(plot.x.ticks))
+    axes.set_yticks(*_across(plot.y.ticks))
+    axes.set_xlabel(in_one_line(plot.label), parse_math=False)
     axes.set_ylabel("mIoU, points")
-    axes.margins(x=0.12)
-    axes.set_ylim(_lowest(result), None)
     title = in_one_line(f"{result.model}, {result.data}, {result.images} images")
-    axes.set_title(title, fontsize=10, parse_math=False)  # a $ in a name is no formula
-    axes.grid(visible=True, color="#e6e8eb")
-    axes.legend(loc="lower right")
+    axes.set_title(f"{title}\n{plot.said}", fontsize=10, parse_math=False)  # a $ is no formula
+    axes.grid(visible=True, color=GRID)
     file = io.BytesIO()
     figure.savefig(file, format="png", backend="agg")
     return file.getvalue()
@@ -56,7 +65,8 @@ def front_png(result: Tuning) -> bytes:
 
 def front_html(result: Tuning) -> str:
     """The page: pick, plot, table, sensitivity."""
-    return render(_TEMPLATE, result=result, plot=_Plot.of(result), span=span, mb=megabytes)
+    canvas = _Canvas(Plot.of(result))
+    return render(_TEMPLATE, result=result, canvas=canvas, span=span, mb=megabytes)
 
 
 def x_label(result: Tuning) -> str:
@@ -83,67 +93,75 @@ def megabytes(count: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Plot:
-    """The page's plot, in its own units."""
+class Plot:
+    """What page and picture draw alike, in the axes' own units."""
 
-    line: str  # the front, as SVG's points
-    dots: tuple[tuple[float, float, Point], ...]
+    x: Axis
+    y: Axis
+    dots: tuple[tuple[float, float, Point], ...]  # the front, as a line too
     named: tuple[tuple[float, float, Point], ...]
-    star: tuple[float, float]
-    across: tuple[tuple[float, str], ...]  # ticks
-    up: tuple[tuple[float, str], ...]
-    budget: tuple[str, float] | None  # "across" or "up", and where
-    width: int = _WIDTH
-    height: int = _HEIGHT
-    left: int = _LEFT
-    right: int = _WIDTH - _RIGHT
-    top: int = _TOP
-    bottom: int = _HEIGHT - _BOTTOM
-    label: str = ""
+    pick: tuple[float, float]
+    labels: tuple[tuple[float, float, str, bool, bool], ...]  # where; to its right; the pick's
+    budget: tuple[str, float] | None  # "across" or "up", and where, if it is within the axes
+    label: str  # of the x axis
+    said: str  # what the dashed line and the ring are
 
     @classmethod
-    def of(cls, result: Tuning) -> _Plot:
+    def of(cls, result: Tuning) -> Plot:
         """Scaled so that what is of interest fills it."""
         low = _lowest(result)
         shown = [point for point in result.shown if point.miou >= low]
-        xs, ys = ([f(point) for point in shown] for f in (lambda p: x_of(result, p), _miou))
-        x, y = _Axis.over(xs, _LEFT, _WIDTH - _RIGHT), _Axis.over(ys, _HEIGHT - _BOTTOM, _TOP)
+        x = Axis.over([x_of(result, point) for point in shown])
+        y = Axis.over([point.miou for point in shown])
 
-        def place(point: Point) -> tuple[float, float]:
-            return x.at(x_of(result, point)), y.at(point.miou)
+        def placed(points: Iterable[Point]) -> tuple[tuple[float, float, Point], ...]:
+            return tuple((x_of(result, p), p.miou, p) for p in points if p.miou >= low)
 
-        front = [point for point in result.front if point.miou >= low]
+        limit = _budget_line(result)
+        if limit is not None:
+            axis = y if limit[0] == "across" else x
+            limit = limit if axis.least <= limit[1] <= axis.most else None
+        dashed = "" if limit is None else f"; dashed: {result.budget.text}"
         return cls(
-            line=" ".join("{:.1f},{:.1f}".format(*place(point)) for point in front),
-            dots=tuple((*place(point), point) for point in front),
-            named=tuple((*place(point), point) for point in result.named if point.miou >= low),
-            star=place(result.pick),
-            across=x.ticks,
-            up=y.ticks,
-            budget=_budget(result, x, y),
+            x=x,
+            y=y,
+            dots=placed(result.front),
+            named=placed(result.named),
+            pick=(x_of(result, result.pick), result.pick.miou),
+            labels=_labels(result, low, x),
+            budget=limit,
             label=x_label(result),
+            said=f"pick: {result.pick.isr}{dashed}",
         )
 
 
+def _labels(
+    result: Tuning, low: float, x: Axis
+) -> tuple[tuple[float, float, str, bool, bool], ...]:
+    """The named settings' and the pick's, which may be one of them."""
+    made = []
+    for point in {one.isr: one for one in (result.pick, *result.named)}.values():
+        is_pick = point.isr == result.pick.isr
+        text = ", ".join([*([point.name] if point.name else []), *(["pick"] if is_pick else [])])
+        at = x_of(result, point)
+        to_right = at < x.least + _EDGE * (x.most - x.least)
+        if point.miou >= low:
+            made.append((at, point.miou, text, to_right, is_pick))
+    return tuple(made)
+
+
 @dataclass(frozen=True)
-class _Axis:
-    """Values to the plot's units."""
+class Axis:
+    """A range of values, a little more than what is drawn."""
 
     least: float
     most: float
-    start: float
-    end: float
 
     @classmethod
-    def over(cls, values: list[float], start: float, end: float) -> _Axis:
-        """A little more than their range."""
+    def over(cls, values: Sequence[float]) -> Axis:
+        """What holds ``values``."""
         room = 0.06 * (max(values) - min(values)) or 0.01
-        return cls(min(values) - room, max(values) + room, start, end)
-
-    def at(self, value: float) -> float:
-        """Where it is."""
-        share = (value - self.least) / (self.most - self.least)
-        return round(self.start + share * (self.end - self.start), 1)
+        return cls(min(values) - room, max(values) + room)
 
     @property
     def ticks(self) -> tuple[tuple[float, str], ...]:
@@ -153,17 +171,38 @@ class _Axis:
         step = power * next(unit for unit in (1, 2, 5, 10) if unit * power >= rough)
         digits = max(0, -math.floor(math.log10(step)))
         first, last = math.ceil(self.least / step), math.floor(self.most / step)
-        return tuple((self.at(n * step), f"{n * step:.{digits}f}") for n in range(first, last + 1))
+        return tuple((n * step, f"{n * step:.{digits}f}") for n in range(first, last + 1))
 
 
-def _budget(result: Tuning, x: _Axis, y: _Axis) -> tuple[str, float] | None:
-    """The budget's line, where it can be drawn over these axes."""
-    limit = _budget_line(result)
-    if limit is None:
-        return None
-    direction, value = limit
-    axis = x if direction == "up" else y
-    return (direction, axis.at(value)) if axis.least <= value <= axis.most else None
+@dataclass(frozen=True)
+class _Canvas:
+    """Where the page draws: an SVG of its own units, a phone's width."""
+
+    plot: Plot
+    width: int = 360
+    height: int = 300
+    left: int = 44
+    right: int = 350
+    top: int = 14
+    bottom: int = 260
+
+    def x(self, value: float) -> float:
+        """Across."""
+        return _between(value, self.plot.x, self.left, self.right)
+
+    def y(self, value: float) -> float:
+        """Down."""
+        return _between(value, self.plot.y, self.bottom, self.top)
+
+    @property
+    def line(self) -> str:
+        """The front, as SVG's points."""
+        return " ".join(f"{self.x(x)},{self.y(y)}" for x, y, _ in self.plot.dots)
+
+
+def _between(value: float, axis: Axis, start: float, end: float) -> float:
+    share = (value - axis.least) / (axis.most - axis.least)
+    return round(start + share * (end - start), 1)
 
 
 def _budget_line(result: Tuning) -> tuple[str, float] | None:
@@ -176,14 +215,6 @@ def _budget_line(result: Tuning) -> tuple[str, float] | None:
     return "up", budget.limit * (1 if result.device is None else 1e3)
 
 
-def _draw_budget(axes: Any, result: Tuning) -> None:
-    limit = _budget_line(result)
-    if limit is not None:
-        direction, value = limit
-        draw = axes.axhline if direction == "across" else axes.axvline
-        draw(value, color="#c62a2f", linestyle="--", linewidth=1, label=result.budget.text)
-
-
 def _lowest(result: Tuning) -> float:
     """The front's far end loses more than anybody wants to see to scale."""
     line = _budget_line(result)
@@ -193,9 +224,6 @@ def _lowest(result: Tuning) -> float:
     return min(lows) - (_BELOW * (top - min(lows)) or _BELOW)
 
 
-def _miou(point: Point) -> float:
-    return point.miou
-
-
-def _xy(result: Tuning, points: Any) -> tuple[list[float], list[float]]:
-    return [x_of(result, point) for point in points], [point.miou for point in points]
+def _across(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    """Pairs as two lists."""
+    return [first for first, _ in pairs], [second for _, second in pairs]

@@ -39,9 +39,9 @@ class Points:
         return Point(
             isr=isr,
             miou=float(self.search.miou([isr], split.every)[0]),
-            drop=self._drop(isr, split.every),
-            drop_tuned=self._drop(isr, split.tuned),
-            drop_held=self._drop(isr, split.held) if split.held else None,
+            change=self._change(isr, split.every),
+            change_tuned=self._change(isr, split.tuned),
+            change_held=self._change(isr, split.held) if split.held else None,
             interval=self._interval(isr),
             gmacs=gmacs,
             saving=1 - gmacs / costs.gmacs(costs.base),
@@ -53,12 +53,12 @@ class Points:
             name=names_of(isr.places).get(isr),
         )
 
-    def _drop(self, isr: ISR, images: Sequence[int]) -> float:
+    def _change(self, isr: ISR, images: Sequence[int]) -> float:
         base, own = self.search.miou([self.costs.base, isr], images)
-        return float(base - own)
+        return float(own - base)
 
     def _interval(self, isr: ISR) -> Interval | None:
-        """Of the drop over all images, as edaformer-validate has it; None for a single image."""
+        """Of the change over all images, as edaformer-validate has it; None for a single image."""
         every = sorted(self.search.split.every)
         counts = self.search.evaluator.trials.matrix([self.costs.base, isr], every).astype(np.int64)
         _, images, figures, classes = counts.shape
@@ -68,7 +68,7 @@ class Points:
         for at in range(images):
             bootstrap.add(counts[:, at].ravel())
         base, own = mean_iou(bootstrap.replicates().reshape(-1, 2, figures, classes)).T
-        return interval(base - own)
+        return interval(own - base)
 
 
 def front_of(points: Sequence[Point]) -> tuple[Point, ...]:

@@ -1,4 +1,7 @@
-"""What a tuning found: the front, the pick and its reason, each place alone. Drops are points."""
+"""What a tuning found: the front, the pick and its reason, each place alone.
+
+Changes are points of mIoU against base: minus is worse.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ class Point:
 
     isr: ISR
     miou: float  # points, over all images
-    drop: float  # against base; negative where the setting is better
-    drop_tuned: float  # on the images that were tuned on
-    drop_held: float | None  # on those held out; None without any
-    interval: Interval | None  # of ``drop``, 95 % over images
+    change: float  # against base; minus is worse
+    change_tuned: float  # on the images that were tuned on
+    change_held: float | None  # on those held out; None without any
+    interval: Interval | None  # of ``change``, 95 % over images
     gmacs: float
     saving: float  # fraction of base's multiply-adds
     latency: float | None  # seconds of a frame; None without a device
@@ -33,21 +36,21 @@ class Point:
     name: str | None = None  # base, paper and the like
 
     @property
-    def worst_drop(self) -> float:
-        """The largest of those that a budget is held against."""
-        held = [] if self.drop_held is None else [self.drop_held]
-        return max(self.drop, self.drop_tuned, *held)
+    def worst_change(self) -> float:
+        """The least of those that a budget is held against."""
+        held = [] if self.change_held is None else [self.change_held]
+        return min(self.change, self.change_tuned, *held)
 
     def to_json(self) -> dict[str, Any]:
-        """ISR in full text form, drops in points, saving as a fraction, latency in milliseconds."""
+        """ISR in full text form, changes in points, saving as a fraction, latency in ms."""
         return {
             "isr": str(self.isr),
             "name": self.name,
             "miou": self.miou,
-            "miou_drop": self.drop,
-            "miou_drop_tuned": self.drop_tuned,
-            "miou_drop_held_out": self.drop_held,
-            "miou_drop_interval": self.interval,
+            "miou_change": self.change,
+            "miou_change_tuned": self.change_tuned,
+            "miou_change_held_out": self.change_held,
+            "miou_change_interval": self.interval,
             "gmacs": self.gmacs,
             "saving": self.saving,
             "latency_ms": None if self.latency is None else self.latency * 1e3,

@@ -183,7 +183,7 @@ def _pick(budget: Budget, points: Sequence[Point]) -> Point:
     """The best within the budget, by Budget's rule."""
     cost = [point.gmacs if budget.kind == "gmacs" else cost_of(point) for point in points]
     miou = np.array([point.miou for point in points])
-    drop = np.array([point.worst_drop for point in points])
+    drop = np.array([-point.worst_change for point in points])
     at = budget.pick(np.array(cost), miou, drop)
     if at is None:
         nearest = min(range(len(points)), key=lambda at: cost[at])
@@ -219,7 +219,7 @@ def _notes(options: TuneOptions, pick: Point, split: Split) -> tuple[str, ...]:
     """What a reader of the pick must know."""
     made = []
     if not split.held:
-        made.append("no images are held out: the drop is of the images it was chosen on")
+        made.append("no images are held out: the change is of the images it was chosen on")
     memory = None if options.device is None else options.device.memory_bytes
     if memory is not None and pick.memory_bytes > memory:
         made.append("the pick's modelled memory is more than the device has")

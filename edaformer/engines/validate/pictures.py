@@ -10,39 +10,35 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edaformer.engines.validate.validation import Shown
+from edaformer.media.drawing import grown
 from edaformer.media.palette import Colour
 
 VOID: Colour = (0, 0, 0)
 DIFFERENT: Colour = (255, 40, 40)
 _WIDEST = 640  # pixels of a panel; a page of six Cityscapes images stays below 10 MB
+_THUMBNAIL = 200  # pixels of a panel on the page
 _QUALITY = 85  # of JPEG
 
 
 def panels(shown: Shown, colours: tuple[Colour, ...]) -> tuple[tuple[str, str], ...]:
     """Image, truth, PyTorch, artifact and difference: captions and data URIs."""
-    marked = _grown(shown.reference != shown.candidate)
+    marked, width = grown(shown.reference != shown.candidate, _THUMBNAIL)
     differs = np.where(marked[:, :, None], np.array(DIFFERENT, np.uint8), shown.image // 2)
     return (
         ("image", _photograph(shown.image)),
         ("truth", _map(shown.truth, colours)),
         ("PyTorch", _map(shown.reference, colours)),
         ("artifact", _map(shown.candidate, colours)),
-        (f"difference, {1 - shown.agreement:.3%}", _photograph(differs)),
+        (
+            f"difference, {1 - shown.agreement:.3%}, a pixel drawn {width} wide",
+            _photograph(differs),
+        ),
     )
 
 
 def hexadecimal(colour: Colour) -> str:
     """``#rrggbb``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
-
-
-def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Each set pixel and its eight neighbours, so that a single one can be seen."""
-    framed = np.pad(mask, 1)
-    height, width = mask.shape
-    shifts = [framed[y : y + height, x : x + width] for y in range(3) for x in range(3)]
-    grown: NDArray[np.bool_] = np.logical_or.reduce(shifts)
-    return grown
 
 
 def _photograph(pixels: NDArray[np.uint8]) -> str:

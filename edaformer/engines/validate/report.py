@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edaformer.engines.validate.pictures import hexadecimal, panels
-from edaformer.engines.validate.validation import Validation
+from edaformer.engines.validate.validation import Row, Validation
 from edaformer.evaluation.bootstrap import Interval
 from edaformer.evaluation.metrics import BAND
 from edaformer.media.page import render
@@ -29,29 +29,13 @@ def html_report(result: Validation) -> str:
         _TEMPLATE,
         result=result,
         band=BAND,
-        rows=_rows(result),
         differences=_differences(result),
-        bars=_bars(result),
+        charts=_charts(result),
         pictures=[(shown, panels(shown, colours)) for shown in result.worst],
         legend=[(result.classes[i], hexadecimal(colours[i])) for i in _labels_in(result)],
         span=_span,
         points=_points,
     )
-
-
-def _rows(result: Validation) -> list[tuple[Any, str]]:
-    """The table's rows, and what each agrees with the one above."""
-    rows: list[tuple[Any, str]] = [
-        (result.reference_base, ""),
-        (result.reference, f"{result.agreement_isr.overall:.4%}"),
-        (result.candidate, f"{result.agreement.overall:.4%}"),
-    ]
-    if result.letter is not None:
-        rows.append((result.letter, ""))
-    if result.frames is not None:
-        rows.append((result.frames.reference, ""))
-        rows.append((result.frames.candidate, f"{result.frames.agreement.overall:.4%}"))
-    return rows
 
 
 def _differences(result: Validation) -> list[tuple[str, float, Interval | None]]:
@@ -68,25 +52,51 @@ def _differences(result: Validation) -> list[tuple[str, float, Interval | None]]
     return made
 
 
-def _bars(result: Validation) -> list[dict[str, Any]]:
-    """What precision changes by class, the largest change first; absent classes last."""
-    changed = result.delta_iou
-    sizes = [abs(value) for value in changed if not math.isnan(value)]
-    longest = max([*sizes, 1e-9])
-    order = sorted(
-        range(len(changed)), key=lambda i: -1.0 if math.isnan(changed[i]) else abs(changed[i])
-    )[::-1]
+def _charts(result: Validation) -> list[dict[str, Any]]:
+    """What changes IoU by class: by how much ISR, and by how much everything after it."""
+    gate = next(gate.limit for gate in result.gates if gate.name == "max_miou_change")
+    isr = _bars(result, result.delta_iou_isr, result.reference, "delta_iou_isr", least=1.0)
+    own = _bars(result, result.delta_iou, result.candidate, "delta_iou", least=gate)
     return [
-        {
-            "name": result.classes[i],
-            "absent": math.isnan(changed[i]),
-            "iou": result.candidate.score.iou[i],
-            "change": changed[i],
-            "length": 0.0 if math.isnan(changed[i]) else 50 * abs(changed[i]) / longest,
-            "interval": result.intervals_iou[i],
-        }
-        for i in order
+        {"id": "classes-isr", "what": "ISR", **isr},
+        {"id": "classes", "what": "precision", **own},
     ]
+
+
+def _bars(
+    result: Validation, changes: tuple[float, ...], row: Row, name: str, *, least: float
+) -> dict[str, Any]:
+    """Bars of ``changes``, the largest first, absent classes last.
+
+    Args:
+        result: whose classes they are.
+        changes: in points, by class.
+        row: what they lead to.
+        name: of their intervals.
+        least: points that half a cell stands for at least, so that next to nothing looks it.
+    """
+    sizes = [-1.0 if math.isnan(change) else abs(change) for change in changes]
+    most = max([least, *sizes, 1e-9])
+    bars = [
+        {
+            "name": result.classes[label],
+            "absent": math.isnan(changes[label]),
+            "iou": row.score.iou[label],
+            "change": changes[label],
+            "length": 50 * max(sizes[label], 0.0) / most,
+            "interval": result.intervals_iou[name][label],
+            "colour": _colour(changes[label], result.intervals_iou[name][label]),
+        }
+        for label in sorted(range(len(changes)), key=lambda label: -sizes[label])
+    ]
+    return {"bars": bars, "most": most}
+
+
+def _colour(change: float, spread: Interval | None) -> str:
+    """Grey where the interval holds 0, or there is none: nobody knows that it changed."""
+    if spread is None or spread[0] <= 0 <= spread[1]:
+        return "unsure"
+    return "worse" if change < 0 else "better"
 
 
 def _labels_in(result: Validation) -> list[int]:

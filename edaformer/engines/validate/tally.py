@@ -24,6 +24,7 @@ from edaformer.evaluation.metrics import (
 
 BASE, REFERENCE, CANDIDATE, LETTER, ORIGINAL = range(5)  # the rows
 _ROWS = 5
+WITH_ORIGINAL = ("delta_adapted", "delta_deployed")  # differences that need that row
 _PATTERNS = 1 << 16  # of a half-precision number; those of magnitudes ascend with them
 _EXTRA = 4  # figures beside the counts: equal to base, to the reference, to the letter; all pixels
 
@@ -154,6 +155,7 @@ class Tally:
         pixels = sums[:, -1]
         return {
             "delta_adapted": interval(miou[BASE] - miou[ORIGINAL]),
+            "delta_deployed": interval(miou[CANDIDATE] - miou[ORIGINAL]),
             "delta_isr": interval(miou[REFERENCE] - miou[BASE]),
             "delta_precision": interval(miou[CANDIDATE] - miou[REFERENCE]),
             "delta_fit": interval(miou[REFERENCE] - miou[LETTER]),
@@ -162,11 +164,15 @@ class Tally:
             "agreement_fit": interval(sums[:, -2] / pixels),
         }
 
-    def intervals_iou(self) -> tuple[Interval | None, ...]:
-        """Of what precision changes, by class."""
+    def intervals_iou(self) -> Mapping[str, tuple[Interval | None, ...]]:
+        """Of what ISR and what precision changes, by class."""
         sums = self._replicates()
-        changed = self._iou(sums, CANDIDATE) - self._iou(sums, REFERENCE)
-        return tuple(interval(changed[:, label]) for label in range(self.classes))
+        base, reference, own = (self._iou(sums, row) for row in (BASE, REFERENCE, CANDIDATE))
+        changes = {"delta_iou_isr": reference - base, "delta_iou": own - reference}
+        return {
+            name: tuple(interval(changed[:, label]) for label in range(self.classes))
+            for name, changed in changes.items()
+        }
 
     def _confusions(self, truth: Labels, *rows: Labels) -> NDArray[np.int64]:
         """(rows, classes, classes); equal label maps are counted once."""

@@ -31,6 +31,7 @@ from edaformer.engines.validate.tally import (
     LETTER,
     ORIGINAL,
     REFERENCE,
+    WITH_ORIGINAL,
     FramesTally,
     Tally,
 )
@@ -212,7 +213,7 @@ def _result(
     }
     rows = [Row(*described[row], scores[row]) for row in range(len(scores))]
     agreement, flips = tally.artifact.result(), tally.flips.result(manifest.tie)
-    drop = scores[REFERENCE].miou - scores[CANDIDATE].miou
+    change = scores[CANDIDATE].miou - scores[REFERENCE].miou
     palette = data.palette or manifest.palette
     stored = Stored(tally.stored, data.classes, data.ignore_label, data.labels, palette)
     return Validation(
@@ -235,9 +236,13 @@ def _result(
         agreement=agreement,
         agreement_isr=tally.isr.result(),
         flips=flips,
-        intervals=tally.intervals(),
+        intervals={
+            name: found
+            for name, found in tally.intervals().items()
+            if setting.original is not None or name not in WITH_ORIGINAL
+        },
         intervals_iou=tally.intervals_iou(),
-        gates=_gates(gates, drop, agreement.overall, flips),
+        gates=_gates(gates, change, agreement.overall, flips),
         worst=tally.worst(),
         manifest=manifest,
         finding=examine(stored),
@@ -256,13 +261,13 @@ def _frames(tally: FramesTally, manifest: Manifest, description: str, setting: S
     )
 
 
-def _gates(gates: Gates, drop: float, agreement: float, flips: Flips) -> tuple[GateResult, ...]:
+def _gates(gates: Gates, change: float, agreement: float, flips: Flips) -> tuple[GateResult, ...]:
     too_far = (
-        f"mIoU {'drops' if drop > 0 else 'rises'} by {abs(drop):.3f} points against PyTorch "
-        f"float32 at the same ISR, more than {gates.max_miou_drop:g}"
+        f"mIoU changes by {change:+.3f} points against PyTorch float32 at the same ISR, more than "
+        f"{gates.max_miou_drop:g} either way"
     )
-    keeps = abs(drop) <= gates.max_miou_drop
-    first = GateResult("max_miou_drop", drop, gates.max_miou_drop, None if keeps else too_far)
+    keeps = abs(change) <= gates.max_miou_drop
+    first = GateResult("max_miou_change", change, gates.max_miou_drop, None if keeps else too_far)
     return first, _gate_of_labels(gates.min_agreement, agreement, flips)
 
 

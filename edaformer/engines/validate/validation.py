@@ -144,7 +144,7 @@ class Validation:
     agreement_isr: Agreement  # reference against reference_base
     flips: Flips
     intervals: Mapping[str, Interval | None]  # of the differences, by their names below
-    intervals_iou: tuple[Interval | None, ...]  # of what precision changes, by class
+    intervals_iou: Mapping[str, tuple[Interval | None, ...]]  # likewise, by class
     gates: tuple[GateResult, ...]
     worst: tuple[Shown, ...]  # least agreement first
     manifest: Manifest
@@ -174,6 +174,36 @@ class Validation:
         return self.reference_base.score.miou - self.original.score.miou
 
     @property
+    def delta_deployed(self) -> float:
+        """What adapting, ISR and precision change together, in points of mIoU."""
+        return self.delta_adapted + self.delta_isr + self.delta_precision
+
+    @property
+    def rows(self) -> tuple[tuple[str, Row, float | None], ...]:
+        """The table: a short name, the figures, equal labels with the row above as a fraction."""
+        made: list[tuple[str, Row, float | None]] = []
+        before = None
+        if self.original is not None and self.agreement_adapted is not None:
+            made.append(("original", self.original, None))
+            before = self.agreement_adapted.overall
+        made += [
+            ("PyTorch", self.reference_base, before),
+            ("PyTorch", self.reference, self.agreement_isr.overall),
+            ("artifact", self.candidate, self.agreement.overall),
+        ]
+        if self.letter is not None:
+            made.append(("to the letter", self.letter, None))
+        if self.frames is not None:
+            made.append(("PyTorch, frames", self.frames.reference, None))
+            made.append(("artifact, frames", self.frames.candidate, self.frames.agreement.overall))
+        return tuple(made)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What the short names stand for."""
+        return {name: row.description for name, row, _ in self.rows}
+
+    @property
     def delta_isr(self) -> float:
         """What ISR changes, in points of mIoU."""
         return self.reference.score.miou - self.reference_base.score.miou
@@ -189,10 +219,14 @@ class Validation:
         return 0.0 if self.letter is None else self.reference.score.miou - self.letter.score.miou
 
     @property
+    def delta_iou_isr(self) -> tuple[float, ...]:
+        """What ISR changes by class, in points; NaN where a class is absent."""
+        return _by_class(self.reference, self.reference_base)
+
+    @property
     def delta_iou(self) -> tuple[float, ...]:
-        """What precision changes by class, in points; NaN where a class is absent."""
-        pairs = zip(self.candidate.score.iou, self.reference.score.iou, strict=True)
-        return tuple(own - reference for own, reference in pairs)
+        """What precision changes by class, likewise."""
+        return _by_class(self.candidate, self.reference)
 
     def to_json(self) -> dict[str, Any]:
         """mIoU, mAcc, aAcc and deltas in points, agreement as fractions; no times, no paths."""
@@ -241,6 +275,7 @@ class Validation:
         return {
             "original": self._row(self.original),
             "delta_adapted": self.delta_adapted,
+            "delta_deployed": self.delta_deployed,
             "agreement_adapted": self.agreement_adapted.overall,
         }
 
@@ -269,14 +304,13 @@ class Validation:
         }
 
     def _intervals(self) -> dict[str, Any]:
-        by_class = zip(self.classes, self.intervals_iou, strict=True)
-        return {
-            "level": LEVEL,
-            "replicates": REPLICATES,
-            **{
-                name: found
-                for name, found in self.intervals.items()
-                if name != "delta_adapted" or self.original is not None
-            },
-            "delta_iou": dict(by_class),
+        by_class = {
+            name: dict(zip(self.classes, intervals, strict=True))
+            for name, intervals in self.intervals_iou.items()
         }
+        return {"level": LEVEL, "replicates": REPLICATES, **self.intervals, **by_class}
+
+
+def _by_class(row: Row, before: Row) -> tuple[float, ...]:
+    pairs = zip(row.score.iou, before.score.iou, strict=True)
+    return tuple(own - other for own, other in pairs)

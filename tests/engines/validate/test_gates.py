@@ -77,8 +77,9 @@ def test_mean_iou_may_not_rise_either(
     change = abs(result.delta_precision)
     assert change > 0
     strict = validate(small_export.path, small_checkpoint, data.head(1), gates=Gates(change / 2))
-    assert failed(strict) == ["max_miou_drop"]
-    assert ("rises" if result.delta_precision > 0 else "drops") in strict.failures[0]
+    assert failed(strict) == ["max_miou_change"]
+    assert strict.gates[0].measured == result.delta_precision
+    assert f"mIoU changes by {result.delta_precision:+.3f} points" in strict.failures[0]
 
 
 @pytest.mark.parametrize("limit", [float("inf"), float("nan"), float("-inf")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -101,7 +102,8 @@ def test_the_verdict_and_the_gates_come_first(result: Validation) -> None:
     page = Page(html_report(result))
     headings = re.findall(r"<h[12][^>]*>([^<]+)", html_report(result))
     assert headings == ["FAILED", "Gates", "Figures", "What changes mIoU", "Where labels differ",
-                        "What precision changes, by class", "Images of least agreement",
+                        "What ISR changes, by class", "What precision changes, by class",
+                        "Images of least agreement",
                         "Manifest"]  # fmt: skip
     assert result.failures[0] in page.text
     passed = replace(result, gates=tuple(replace(gate, failure=None) for gate in result.gates))
@@ -134,11 +136,50 @@ def test_figures_bars_and_manifest_are_the_result_s(result: Validation) -> None:
     for row in (result.reference_base, result.reference, result.candidate, result.letter):
         assert row is not None
         assert f"{row.score.miou:.3f}" in page.text
-    assert page.tags.count("svg") == sum(1 for v in result.delta_iou if v == v)  # noqa: PLR0124
-    assert page.text.count("to the letter") == 2
+    changes = (*result.delta_iou_isr, *result.delta_iou)
+    assert page.tags.count("svg") == sum(1 for value in changes if not math.isnan(value))
+    assert page.text.count("to the letter") == 4  # row, what it stands for, and the sentence
     shown = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
     assert shown is not None
     assert json.loads(Page(f"<pre>{shown[1]}</pre>").text)["isr"] == result.manifest.isr
+
+
+@pytest.mark.parametrize(
+    ("change", "spread", "look", "length"),
+    [
+        (-0.05, (-0.06, -0.04), "worse", 25),  # of half a cell, which is the gate
+        (0.02, (0.01, 0.03), "better", 10),
+        (-0.05, (-0.2, 0.1), "unsure", 25),
+        (-0.4, (-0.6, -0.1), "worse", 50),
+        (-0.05, None, "unsure", 25),  # one image tells nothing
+    ],
+)
+def test_bars_are_held_against_the_gate(
+    change: float, spread: tuple[float, float] | None, look: str, length: float, result: Validation
+) -> None:
+    """So that a hundredth of a point looks like one; grey is what may be chance."""
+    gates = (replace(result.gates[0], name="max_miou_change", limit=0.1), *result.gates[1:])
+    iou = tuple(value + change * (at == 2) for at, value in enumerate(result.reference.score.iou))
+    moved = replace(
+        result, gates=gates,
+        candidate=replace(result.candidate, score=replace(result.candidate.score, iou=iou)),
+        intervals_iou={**result.intervals_iou, "delta_iou": (spread,) * len(iou)},
+    )  # fmt: skip
+    text = html_report(moved).partition('id="classes"')[2].partition('id="worst"')[0]
+    row = next(one for one in text.split("<tr>") if one.startswith(f"<td>{result.classes[2]}<"))
+    assert f'class="{look}"' in row
+    assert f'width="{length:.3f}"' in row
+
+
+def test_what_isr_changes_is_told_by_class(result: Validation) -> None:
+    text = html_report(result).partition('id="classes-isr"')[2].partition('id="classes"')[0]
+    for name, before, after in zip(
+        result.classes, result.reference_base.score.iou, result.reference.score.iou, strict=True
+    ):
+        row = next(one for one in text.split("<tr>") if one.startswith(f"<td>{name}<"))
+        assert (f"{after - before:+.3f}" in row) == (not math.isnan(after - before))
+    intervals = result.to_json()["intervals"]
+    assert set(intervals["delta_iou_isr"]) == set(intervals["delta_iou"]) == set(result.classes)
 
 
 def test_pictures_are_the_images(result: Validation) -> None:
@@ -183,7 +224,7 @@ def test_junit(result: Validation) -> None:
     assert [child.tag for child in suite] == ["properties", "testcase", "testcase", "testcase"]
     labels, *cases = suite.findall("testcase")
     assert labels.get("name") == "labels"
-    assert [case.attrib["name"] for case in cases] == ["max_miou_drop", "min_agreement"]
+    assert [case.attrib["name"] for case in cases] == ["max_miou_change", "min_agreement"]
     assert all(case.attrib["classname"] for case in cases)
     assert cases[0].find("failure") is None
     failure = cases[1].find("failure")
