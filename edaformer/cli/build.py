@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from edaformer.cli.common import (
     print_table,
     run,
     say,
+    say_next,
 )
 from edaformer.cli.handover import check_alone, hand_over_command
 from edaformer.engines.artifact.proof import facts_of
@@ -151,7 +153,7 @@ def build(
     if file.changed is not None:
         say(f"note: {model} is {file.state}")
     default = model.with_suffix(".plan" if recorded is None else ".rebuilt.plan")
-    path = output_path(output, default, force=force)
+    path = output_path(output, default, force=force, not_named={".onnx"})
     result, repetition = _build(model, path, options, repeat)
     differences = _differences(recorded, result)
     if as_json:
@@ -168,7 +170,8 @@ def build(
     if repetition is not None and False in {repetition.same_precision, repetition.same_labels}:
         say("gate failed: the builds do not agree in precision or labels")
         raise typer.Exit(EXIT_GATE)
-    say(f"next: edaformer-info {path}, or with a GPU: edaformer-check {path} --run")
+    say_next("edaformer-info", path)
+    say_next("edaformer-check", path, "--run", when="with a GPU")
     say(f"or: {trtexec_line(path, result.manifest)}")
 
 
@@ -281,7 +284,7 @@ def _print_beside(result: BuildResult) -> None:
         echo(
             "what unfused attention costs is not known: the folder has no plan of the fused form, "
             "built alike.\nExport it with --attention fused, build it into the folder, and build "
-            f"this again; or compare: edaformer-info FUSED.plan {result.path}"
+            f"this again; or compare: edaformer-info FUSED.plan {shlex.quote(str(result.path))}"
         )
         return
     print_table(

@@ -18,6 +18,7 @@ from edaformer.cli.common import (
     print_pairs,
     run,
     say,
+    say_next,
 )
 from edaformer.errors import EXIT_GATE, InputError
 
@@ -54,12 +55,12 @@ def check(
     Example: edaformer-check model.plan --run
     """  # fmt: skip
     from edaformer.engines.artifact.preflight import preflight
-    from edaformer.files import check_writable
+    from edaformer.files import check_folder
 
     if pictures is not None:
         if not run_:
             raise InputError("--pictures is for --run; add it, or leave it out")
-        check_writable(pictures / "picture.png")
+        check_folder(pictures, option="--pictures")
     verdict = preflight(artifact)
     trial, seconds = _try(artifact) if run_ and verdict.ok else (None, 0.0)
     if as_json:
@@ -99,11 +100,10 @@ def _tell(verdict: Verdict, trial: Trial, pictures: Path | None) -> None:
     if pictures is not None:
         written = _write(trial.worst, verdict.manifest, pictures)
         say(f"pictures: {', '.join(map(str, written))}")
-    say(
-        "next, at the desk: edaformer-validate "
-        f"{verdict.path.name} --checkpoint CHECKPOINT --bisect names the module; edaformer-export "
-        "CHECKPOINT --attention unfused makes one without fused attention"
-    )
+    say("next, at the desk, which module is wrong, and an export without fused attention:")
+    which = ("--checkpoint", "CHECKPOINT", "--bisect")
+    say_next("edaformer-validate", verdict.path, *which, when=None)
+    say_next("edaformer-export", "CHECKPOINT", "--attention", "unfused", when=None)
 
 
 def _write(failure: Failure, manifest: Manifest, folder: Path) -> list[Path]:

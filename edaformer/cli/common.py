@@ -7,10 +7,11 @@ import json
 import logging
 import math
 import os
+import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
 
@@ -49,6 +50,7 @@ BGR = typer.Option(
     "--bgr",
     help="It was trained on blue first, as OpenCV reads; the artifact takes RGB all the same.",
 )
+PLAN_SUFFIXES = frozenset({".plan", ".engine", ".trt"})
 NAMES = typer.Option(
     help="Class names, one a line, in UTF-8. Default: the checkpoint's own where recorded."
 )
@@ -127,14 +129,39 @@ def _write(text: str, stream: TextIO) -> None:
     typer.echo(shown, file=stream)
 
 
+def say_next(*words: object, when: str | None = "next") -> None:
+    """A line that can be typed as it is, on stderr.
+
+    Args:
+        words: of the line.
+        when: what it is for; None where the line before says it.
+    """
+    line = shlex.join(map(str, words))
+    say(f"  {line}" if when is None else f"{when}: {line}")
+
+
 def say_notes(notes: Iterable[str]) -> None:
     """What was found and left out, on stderr."""
     for note in notes:
         say(f"note: {note}")
 
 
-def output_path(given: Path | None, default: Path, *, force: bool) -> Path:
-    """Where to write: what -o names, else the default, which is not replaced without --force."""
+def output_path(
+    given: Path | None, default: Path, *, force: bool, not_named: Collection[str]
+) -> Path:
+    """Where to write: what -o names, else the default, which is not replaced without --force.
+
+    Args:
+        given: by -o.
+        default: without it.
+        force: whether the default may be replaced.
+        not_named: suffixes of what is not written here.
+    """
+    if given is not None and given.suffix in not_named:
+        raise InputError(
+            f"{given.suffix} is not what is written here; name the file "
+            f"{given.with_suffix(default.suffix)}, or otherwise, with -o"
+        )
     if given is not None:
         return given
     if default.exists() and not force:
