@@ -26,6 +26,7 @@ from edaformer.cli.common import (
     say_next,
 )
 from edaformer.cli.handover import check_alone, hand_over_command
+from edaformer.cli.progress import steps
 from edaformer.engines.artifact.proof import facts_of
 from edaformer.engines.handover.trtexec import trtexec_line
 from edaformer.errors import EXIT_GATE, InputError
@@ -202,10 +203,11 @@ def _build(
     from edaformer.engines.build.build import build_engine
     from edaformer.engines.build.rebuild import repeat_build
 
-    def on_start(chosen: Backend) -> None:
-        say(f"... building with {chosen.flavour} {chosen.version}")
+    with _progress() as (on_step, on_progress):
 
-    with _progress() as on_progress:
+        def on_start(chosen: Backend) -> None:
+            on_step(f"building with {chosen.flavour} {chosen.version}")
+
         if repeat is None:
             told = {"on_start": on_start, "on_progress": on_progress}
             return build_engine(model, path, options, **told), None  # type: ignore[arg-type]
@@ -223,18 +225,22 @@ def _differences(recorded: EngineRecord | None, result: BuildResult) -> list[Dif
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for the builder's phases where stderr is a terminal, nothing elsewhere."""
+def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int], None]]]:
+    """For steps and the builder's phases: a bar where stderr is a terminal, lines elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda *_: None
+        with steps("loading TensorRT") as on_step:
+            yield on_step, lambda *_: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("building", total=None)
-        yield lambda phase, done, total: progress.update(
-            task, description=phase[:40], completed=done, total=total
+        yield (
+            lambda step: say(f"... {step}"),
+            lambda phase, done, total: progress.update(
+                task, description=phase[:40], completed=done, total=total
+            ),
         )
 
 

@@ -20,6 +20,7 @@ from edaformer.cli.common import (
     say,
     say_next,
 )
+from edaformer.cli.progress import steps
 from edaformer.errors import EXIT_GATE, InputError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def check(
         if not run_:
             raise InputError("--pictures is for --run; add it, or leave it out")
         check_folder(pictures, option="--pictures")
-    verdict = preflight(artifact)
+    verdict = preflight(artifact, asked_by="edaformer-check")
     trial, seconds = _try(artifact) if run_ and verdict.ok else (None, 0.0)
     if as_json:
         witness = {"witness": None if trial is None else trial.to_json()} if run_ else {}
@@ -79,7 +80,9 @@ def _try(artifact: Path) -> tuple[Trial, float]:
     from edaformer.engines.segmenters.trial import try_witness
 
     start = time.perf_counter()
-    return try_witness(artifact), time.perf_counter() - start
+    with steps("running the witness frames"):
+        trial = try_witness(artifact)
+    return trial, time.perf_counter() - start
 
 
 def _print(verdict: Verdict, trial: Trial | None, seconds: float) -> None:
