@@ -15,6 +15,7 @@ import typer
 from edaformer.cli.common import (
     DEBUG,
     JSON,
+    VERSION,
     echo,
     guarded,
     output_path,
@@ -107,6 +108,7 @@ def build(
     ] = False,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Build a TensorRT plan whose manifest travels inside it.
 

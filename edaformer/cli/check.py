@@ -12,6 +12,7 @@ import typer
 from edaformer.cli.common import (
     DEBUG,
     JSON,
+    VERSION,
     echo,
     guarded,
     print_json,
@@ -46,6 +47,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Say whether an artifact will run on this machine; needs no GPU and no TensorRT.
 

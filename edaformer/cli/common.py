@@ -19,6 +19,7 @@ import typer
 
 from edaformer.errors import EXIT_INPUT, EdaformerError, InputError
 from edaformer.printable import encodable, in_one_line, printable
+from edaformer.version import __version__
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +41,16 @@ TRUST_LABELS = typer.Option(
 )
 JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
 
+
+def _print_version(value: bool) -> None:
+    if value:
+        echo(__version__)
+        raise typer.Exit
+
+
+VERSION = typer.Option(
+    "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+)
 
 MEAN = typer.Option(
     help="Mean of the images it was trained on, of 0 to 255, in the order of its channels: "
@@ -106,7 +117,6 @@ def run(command: Callable[..., None]) -> None:
 def new_app() -> typer.Typer:
     """A typer application as ours look."""
     return typer.Typer(
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},

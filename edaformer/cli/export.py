@@ -15,6 +15,7 @@ from edaformer.cli.common import (
     NAMES,
     PLAN_SUFFIXES,
     STD,
+    VERSION,
     guarded,
     or_demo,
     output_path,
@@ -123,6 +124,7 @@ def export(
     ] = False,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Export a checkpoint to ONNX, the ISR ratios baked in, verified against PyTorch.
 

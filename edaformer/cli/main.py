@@ -9,33 +9,23 @@ import typer
 from edaformer.cli.bench import bench
 from edaformer.cli.build import build
 from edaformer.cli.check import check
-from edaformer.cli.common import echo, new_app
+from edaformer.cli.common import VERSION, echo, new_app
 from edaformer.cli.export import export
 from edaformer.cli.info import info
 from edaformer.cli.run import run
 from edaformer.cli.tune import tune
 from edaformer.cli.validate import validate
-from edaformer.version import __version__
 
 app = new_app()
 for command in (export, build, validate, info, check, bench, run, tune):
     app.command()(command)
 
 
-def _print_version(value: bool) -> None:
-    if value:
-        echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def edaformer(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
-    ] = False,
-) -> None:
+@app.callback(invoke_without_command=True)
+def edaformer(context: typer.Context, version: Annotated[bool, VERSION] = False) -> None:
     """From a trained EDAFormer checkpoint to a proven TensorRT engine."""
-    del version  # handled by its callback
+    if context.invoked_subcommand is None:
+        echo(context.get_help())
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from edaformer.cli.common import (
     NAMES,
     STD,
     TRUST_LABELS,
+    VERSION,
     guarded,
     or_demo,
     print_json,
@@ -111,6 +112,7 @@ def tune(
     ] = "fused",
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Search pooling ratios for the best trade-off, and pick the best within a budget.
 

@@ -14,6 +14,7 @@ from edaformer.cli.common import (
     JSON,
     LABELS,
     TRUST_LABELS,
+    VERSION,
     guarded,
     print_json,
     run,
@@ -144,6 +145,7 @@ def validate(
     ] = False,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Compare an artifact with PyTorch float32: what ISR costs, what precision costs.
 

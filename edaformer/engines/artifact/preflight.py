@@ -292,7 +292,9 @@ def _check_machine(found: Findings, here: Here, flavour: Flavour) -> None:
 def _check_packages(found: Findings, here: Here) -> None:
     """What edaformer.engines.runtime imports; without a driver a package alone can be asked for."""
     names = _RUNTIME if here.gpu is not None else (n.removesuffix(".driver") for n in _RUNTIME)
-    all(_has(found, name, "cuda") for name in names)  # up to the first: one line installs all
+    for name in names:
+        if not _has(found, name, "cuda"):
+            return  # one line installs all of them
 
 
 def _check_version(
