@@ -39,8 +39,8 @@ def info(
     size: Annotated[
         str | None,
         typer.Option(
-            help="Count at this HxW, padded to multiples of 32 as an export is. Default: the file's "
-            "own, else 512x512."
+            help="Count at this HxW, padded to multiples of 32 as an export is. Default: the "
+            "file's own, else 512x512."
         ),
     ] = None,
     classes: Annotated[
