@@ -35,7 +35,9 @@ $(VENV)/installed: pyproject.toml constraints.txt tools/tensorrt_typings.py
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'make needs Python 3.11 or newer: PYTHON=python3.11')"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q 'pip>=25.1'
-	$(BIN)/python -m pip install -q -c constraints.txt --group dev -e '.[export,rtx,video,camera,plots]'
+	@echo "Installing PyTorch, ONNX Runtime, TensorRT-RTX, OpenCV and what the tests need into $(VENV):"
+	@echo "2.4 GB with PyTorch's CPU build, more with its CUDA build; each package is a line."
+	$(BIN)/python -m pip install --progress-bar off -c constraints.txt --group dev -e '.[export,rtx,video,camera,plots]'
 	$(BIN)/python tools/tensorrt_typings.py
 	touch $@
 

@@ -6,8 +6,8 @@ import errno
 import hashlib
 import os
 import secrets
-import shlex
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +29,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``, whole or not at all, replacing what was there.
 
     Raises:
-        InputError: if the folder is missing, not writable or full.
+        InputError: if the folder cannot be made, or is not writable or full.
     """
     with open_whole(path) as file:
         file.write(data)
@@ -39,47 +39,43 @@ def write_whole(path: Path, data: bytes) -> None:
 def open_whole(path: Path) -> Iterator[BinaryIO]:
     """A binary file to write and read, which becomes ``path`` if the block ends well.
 
-    It has no name until its bytes are on disk, so that the kernel frees it if the process dies.
+    It has no name until its bytes are on disk, so that the kernel frees it if the process dies. The
+    folders that lead to it are made.
 
     Raises:
-        InputError: if the folder is missing, not writable or full.
+        InputError: if the folder cannot be made, or is not writable or full.
     """
-    check_writable(path)
+    _check_place(path, "another")
     path = real_path(path)  # a link stays a link
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with _nameless(path) as file:
             yield file
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(
-            f"cannot write {path}: {reason}; free some space or name another place with -o"
-        ) from error
+        raise _unwritten(path, error) from error
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Make the folder ``path`` with ``files`` in it, whole or not at all.
 
     Args:
-        path: must not be there yet.
+        path: must not be there yet; the folders that lead to it are made.
         files: contents by relative path.
 
     Raises:
-        InputError: if it is there, or its parent is missing, not writable or full.
+        InputError: if it is there, or its parent cannot be made, or is not writable or full.
     """
     check_new_folder(path)
     part = _part(path)
     try:
-        part.mkdir()
+        part.mkdir(parents=True)
         for name, data in files.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             _write_synced(part / name, data)
         part.rename(path)
         _sync_folder(path.parent)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(
-            f"cannot write {path}: {reason}; free some space or name another place with -o"
-        ) from error
+        raise _unwritten(path, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -95,49 +91,82 @@ def check_new_folder(path: Path) -> None:
     check_writable(path)
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: Path, *, option: str = "-o") -> None:
     """Refuse a folder to write into that is there and is none.
+
+    Args:
+        path: the folder.
+        option: the one that names another, for the message.
 
     Raises:
         InputError: naming the path and what to do.
     """
     _check_link(path)
     if path.exists() and not path.is_dir():
-        raise InputError(f"expected a folder at {path}, but it is a file; name another with -o")
+        raise InputError(
+            f"expected a folder at {path}, but it is a file; name another with {option}"
+        )
 
 
-def check_writable(path: Path, *inputs: Path) -> None:
+def check_writable(path: Path, *inputs: Path, option: str = "-o", weights: bool = False) -> None:
     """Refuse an output path that cannot be written, before any work is done for it.
 
     Args:
-        path: the output.
+        path: the output; the folders that lead to it will be made.
         inputs: files that it must not replace.
+        option: the one that names another, for the message.
+        weights: whether a checkpoint is written, and may take the place of one.
 
     Raises:
         InputError: naming the path and what to do.
     """
-    _check_link(path)
+    another = f"another with {option}"
+    _check_place(path, another)
     path = real_path(path)
-    folder = path.parent
-    if path.is_dir():
-        raise InputError(f"expected a file to write, but {path} is a folder; name a file in it")
-    if path.exists() and not path.is_file():
-        raise InputError(f"expected a regular file to write, but {path} is none; name another")
     if path in {real_path(file) for file in inputs}:
-        raise InputError(f"{path} is also an input and would be replaced; name another with -o")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"expected a folder at {folder}, but it is a file; name another with -o")
-    if not folder.is_dir():
-        raise InputError(
-            f"the folder {folder} does not exist; create it: mkdir -p {shlex.quote(str(folder))}"
-        )
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"the folder {folder} is not writable; name another one with -o")
+        raise InputError(f"{path} is also an input and would be replaced; name {another}")
+    if not weights and is_checkpoint(path):
+        raise InputError(f"{path} is a checkpoint and would be replaced; name {another}")
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file holds weights, as torch.save or safetensors writes them."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(9)
+    if not head.startswith(b"PK\x03\x04"):  # a pickle; safetensors: a length, then JSON
+        return head[:1] == b"\x80" or head[8:9] == b"{"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return True  # cut short; nothing else that is written here is a ZIP archive without its end
 
 
 def real_path(path: Path) -> Path:
     """Absolute, its links followed; one that leads to itself stays (Path.resolve would raise)."""
     return Path(os.path.realpath(path))
+
+
+def _check_place(path: Path, another: str) -> None:
+    """Refuse what is no regular file, or lies in no folder that can be made or written into."""
+    _check_link(path)
+    path = real_path(path)
+    if path.is_dir():
+        raise InputError(f"expected a file to write, but {path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise InputError(f"expected a regular file to write, but {path} is none; name {another}")
+    folder = next(one for one in path.parents if one.exists())
+    if not folder.is_dir():
+        raise InputError(f"expected a folder at {folder}, but it is a file; name {another}")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"the folder {folder} is not writable; name {another}")
+
+
+def _unwritten(path: Path, error: OSError) -> InputError:
+    reason = error.strerror or str(error)
+    return InputError(f"cannot write {path}: {reason}; free some space or name another place")
 
 
 def _check_link(path: Path) -> None:

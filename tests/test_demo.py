@@ -52,7 +52,9 @@ def test_commands_without_a_checkpoint_use_it_and_say_so(
     assert made.exit_code == 0
     assert made.stderr.count("using the demo") == 1
     assert "verified on" in made.stdout
-    name = "edaformer_t_16-8-4-1_360x480_fp16.onnx"
+    name = "edaformer_t_scenes_16-8-4-1_360x480_fp16.onnx"
+    assert f"no -o given: writing {name}" in made.stderr
+    assert "no --size given: exporting for 360x480 (meta)" in made.stderr
     alone = runner.invoke(app, ["validate", name, "--limit", "3", "--json"])
     assert alone.exit_code == 0, alone.stderr
     result = json.loads(alone.stdout)

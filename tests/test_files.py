@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,32 @@ def test_a_full_disk_leaves_nothing(
 def test_refuses_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder"):
         check_writable(tmp_path)
-    with pytest.raises(InputError, match="mkdir -p"):
-        check_writable(tmp_path / "no" / "file")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"but it is a file; name another with --report"):
+        check_writable(tmp_path / "file" / "no" / "deeper", option="--report")
+
+
+def test_folders_are_made_when_there_is_something_to_write(tmp_path: Path) -> None:
+    check_writable(tmp_path / "no" / "such" / "file")
+    assert list(tmp_path.iterdir()) == []
+    write_whole(tmp_path / "no" / "such" / "file", b"1")
+    write_folder(tmp_path / "none" / "either", {"a": b"2"})
+    assert (tmp_path / "no/such/file").read_bytes() == b"1"
+    assert (tmp_path / "none/either/a").read_bytes() == b"2"
+
+
+def test_a_checkpoint_is_never_replaced(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+    (tmp_path / "old.pth").write_bytes(b"\x80\x02}")
+    (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04")
+    (tmp_path / "b.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(InputError, match="is a checkpoint and would be replaced; name another"):
+            check_writable(path)
+    with zipfile.ZipFile(tmp_path / "street.ref", "w") as archive:
+        archive.writestr("head.json", b"{}")
+    check_writable(tmp_path / "street.ref")
 
 
 def test_what_must_not_be_replaced_is_not(tmp_path: Path) -> None:

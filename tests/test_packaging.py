@@ -18,6 +18,7 @@ from tests.conftest import ROOT
 
 LINKS = ("export", "engines", "cli")  # into edaformer/, at the root
 COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run", "tune", "adapt")
+SHIPPED = {".py", ".md", ".txt", ".hpp", ".cpp"}  # of examples/; an interpreter leaves others
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Lets only the standard library, this package and the distributions named on the command line be
@@ -79,6 +80,35 @@ def with_only_base(command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_each_says_its_version_and_completes_its_options(command: str) -> None:
+    target = PROJECT["scripts"]["-".join(["edaformer", *([command] if command else [])])]
+    module, _, function = target.partition(":")
+    name = f"edaformer_{command}".rstrip("_")
+    code = f"import sys; sys.argv[0] = {name!r}; from {module} import {function}; {function}()"
+
+    def told(*words: str, **variables: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+        ).stdout  # fmt: skip
+
+    assert told("--version") == f"{_version()}\n"
+    asked = {f"_{name.upper()}_COMPLETE": "complete_bash", "COMP_WORDS": f"{name} --ver",
+             "COMP_CWORD": "1"}  # fmt: skip
+    assert told(**asked) == "--version\n"
+
+
+def test_the_package_runs_and_alone_it_helps() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "edaformer"], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("Usage: python -m edaformer [OPTIONS] COMMAND [ARGS]...")
+    assert all(f"\n  {command} " in ran.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_needs_only_the_base_dependencies(command: str) -> None:
     ran = with_only_base(f"{command} --help")
     assert ran.returncode == 0, ran.stderr
@@ -86,6 +116,7 @@ def test_help_needs_only_the_base_dependencies(command: str) -> None:
 
 
 def test_a_missing_extra_is_one_sentence_with_the_install_line(tmp_path: Path) -> None:
+    (tmp_path / "x.pth").write_bytes(b"\x80\x02}q\x00.")
     ran = with_only_base(f"export {tmp_path / 'x.pth'}")
     assert ran.returncode == 3, ran.stderr
     assert ran.stderr == (
@@ -158,7 +189,10 @@ def test_the_wheel_holds_exactly_the_intended_packages(without_links: Path, tmp_
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    packages = {str(Path(name).parent) for name in names if name.endswith(".py")}
+    packages = {
+        str(Path(name).parent) for name in names
+        if name.endswith(".py") and name.startswith("edaformer/")
+    }  # fmt: skip
     folders = [path.parent for path in (ROOT / "edaformer").rglob("*.py")]
     assert packages == {folder.relative_to(ROOT).as_posix() for folder in folders}
     assert {name for name in packages if name.count("/") == 1} == {
@@ -177,14 +211,22 @@ def test_the_wheel_holds_exactly_the_intended_packages(without_links: Path, tmp_
     assert wheel.stat().st_size <= 15e6
     assert "edaformer/py.typed" in names
     assert {
-        name for name in names if name.endswith((".txt", ".jinja")) and "info/" not in name
+        name
+        for name in names
+        if name.endswith((".txt", ".jinja")) and name.startswith("edaformer/")
     } == {
         *(f"edaformer/data/names/{name}.txt" for name in ("ade20k", "cityscapes", "cocostuff164k")),
         "edaformer/engines/validate/report.html.jinja",
         "edaformer/engines/tune/front.html.jinja",
     }
-    assert {Path(name).parts[0] for name in names} == {
-        "edaformer", f"edaformer_deploy-{_version()}.dist-info"
+    own = f"edaformer_deploy-{_version()}"
+    tops = {Path(name).parts[0] for name in names}
+    assert tops == {"edaformer", f"{own}.dist-info", f"{own}.data"}
+    examples = f"{own}.data/data/share/edaformer-deploy/examples/"
+    shipped = {name.removeprefix(examples) for name in names if name.startswith(f"{own}.data/")}
+    assert shipped == {
+        path.relative_to(ROOT / "examples").as_posix()
+        for path in (ROOT / "examples").rglob("*") if path.suffix in SHIPPED
     }  # fmt: skip
 
 

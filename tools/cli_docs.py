@@ -11,10 +11,25 @@ from edaformer.cli.main import app
 TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
 COMMANDS = [made.callback.__name__ for made in app.registered_commands if made.callback]
 
+_HEAD = """# Commands
+
+Written by `tools/cli_docs.py` from the commands' own help.
+
+- `edaformer-export` and `edaformer export` are one command, likewise the others; `python -m
+  edaformer` is `edaformer`.
+- The folders that lead to an output are made (`-o`, `--out`, `--report`, `--junit`, `--video`,
+  `--stats`, `--pictures`, `--save-reference`, `--timing-cache`); neither an input nor a checkpoint
+  is ever replaced.
+- `~` in a path of `--data` is your home.
+- Each has `--version` and completes its options in your shell: `edaformer-export
+  --install-completion`; `edaformer --install-completion` is for `edaformer export` and its like.
+- The lines after `next:` can be typed as they are.
+"""
+
 
 def render() -> str:
     """The page."""
-    parts = ["# Commands\n\nWritten by `tools/cli_docs.py` from the commands' own help.\n"]
+    parts = [_HEAD]
     for command in COMMANDS:
         result = CliRunner().invoke(
             app, [command, "--help"], prog_name="edaformer", env={"COLUMNS": "100"}

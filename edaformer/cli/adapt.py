@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +16,7 @@ from edaformer.cli.common import (
     LABELS,
     MEAN,
     STD,
+    VERSION,
     echo,
     guarded,
     or_demo,
@@ -24,9 +25,16 @@ from edaformer.cli.common import (
     print_table,
     run,
     say,
+    say_next,
     say_notes,
 )
+from edaformer.cli.progress import steps
+from edaformer.data import open_dataset
+from edaformer.data.datasets import check_data
 from edaformer.errors import InputError, require
+from edaformer.families.given import given, options_of
+from edaformer.families.table import check_checkpoint
+from edaformer.isr import ISR
 from edaformer.preprocess import DEFAULT_SIZE, RESIZES, format_size, known_resize, parse_size
 
 if TYPE_CHECKING:
@@ -66,7 +74,7 @@ def adapt(
             "else 512x512."
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Of the optimiser.")] = 300,
+    number: Annotated[int, typer.Option("--steps", help="Of the optimiser.")] = 600,
     minutes: Annotated[
         float | None, typer.Option(help="As many steps as fit into so many minutes.")
     ] = None,
@@ -97,6 +105,7 @@ def adapt(
     std: Annotated[str | None, STD] = None,
     bgr: Annotated[bool, BGR] = False,
     as_json: Annotated[bool, JSON] = False,
+    version: Annotated[bool, VERSION] = False,
     debug: Annotated[bool, DEBUG] = False,
 ) -> None:
     """Teach a checkpoint at an ISR what it says at base, from unlabelled frames.
@@ -105,59 +114,65 @@ def adapt(
 
     Example: edaformer-adapt edaformer_t.pth --isr 16,8,4,2-2,4,8 --frames street/
     """
-    require("torch", "export")
-    from edaformer.data import open_dataset
-    from edaformer.engines.adapt.adapt import AdaptOptions
-    from edaformer.engines.adapt.adapt import adapt as adapt_checkpoint
-    from edaformer.engines.adapt.frames import find_frames
-    from edaformer.engines.adapt.judge import Judge
-    from edaformer.families.given import given
-    from edaformer.families.table import check_output, load_checkpoint
-    from edaformer.isr import ISR
-
     if not isr or not frames:
         raise InputError(
             f"expected {'--isr, the setting to learn' if not isr else '--frames, to learn from'}, "
             "got none; see edaformer-adapt --help"
         )
+    deployed = None if size is None else parse_size(size)
+    pictures = None if crop is None else parse_size(crop)
+    said = given(mean, std, bgr=bgr)
     source = or_demo(checkpoint)
-    loaded = load_checkpoint(source, given(mean, std, bgr=bgr))
-    say_notes(loaded.notes)
+    check_checkpoint(source)
+    if data is not None:
+        check_data(data)
     path = out or Path(f"{source.stem}_adapted{source.suffix}")
-    check_output(loaded, path)
     if path.exists() and not force:
         raise InputError(f"{path} exists already; replace it with --force, or name another with -o")
-    settings = tuple(dict.fromkeys(ISR.parse(text, loaded.places) for text in isr))
-    deployed = parse_size(size) if size else loaded.input_size or DEFAULT_SIZE
-    options = AdaptOptions(
-        deployed, steps, minutes, batch, rate, parse_size(crop) if crop else None, train, seed,
-        device,
-    )  # fmt: skip
-    truth = None if data is None else open_dataset(data, deployed, labels)
-    if truth is not None:
-        Judge(truth, deployed).check(loaded)
-    rule = known_resize(loaded.resize if loaded.resize in RESIZES else RESIZES[0], "")
-    found = find_frames(frames, deployed, rule, say)
-    say(f"... {len(found.learnt)} frames to learn from, {len(found.held)} held out")
-    made = adapt_checkpoint(
-        loaded, settings, found, options, path, truth=truth, resume=resume,
-        on_step=lambda text: say(f"... {text}"), on_progress=_tell,
-    )  # fmt: skip
+    with steps("loading PyTorch") as on_step:
+        require("torch", "export")
+        from edaformer.engines.adapt.adapt import AdaptOptions
+        from edaformer.engines.adapt.adapt import adapt as adapt_checkpoint
+        from edaformer.engines.adapt.frames import find_frames
+        from edaformer.engines.adapt.judge import Judge
+        from edaformer.families.table import check_output, load_checkpoint
+
+        loaded = load_checkpoint(source, said)
+        say_notes(loaded.notes)
+        check_output(loaded, path)
+        settings = tuple(dict.fromkeys(ISR.parse(text, loaded.places) for text in isr))
+        deployed = deployed or loaded.input_size or DEFAULT_SIZE
+        options = AdaptOptions(
+            deployed, number, minutes, batch, rate, pictures, train, seed, device
+        )
+        truth = None if data is None else open_dataset(data, deployed, labels)
+        if truth is not None:
+            Judge(truth, deployed).check(loaded)
+        on_step("looking for frames")
+        rule = known_resize(loaded.resize if loaded.resize in RESIZES else RESIZES[0], "")
+        found = find_frames(frames, deployed, rule, say)
+        say(f"... {len(found.learnt)} frames to learn from, {len(found.held)} held out")
+        made = adapt_checkpoint(
+            loaded, settings, found, options, path, truth=truth, resume=resume,
+            on_step=on_step, on_progress=lambda progress: _tell(progress, on_step),
+        )  # fmt: skip
     if as_json:
         print_json({"path": str(path), **made.to_json()})
     else:
         _print(path, made)
-    exported = ["edaformer-export", str(path), "--isr", str(settings[0])]
-    say(f"next: {shlex.join([*exported, '--size', format_size(deployed)])}")
+    for setting in settings:
+        if setting != loaded.places.base:
+            at = ("--isr", setting, "--size", format_size(deployed))
+            say_next("edaformer-export", path, *at, *options_of(loaded))
+            break
 
 
-def _tell(progress: Progress) -> None:
-    if progress.step % _EVERY and progress.step != progress.steps:
-        return
-    say(
-        f"... step {progress.step} of {progress.steps}, loss {progress.loss:.4f}, held-out "
-        f"agreement {100 * progress.agreement:.3f}%, {progress.seconds_left:.0f} s left"
-    )
+def _tell(progress: Progress, on_step: Callable[[str], None]) -> None:
+    if progress.step % _EVERY == 0 or progress.step == progress.steps:
+        on_step(
+            f"step {progress.step} of {progress.steps}, loss {progress.loss:.4f}, held-out "
+            f"agreement {100 * progress.agreement:.3f}%, {progress.seconds_left:.0f} s left"
+        )
 
 
 def _print(path: Path, made: Adaptation) -> None:

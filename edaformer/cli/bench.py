@@ -12,6 +12,7 @@ import typer
 from edaformer.cli.common import (
     DEBUG,
     JSON,
+    VERSION,
     echo,
     echo_line,
     guarded,
@@ -63,6 +64,7 @@ def bench(
     ] = None,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Time whole frames, from image to label map, of artifacts and of PyTorch, taking turns.
 

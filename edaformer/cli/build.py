@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import typer
 from edaformer.cli.common import (
     DEBUG,
     JSON,
+    VERSION,
     echo,
     echo_line,
     guarded,
@@ -23,8 +25,10 @@ from edaformer.cli.common import (
     print_table,
     run,
     say,
+    say_next,
 )
 from edaformer.cli.handover import check_alone, hand_over_command
+from edaformer.cli.progress import steps
 from edaformer.engines.artifact.proof import facts_of
 from edaformer.engines.handover.trtexec import trtexec_line
 from edaformer.errors import EXIT_GATE, InputError
@@ -105,6 +109,7 @@ def build(
     ] = False,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Build a TensorRT plan whose manifest travels inside it.
 
@@ -152,7 +157,7 @@ def build(
     if file.changed is not None:
         say(f"note: {model} is {file.state}")
     default = model.with_suffix(".plan" if recorded is None else ".rebuilt.plan")
-    path = output_path(output, default, force=force)
+    path = output_path(output, default, force=force, not_named={".onnx"})
     result, repetition = _build(model, path, options, repeat)
     differences = _differences(recorded, result)
     if as_json:
@@ -169,7 +174,8 @@ def build(
     if repetition is not None and False in {repetition.same_precision, repetition.same_labels}:
         say("gate failed: the builds do not agree in precision or labels")
         raise typer.Exit(EXIT_GATE)
-    say(f"next: edaformer-info {path}, or with a GPU: edaformer-check {path} --run")
+    say_next("edaformer-info", path)
+    say_next("edaformer-check", path, "--run", when="with a GPU")
     say(f"or: {trtexec_line(path, result.manifest)}")
 
 
@@ -200,10 +206,11 @@ def _build(
     from edaformer.engines.build.build import build_engine
     from edaformer.engines.build.rebuild import repeat_build
 
-    def on_start(chosen: Backend) -> None:
-        say(f"... building with {chosen.flavour} {chosen.version}")
+    with _progress() as (on_step, on_progress):
 
-    with _progress() as on_progress:
+        def on_start(chosen: Backend) -> None:
+            on_step(f"building with {chosen.flavour} {chosen.version}")
+
         if repeat is None:
             told = {"on_start": on_start, "on_progress": on_progress}
             return build_engine(model, path, options, **told), None  # type: ignore[arg-type]
@@ -221,18 +228,22 @@ def _differences(recorded: EngineRecord | None, result: BuildResult) -> list[Dif
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for the builder's phases where stderr is a terminal, nothing elsewhere."""
+def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int], None]]]:
+    """For steps and the builder's phases: a bar where stderr is a terminal, lines elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda *_: None
+        with steps("loading TensorRT") as on_step:
+            yield on_step, lambda *_: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("building", total=None)
-        yield lambda phase, done, total: progress.update(
-            task, description=phase[:40], completed=done, total=total
+        yield (
+            lambda step: say(f"... {step}"),
+            lambda phase, done, total: progress.update(
+                task, description=phase[:40], completed=done, total=total
+            ),
         )
 
 
@@ -284,7 +295,7 @@ def _print_beside(result: BuildResult) -> None:
             "built alike; export it with --attention fused, build it into the folder, and build "
             "this again; or compare:"
         )
-        echo(f"  edaformer-info FUSED.plan {result.path}")
+        echo(f"  edaformer-info FUSED.plan {shlex.quote(str(result.path))}")
         return
     print_table(
         (f"beside {found.plan.name}", "fused", "unfused", "ratio"),

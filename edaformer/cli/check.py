@@ -12,6 +12,7 @@ import typer
 from edaformer.cli.common import (
     DEBUG,
     JSON,
+    VERSION,
     echo,
     echo_line,
     guarded,
@@ -19,7 +20,9 @@ from edaformer.cli.common import (
     print_pairs,
     run,
     say,
+    say_next,
 )
+from edaformer.cli.progress import steps
 from edaformer.errors import EXIT_GATE, InputError
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Say whether an artifact will run on this machine; needs no GPU and no TensorRT.
 
@@ -55,13 +59,13 @@ def check(
     Example: edaformer-check model.plan --run
     """  # fmt: skip
     from edaformer.engines.artifact.preflight import preflight
-    from edaformer.files import check_writable
+    from edaformer.files import check_folder
 
     if pictures is not None:
         if not run_:
             raise InputError("--pictures is for --run; add it, or leave it out")
-        check_writable(pictures / "picture.png")
-    verdict = preflight(artifact)
+        check_folder(pictures, option="--pictures")
+    verdict = preflight(artifact, asked_by="edaformer-check")
     trial, seconds = _try(artifact) if run_ and verdict.ok else (None, 0.0)
     if as_json:
         witness = {"witness": None if trial is None else trial.to_json()} if run_ else {}
@@ -79,7 +83,9 @@ def _try(artifact: Path) -> tuple[Trial, float]:
     from edaformer.engines.segmenters.trial import try_witness
 
     start = time.perf_counter()
-    return try_witness(artifact), time.perf_counter() - start
+    with steps("running the witness frames"):
+        trial = try_witness(artifact)
+    return trial, time.perf_counter() - start
 
 
 def _print(verdict: Verdict, trial: Trial | None, seconds: float) -> None:
@@ -101,11 +107,10 @@ def _tell(verdict: Verdict, trial: Trial, pictures: Path | None) -> None:
     if pictures is not None:
         written = _write(trial.worst, verdict.manifest, pictures)
         say(f"pictures: {', '.join(map(str, written))}")
-    say(
-        "next, at the desk: edaformer-validate "
-        f"{verdict.path.name} --checkpoint CHECKPOINT --bisect names the module; edaformer-export "
-        "CHECKPOINT --attention unfused makes one without fused attention"
-    )
+    say("next, at the desk, which module is wrong, and an export without fused attention:")
+    which = ("--checkpoint", "CHECKPOINT", "--bisect")
+    say_next("edaformer-validate", verdict.path, *which, when=None)
+    say_next("edaformer-export", "CHECKPOINT", "--attention", "unfused", when=None)
 
 
 def _write(failure: Failure, manifest: Manifest, folder: Path) -> list[Path]:

@@ -7,10 +7,11 @@ import json
 import logging
 import math
 import os
+import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
 
@@ -19,6 +20,7 @@ import typer
 from edaformer.cli import layout
 from edaformer.errors import EXIT_INPUT, EdaformerError, InputError
 from edaformer.printable import encodable, in_one_line, printable
+from edaformer.version import __version__
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +43,16 @@ TRUST_LABELS = typer.Option(
 JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
 
 
+def _print_version(value: bool) -> None:
+    if value:
+        echo(__version__)
+        raise typer.Exit
+
+
+VERSION = typer.Option(
+    "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+)
+
 MEAN = typer.Option(
     help="Mean of the images it was trained on, of 0 to 255, in the order of its channels: "
     "123.675,116.28,103.53. Default: the checkpoint's own where recorded, else ImageNet's."
@@ -50,6 +62,7 @@ BGR = typer.Option(
     "--bgr",
     help="It was trained on blue first, as OpenCV reads; the artifact takes RGB all the same.",
 )
+PLAN_SUFFIXES = frozenset({".plan", ".engine", ".trt"})
 NAMES = typer.Option(
     help="Class names, one a line, in UTF-8. Default: the checkpoint's own where recorded."
 )
@@ -105,7 +118,6 @@ def run(command: Callable[..., None]) -> None:
 def new_app() -> typer.Typer:
     """A typer application as ours look."""
     return typer.Typer(
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -128,14 +140,39 @@ def _write(text: str, stream: TextIO) -> None:
     typer.echo(shown, file=stream)
 
 
+def say_next(*words: object, when: str | None = "next") -> None:
+    """A line that can be typed as it is, on stderr.
+
+    Args:
+        words: of the line.
+        when: what it is for; None where the line before says it.
+    """
+    line = shlex.join(map(str, words))
+    say(f"  {line}" if when is None else f"{when}: {line}")
+
+
 def say_notes(notes: Iterable[str]) -> None:
     """What was found and left out, on stderr."""
     for note in notes:
         say(f"note: {note}")
 
 
-def output_path(given: Path | None, default: Path, *, force: bool) -> Path:
-    """Where to write: what -o names, else the default, which is not replaced without --force."""
+def output_path(
+    given: Path | None, default: Path, *, force: bool, not_named: Collection[str]
+) -> Path:
+    """Where to write: what -o names, else the default, which is not replaced without --force.
+
+    Args:
+        given: by -o.
+        default: without it.
+        force: whether the default may be replaced.
+        not_named: suffixes of what is not written here.
+    """
+    if given is not None and given.suffix in not_named:
+        raise InputError(
+            f"{given.suffix} is not what is written here; name the file "
+            f"{given.with_suffix(default.suffix)}, or otherwise, with -o"
+        )
     if given is not None:
         return given
     if default.exists() and not force:

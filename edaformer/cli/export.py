@@ -13,7 +13,9 @@ from edaformer.cli.common import (
     JSON,
     MEAN,
     NAMES,
+    PLAN_SUFFIXES,
     STD,
+    VERSION,
     guarded,
     or_demo,
     output_path,
@@ -21,8 +23,10 @@ from edaformer.cli.common import (
     print_pairs,
     run,
     say,
+    say_next,
     say_notes,
 )
+from edaformer.cli.progress import steps
 from edaformer.errors import InputError, require
 
 if TYPE_CHECKING:
@@ -120,60 +124,92 @@ def export(
     ] = False,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Export a checkpoint to ONNX, the ISR ratios baked in, verified against PyTorch.
 
     Example: edaformer-export edaformer_t.pth --isr 16,8,4,1 --size 512x512
     """
-    for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
-        require(package, "export")
-    from edaformer.export.exporter import VERIFY_IMAGES, ExportOptions, export_model
-    from edaformer.export.rewrites import choose
+    from edaformer.data import check_data
     from edaformer.families.given import given
-    from edaformer.families.table import load_checkpoint
-    from edaformer.isr import ISR
-    from edaformer.preprocess import ALIGN, DEFAULT_SIZE, aligned, parse_align, parse_size
+    from edaformer.families.table import check_checkpoint
+    from edaformer.files import check_writable
+    from edaformer.preprocess import parse_size
 
     dynamic = size == "dynamic"
     wanted = parse_size(size) if size is not None and not dynamic else None
     said = given(mean, std, bgr=bgr, names=names)
-    loaded = load_checkpoint(or_demo(checkpoint), said)
-    say_notes(loaded.notes)
-    chosen_rewrites = choose(
-        rewrites, tuple(no_rewrite or ()),
-        precision=precision, variant=loaded.variant.name, attention=attention,
-    )  # fmt: skip
-    input_size = wanted or loaded.input_size or DEFAULT_SIZE
-    options = ExportOptions(
-        isr=ISR.parse(isr, loaded.places),
-        size=aligned(input_size, ALIGN) if dynamic else input_size,
-        dynamic_size=dynamic,
-        rewrites=chosen_rewrites,
-        must_apply=() if rewrites in {"default", "all", "none"} else chosen_rewrites,
-        precision=precision,
-        attention=attention,
-        outputs=_outputs(outputs, for_),  # type: ignore[arg-type]  # checked by ExportOptions
-        input=input_,
-        batch=_batch(batch),
-        opset=opset,
-        align=parse_align(align),
-        resize=resize,
-        tolerance=tolerance,
-    )
-    if loaded.adapted is not None and (other := loaded.adapted.other_than(str(options.isr))):
-        say(f"warning: {other}")
-    default = Path(options.default_name(loaded.variant.title))
-    path = output_path(output, default, force=force)
     if limit is not None and data is None:
         raise InputError("--limit is for the images of --data; name some, or leave it out")
-    count = VERIFY_IMAGES if limit is None else limit
-    images = _images(data, count, options) if data is not None else None
-    result = export_model(loaded, options, path, images=images, on_step=lambda s: say(f"... {s}"))
+    source = or_demo(checkpoint)
+    check_checkpoint(source)
+    if data is not None:
+        check_data(data)
+    if output is not None:
+        check_writable(output, source)
+    with steps("loading PyTorch") as on_step:
+        for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
+            require(package, "export")
+        from edaformer.export.exporter import VERIFY_IMAGES, ExportOptions, export_model
+        from edaformer.export.rewrites import choose
+        from edaformer.families.table import load_checkpoint
+        from edaformer.isr import ISR
+        from edaformer.preprocess import ALIGN, DEFAULT_SIZE, aligned, parse_align
+
+        loaded = load_checkpoint(source, said)
+        say_notes(loaded.notes)
+        chosen_rewrites = choose(
+            rewrites, tuple(no_rewrite or ()),
+            precision=precision, variant=loaded.variant.name, attention=attention,
+        )  # fmt: skip
+        input_size = wanted or loaded.input_size or DEFAULT_SIZE
+        options = ExportOptions(
+            isr=ISR.parse(isr, loaded.places),
+            size=aligned(input_size, ALIGN) if dynamic else input_size,
+            dynamic_size=dynamic,
+            rewrites=chosen_rewrites,
+            must_apply=() if rewrites in {"default", "all", "none"} else chosen_rewrites,
+            precision=precision,
+            attention=attention,
+            outputs=_outputs(outputs, for_),  # type: ignore[arg-type]  # checked by ExportOptions
+            input=input_,
+            batch=_batch(batch),
+            opset=opset,
+            align=parse_align(align),
+            resize=resize,
+            tolerance=tolerance,
+        )
+        if loaded.adapted is not None and (other := loaded.adapted.other_than(str(options.isr))):
+            say(f"warning: {other}")
+        default = Path(options.default_name(loaded.path))
+        path = output_path(output, default, force=force, not_named=PLAN_SUFFIXES)
+        count = VERIFY_IMAGES if limit is None else limit
+        images = _images(data, count, options) if data is not None else None
+        _say_defaults(size, loaded, options, output, path)
+        result = export_model(loaded, options, path, images=images, on_step=on_step)
     if as_json:
         print_json(result.to_json())
     else:
         _print_result(result, loaded)
-    say(f"next: edaformer-build {path}")
+    say_next("edaformer-build", path)
+    if data is not None or checkpoint is None:
+        own = [] if checkpoint is None else ["--checkpoint", checkpoint]
+        on = [] if data is None else ["--data", data]
+        say_next("edaformer-validate", path, *own, *on, when="what it loses")
+
+
+def _say_defaults(
+    size: str | None, checkpoint: Checkpoint, options: ExportOptions, output: Path | None,
+    path: Path,
+) -> None:  # fmt: skip
+    """What was taken because nobody said otherwise."""
+    from edaformer.preprocess import format_size
+
+    if size is None:
+        origin = checkpoint.origins.input_size
+        say(f"no --size given: exporting for {format_size(options.size)} ({origin})")
+    if output is None:
+        say(f"no -o given: writing {path}")
 
 
 def _outputs(text: str | None, target: str) -> tuple[str, ...]:

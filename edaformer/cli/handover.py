@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edaformer.cli.common import print_json, print_pairs, say
+from edaformer.cli.common import print_json, print_pairs, say, say_next
 from edaformer.errors import InputError
 
 if TYPE_CHECKING:
     from edaformer.engines.build.build import BuildResult
     from edaformer.engines.build.compiler import BuildOptions
     from edaformer.engines.handover import HandOver, Target
-
-_NEXT = {
-    "triton": "next: tritonserver --model-repository={parent} (docs/serving.md)",
-    "deepstream": "next: nvinfer config-file-path={path}/config_infer.txt (docs/serving.md)",
-}
 
 
 def hand_over_command(
@@ -52,14 +48,12 @@ def hand_over_command(
         raise InputError("expected a MODEL.onnx or MODEL.plan; make one with edaformer-export")
     path = output or _default(model, target)
     check_manifest(artifact_manifest(model), target, path)
-    if output is not None or path.parent.is_dir():
-        check_new_folder(path)
+    check_new_folder(path)
     if is_plan(model):
         if options != BuildOptions():
             raise InputError(
                 f"{model} is a plan and is packed as it is; leave the options of a build out"
             )
-        path.parent.mkdir(exist_ok=True)
         _print(hand_over(model, target, path), as_json=as_json)
         return
     _print(_from_onnx(model, target, path, options, build, on_built), as_json=as_json)
@@ -95,7 +89,6 @@ def _from_onnx(
                 "options of a build out, bounds excepted"
             )
         bounds = check_bounds(options, read_onnx_manifest(model))
-        path.parent.mkdir(exist_ok=True)
         return hand_over(model, target, path, bounds=bounds)
     chosen = backend.use(options.backend)
     if chosen.flavour != "tensorrt":
@@ -104,7 +97,7 @@ def _from_onnx(
             f"it will run with --backend tensorrt, or hand the ONNX file over with --backend "
             f"{runs_onnx}"
         )
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
         plan = Path(folder) / "model.plan"
         result = build(model, plan)
@@ -126,7 +119,11 @@ def _print(made: HandOver, *, as_json: bool) -> None:
         print_pairs(str(made.path), [("for", made.target), *(("", name) for name in made.files)])
     if made.manifest.engine is not None:
         say(f"alone: {trtexec_line(_plan_in(made), made.manifest)}")
-    say(_NEXT[made.target].format(parent=made.path.parent, path=made.path))
+    if made.target == "triton":
+        say_next("tritonserver", f"--model-repository={made.path.parent}")
+    else:
+        config = shlex.quote(str(made.path / "config_infer.txt"))
+        say(f"next, in a pipeline of GStreamer: nvinfer config-file-path={config}")
 
 
 def check_alone(*, repeat: bool, from_manifest: bool, force: bool) -> None:

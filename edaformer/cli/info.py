@@ -9,6 +9,7 @@ import typer
 from edaformer.cli.common import (
     DEBUG,
     JSON,
+    VERSION,
     echo,
     guarded,
     print_json,
@@ -38,13 +39,17 @@ def info(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Count at this HxW. Default: the file's own, else 512x512."),
+        typer.Option(
+            help="Count at this HxW, padded to multiples of 32 as an export is. Default: the "
+            "file's own, else 512x512."
+        ),
     ] = None,
     classes: Annotated[
         int | None, typer.Option(help="Class count of a bare variant. Default: 150.")
     ] = None,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Show a file's manifest, proof, parameters and multiply-adds; of two, the differences.
 

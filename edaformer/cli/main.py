@@ -11,13 +11,12 @@ from edaformer.cli.adapt import adapt
 from edaformer.cli.bench import bench
 from edaformer.cli.build import build
 from edaformer.cli.check import check
-from edaformer.cli.common import echo, new_app
+from edaformer.cli.common import VERSION, echo, new_app
 from edaformer.cli.export import export
 from edaformer.cli.info import info
 from edaformer.cli.run import run
 from edaformer.cli.tune import tune
 from edaformer.cli.validate import validate
-from edaformer.version import __version__
 
 # What the list of commands says of each: one sentence that a line of 80 columns holds
 COMMANDS: dict[Callable[..., None], str] = {
@@ -36,20 +35,11 @@ for command, sentence in COMMANDS.items():
     app.command(short_help=sentence)(command)
 
 
-def _print_version(value: bool) -> None:
-    if value:
-        echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def edaformer(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
-    ] = False,
-) -> None:
+@app.callback(invoke_without_command=True)
+def edaformer(context: typer.Context, version: Annotated[bool, VERSION] = False) -> None:
     """From a trained EDAFormer checkpoint to a proven TensorRT engine."""
-    del version  # handled by its callback
+    if context.invoked_subcommand is None:
+        echo(context.get_help())
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import typer
 from edaformer.cli.common import (
     DEBUG,
     JSON,
+    VERSION,
     echo,
     guarded,
     print_json,
@@ -100,6 +101,7 @@ def run(
     ] = None,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:  # fmt: skip
     """Run an artifact on pictures, video and cameras, and draw what it sees.
 

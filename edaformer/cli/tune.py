@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,23 +19,29 @@ from edaformer.cli.common import (
     NAMES,
     STD,
     TRUST_LABELS,
+    VERSION,
     guarded,
     or_demo,
     print_json,
     run,
     say,
+    say_next,
     say_notes,
 )
+from edaformer.cli.progress import steps
 from edaformer.cli.tune_text import print_tuning
 from edaformer.errors import InputError, require
 
 if TYPE_CHECKING:
     from edaformer.engines.tune.budget import Budget
     from edaformer.engines.tune.result import Tuning
+    from edaformer.engines.tune.rungs import LadderFiles
+    from edaformer.export.exporter import ExportResult
     from edaformer.families.checkpoint import Checkpoint
     from edaformer.manifest import AttentionForm
 
 _EVERY = 25  # images a line
+Step = Callable[[str], None]
 JSON_FILE, PAGE, PICTURE = "tune.json", "front.html", "front.png"
 
 
@@ -105,23 +112,18 @@ def tune(
     ] = "fused",
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Search pooling ratios for the best trade-off, and pick the best within a budget.
 
     Example: edaformer-tune edaformer_t.pth --data camvid:CamVid --max-miou-drop 0.5
     """
-    for package in ("torch", "onnx", "onnxruntime"):
-        require(package, "export")
-    require("matplotlib", "plots")
-    from edaformer.data import open_dataset
-    from edaformer.engines.tune.device.targets import resolve
-    from edaformer.engines.tune.tune import TuneOptions
-    from edaformer.engines.tune.tune import tune as tune_checkpoint
+    from edaformer.data import check_data
     from edaformer.families.given import given
-    from edaformer.families.table import load_checkpoint
+    from edaformer.families.table import check_checkpoint
     from edaformer.files import check_folder
 
-    check_folder(out)
+    check_folder(out, option="--out")
     budget = _budget(max_miou_drop, max_latency, max_gmacs)
     if ladder is not None and ladder < 1:
         raise InputError(f"expected --ladder of 1 or more, got {ladder}")
@@ -131,30 +133,58 @@ def tune(
             "add one of them, or leave it out"
         )
     said = given(mean, std, bgr=bgr, names=names)
-    loaded = load_checkpoint(or_demo(checkpoint), said)
-    say_notes(loaded.notes)
-    wanted = _size(size, loaded, data, labels)
-    dataset = open_dataset(data, wanted, labels, reduced=loaded.reduced_labels).head(limit)
-    say_notes(dataset.notes)
-    target = resolve(device) if device is not None else None
-    options = TuneOptions(wanted, budget, target, trials, holdout, trust_labels)
-    out.mkdir(parents=True, exist_ok=True)
-    result = tune_checkpoint(
-        loaded, dataset, options, out, resume=resume, on_step=_tell, on_image=_tell_images
-    )
-    made = result.to_json()
-    if export:
-        made["export"] = _export(loaded, result, attention, out)
-    if ladder is not None:
-        made["ladder"] = _ladder(loaded, result, ladder, attention, out)
+    source = or_demo(checkpoint)
+    check_checkpoint(source)
+    check_data(data)
+    with steps("loading PyTorch") as on_step:
+        for package in ("torch", "onnx", "onnxruntime"):
+            require(package, "export")
+        require("matplotlib", "plots")
+        from edaformer.data import open_dataset
+        from edaformer.engines.tune.device.targets import resolve
+        from edaformer.engines.tune.tune import TuneOptions
+        from edaformer.engines.tune.tune import tune as tune_checkpoint
+        from edaformer.families.table import load_checkpoint
+
+        loaded = load_checkpoint(source, said)
+        say_notes(loaded.notes)
+        wanted = _size(size, loaded, data, labels)
+        dataset = open_dataset(data, wanted, labels, reduced=loaded.reduced_labels).head(limit)
+        say_notes(dataset.notes)
+        target = resolve(device) if device is not None else None
+        options = TuneOptions(wanted, budget, target, trials, holdout, trust_labels)
+        out.mkdir(parents=True, exist_ok=True)
+        result = tune_checkpoint(
+            loaded, dataset, options, out, resume=resume, on_step=on_step, on_image=_tell_images
+        )
+        made = result.to_json()
+        exported = _export(loaded, result, attention, out, on_step) if export else None
+        rungs = _ladder(loaded, result, ladder, attention, out, on_step) if ladder else None
+    if exported is not None:
+        made["export"] = exported.to_json()
+    if rungs is not None:
+        made["ladder"] = rungs.to_json()
     _write(result, made, out)
     if as_json:
         print_json(made)
     else:
         print_tuning(result)
     say(f"wrote {out / JSON_FILE}, {out / PAGE} and {out / PICTURE}")
-    if not export:
+    _say_made(exported, rungs)
+    if exported is None and rungs is None:
         say(f"next: {result.export_command}")
+
+
+def _say_made(exported: ExportResult | None, rungs: LadderFiles | None) -> None:
+    if exported is not None:
+        say(f"wrote {exported.path}")
+        say_next("edaformer-build", exported.path)
+    if rungs is not None:
+        say(f"wrote {rungs.index}: {', '.join(str(point.isr) for point, _ in rungs.artifacts)}")
+        if rungs.to_build:
+            say(f"plans are built on the device: copy {rungs.index.parent} there, then")
+        for path in rungs.to_build:
+            say_next("edaformer-build", path, when=None)
 
 
 def _budget(drop: float | None, latency: str | None, gmacs: float | None) -> Budget:
@@ -183,15 +213,14 @@ def _size(
     if text is not None:
         return parse_size(text)
     if checkpoint.input_size is not None:
-        return checkpoint.input_size
+        height, width = checkpoint.input_size
+        origin = checkpoint.origins.input_size
+        say(f"no --size given: tuning for {height}x{width} ({origin})")
+        return height, width
     first = open_dataset(data, (360, 480), labels, reduced=checkpoint.reduced_labels).load(0)
     height, width = first.labels.shape
     say(f"no --size given: tuning for {height}x{width}, the size of the first image")
     return height, width
-
-
-def _tell(step: str) -> None:
-    say(f"... {step}")
 
 
 def _tell_images(done: int, total: int) -> None:
@@ -200,27 +229,24 @@ def _tell_images(done: int, total: int) -> None:
 
 
 def _export(
-    checkpoint: Checkpoint, result: Tuning, attention: AttentionForm, out: Path
-) -> dict[str, object]:
+    checkpoint: Checkpoint, result: Tuning, attention: AttentionForm, out: Path, on_step: Step
+) -> ExportResult:
     from edaformer.export.exporter import ExportOptions, export_model
 
     options = ExportOptions(isr=result.pick.isr, size=result.size, attention=attention)
-    path = out / options.default_name(checkpoint.variant.title)
-    made = export_model(checkpoint, options, path, on_step=_tell)
-    say(f"exported {path}; next: edaformer-build {path}")
-    return made.to_json()
+    path = out / options.default_name(checkpoint.path)
+    return export_model(checkpoint, options, path, on_step=on_step)
 
 
 def _ladder(
-    checkpoint: Checkpoint, result: Tuning, count: int, attention: AttentionForm, out: Path
-) -> dict[str, object]:
+    checkpoint: Checkpoint, result: Tuning, count: int, attention: AttentionForm, out: Path,
+    on_step: Step,
+) -> LadderFiles:  # fmt: skip
     from edaformer.engines.tune.rungs import make_ladder
 
-    made = make_ladder(
-        checkpoint, result, count, out / "ladder", attention=attention, on_step=_tell
+    return make_ladder(
+        checkpoint, result, count, out / "ladder", attention=attention, on_step=on_step
     )
-    say(f"wrote {made.index}: {', '.join(str(point.isr) for point, _ in made.artifacts)}")
-    return made.to_json()
 
 
 def _write(result: Tuning, made: dict[str, object], out: Path) -> None:

@@ -14,6 +14,7 @@ from edaformer.cli.common import (
     JSON,
     LABELS,
     TRUST_LABELS,
+    VERSION,
     guarded,
     print_json,
     run,
@@ -151,6 +152,7 @@ def validate(
     ] = False,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
     """Compare an artifact with PyTorch float32: what ISR costs, what precision costs.
 
@@ -166,7 +168,8 @@ def validate(
     gates = Gates(max_miou_drop, min_agreement, trust_labels=trust_labels)
     if without_images and save_reference is None and reference is None:
         raise InputError("--without-images is for --save-reference; leave it out")
-    _check_outputs([report, junit, save_reference], [artifact, checkpoint, reference])
+    outputs = {"--report": report, "--junit": junit, "--save-reference": save_reference}
+    _check_outputs(outputs, [artifact, checkpoint, reference])
     at_the_desk = {
         "--checkpoint": checkpoint, "--original": original, "--protocol": protocol,
         "--scales": scales != "1", "--flip": flip, "--fit": fit, "--frames": frames,
@@ -209,7 +212,7 @@ def validate(
     else:
         print_validation(result, per_class=per_class)
     if save_reference is not None:
-        print_saved(save_reference)
+        print_saved(save_reference, artifact, (data or "scenes") if without_images else None)
     if result.refused is not None:
         say(f"labels refused: {result.refused.refusal}")
     for gate in result.gates:
@@ -225,14 +228,14 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
             raise InputError(f"{option}: {why}")
 
 
-def _check_outputs(outputs: list[Path | None], inputs: list[Path | None]) -> None:
+def _check_outputs(outputs: Mapping[str, Path | None], inputs: list[Path | None]) -> None:
     """Refuse what cannot be written before an hour is spent on it."""
     from edaformer.files import check_writable
 
     taken = [file for file in inputs if file is not None]
-    for output in outputs:
+    for option, output in outputs.items():
         if output is not None:
-            check_writable(output, *taken)
+            check_writable(output, *taken, option=option)
             taken.append(output)
 
 
@@ -264,8 +267,10 @@ def _write(result: Validation, report: Path | None, junit: Path | None) -> None:
 
     if report is not None:
         write_whole(report, html_report(result).encode())
+        say(f"wrote {report}")
     if junit is not None:
         write_whole(junit, junit_xml(result))
+        say(f"wrote {junit}")
 
 
 def main() -> None:

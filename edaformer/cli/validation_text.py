@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edaformer.cli.common import echo, echo_line, print_table, say
+from edaformer.cli.common import echo, echo_line, print_table, say, say_next
 
 if TYPE_CHECKING:
     from edaformer.engines.validate.validation import Flips, Validation
@@ -41,12 +41,18 @@ def print_validation(result: Validation, *, per_class: bool) -> None:
     echo("passed" if not result.failures else "FAILED")
 
 
-def print_saved(path: Path) -> None:
-    """Where the reference is, and what it is for."""
-    say(
-        f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB; on the device: edaformer-validate "
-        f"model.plan --reference {path.name}"
-    )
+def print_saved(path: Path, artifact: Path | None, data: str | None) -> None:
+    """Where the reference is, and what it is for.
+
+    Args:
+        path: the reference.
+        artifact: what was validated; None: it is not here.
+        data: that the device needs beside a reference without pixels.
+    """
+    say(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
+    plan = "MODEL.plan" if artifact is None else artifact.with_suffix(".plan").name
+    there = [] if data is None else ["--data", data]
+    say_next("edaformer-validate", plan, "--reference", path.name, *there, when="on the device")
 
 
 def _print_rows(result: Validation) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edaformer.cli.common import or_demo, say, say_notes
-from edaformer.cli.progress import image_progress
+from edaformer.cli.progress import image_progress, steps
 from edaformer.cli.validation_text import print_saved
 from edaformer.errors import InputError, require
 
@@ -42,19 +42,22 @@ class Desk:
 
     def validate(self, artifact: Path, gates: Gates, provider: str, *, find: bool) -> Validation:
         """An artifact that is here."""
-        require("torch", "export")
         from edaformer.engines.artifact.kind import artifact_manifest
-        from edaformer.engines.validate.bisect import bisect, probed
-        from edaformer.engines.validate.validate import validate
-        from edaformer.families.table import load_checkpoint
 
-        if find:
-            probed(artifact)  # so that what is missing is said before an hour's work
         manifest = artifact_manifest(artifact)
-        loaded = load_checkpoint(or_demo(self.checkpoint), manifest.given)
-        original = self._original(loaded, manifest.given)
-        dataset = self._dataset(manifest.size, loaded)
-        protocol = self._protocol(dataset)
+        source = self._source()
+        with steps("loading PyTorch, checkpoint and data"):
+            require("torch", "export")
+            from edaformer.engines.validate.bisect import bisect, probed
+            from edaformer.engines.validate.validate import validate
+            from edaformer.families.table import load_checkpoint
+
+            if find:
+                probed(artifact)  # so that what is missing is said before an hour's work
+            loaded = load_checkpoint(source, manifest.given)
+            original = self._original(loaded, manifest.given)
+            dataset = self._dataset(manifest.size, loaded)
+            protocol = self._protocol(dataset)
         with image_progress() as on_image:
             result = validate(
                 artifact, loaded, dataset, gates=gates, provider=provider, protocol=protocol,
@@ -63,9 +66,10 @@ class Desk:
             )  # fmt: skip
         if find:
             worst = result.worst[0]
-            departure = bisect(
-                artifact, loaded, worst.image, name=worst.name, protocol=protocol, fit=self.fit
-            )
+            with steps(f"bisecting on {worst.name}"):
+                departure = bisect(
+                    artifact, loaded, worst.image, name=worst.name, protocol=protocol, fit=self.fit
+                )
             result = replace(result, departure=departure)
         return result
 
@@ -75,15 +79,18 @@ class Desk:
             raise InputError(
                 "name an artifact to validate, or --save-reference FILE to write one for"
             )
-        require("torch", "export")
-        from edaformer.engines.validate.procedure import make_procedure
-        from edaformer.engines.validate.pytorch import PyTorchAnswers
-        from edaformer.engines.validate.saved import Saving
-        from edaformer.families.table import load_checkpoint
         from edaformer.isr import ISR
         from edaformer.preprocess import ALIGN, DEFAULT_SIZE, aligned, parse_align, parse_size
 
-        loaded = load_checkpoint(or_demo(self.checkpoint), self.given)
+        source = self._source()
+        with steps("loading PyTorch and the checkpoint"):
+            require("torch", "export")
+            from edaformer.engines.validate.procedure import make_procedure
+            from edaformer.engines.validate.pytorch import PyTorchAnswers
+            from edaformer.engines.validate.saved import Saving
+            from edaformer.families.table import load_checkpoint
+
+            loaded = load_checkpoint(source, self.given)
         say_notes(loaded.notes)
         usual = loaded.input_size or DEFAULT_SIZE
         fixed = None if size == "dynamic" else parse_size(size) if size else usual
@@ -94,16 +101,26 @@ class Desk:
         setting = ISR.parse(isr or "base", loaded.places)
         if fixed is not None:
             setting.check_fits(*aligned(fixed, padding))
-        source = PyTorchAnswers(
+        answers = PyTorchAnswers(
             loaded, dataset, setting, make_procedure(self._protocol(dataset), fixed, self.fit),
             align=padding, frames=self.frames, cache=self.cache, workers=self.workers,
             original=self._original(loaded, self.given),
         )  # fmt: skip
         with image_progress() as on_image:
-            saving = Saving(source, self.save, with_images=self.with_images)
+            saving = Saving(answers, self.save, with_images=self.with_images)
             for done, _ in enumerate(saving.answered(), start=1):
                 on_image(done, len(saving))
-        print_saved(self.save)
+        print_saved(self.save, None, None if self.with_images else self.data)
+
+    def _source(self) -> Path:
+        """The checkpoint's path; paths that lead nowhere are refused before PyTorch is loaded."""
+        from edaformer.data import check_data
+        from edaformer.families.table import check_checkpoint
+
+        source = or_demo(self.checkpoint)
+        check_checkpoint(source)
+        check_data(self.data)
+        return source
 
     def _original(self, loaded: Checkpoint, given: Given) -> Checkpoint | None:
         """What an adapted checkpoint was adapted from."""

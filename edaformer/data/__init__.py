@@ -6,7 +6,16 @@ from edaformer.data.datasets import (
     FileDataset,
     Sample,
     SceneDataset,
+    check_data,
     open_dataset,
 )
 
-__all__ = ["DataRecord", "Dataset", "FileDataset", "Sample", "SceneDataset", "open_dataset"]
+__all__ = [
+    "DataRecord",
+    "Dataset",
+    "FileDataset",
+    "Sample",
+    "SceneDataset",
+    "check_data",
+    "open_dataset",
+]

@@ -204,7 +204,7 @@ def open_dataset(
     """Open ``scenes``, ``scenes:N`` or ``kind:DIR``.
 
     Args:
-        spec: as the user wrote it.
+        spec: as the user wrote it; ``~`` in a path is the person's home.
         size: (H, W) to draw scenes at; files have their own.
         labels: how label files are stored, as ``--labels`` has it; None: as the kind has it.
         reduced: whether the network was trained on labels with 1 taken off: then so are a
@@ -213,19 +213,38 @@ def open_dataset(
     Raises:
         DataError: if the kind is unknown or the folder is not laid out as its kind is.
     """
-    kind, colon, rest = spec.partition(":")
-    if kind == "scenes" and (rest or not colon):
+    kind, rest = _parsed(spec)
+    if kind == "scenes":
         _refuse_labels(spec, labels)
         return _scenes(spec, rest, size)
-    opener = _KINDS.get(kind)
-    if opener is None or not rest:
-        kinds = (f"{name}:{'FILE' if name == REFERENCE_KIND else 'DIR'}" for name in _KINDS)
-        forms = ", ".join(["scenes", "scenes:N", *kinds])
-        raise DataError(f"expected --data as one of {forms}, got '{spec}'")
+    opener, root = _KINDS[kind], Path(rest).expanduser()
     if reduced and labels is None and kind == "folder":
-        data = opener(spec, Path(rest), "minus-one")
+        data = opener(spec, root, "minus-one")
         return replace(data, notes=(*data.notes, REDUCED))
-    return opener(spec, Path(rest), labels)
+    return opener(spec, root, labels)
+
+
+def check_data(spec: str) -> None:
+    """Refuse what names no data at all, before anything is loaded; open_dataset looks closer.
+
+    Raises:
+        DataError: if the kind is unknown or nothing is there.
+    """
+    kind, rest = _parsed(spec)
+    root = Path(rest).expanduser()
+    if kind != "scenes" and not root.exists():
+        what = "file" if kind == REFERENCE_KIND else "folder"
+        raise DataError(f"expected a {what} at {root}, found nothing there; check --data")
+
+
+def _parsed(spec: str) -> tuple[str, str]:
+    """Kind, and what it names: a path as it was written, or a number of scenes."""
+    kind, colon, rest = spec.partition(":")
+    if (kind in _KINDS and rest) or (kind == "scenes" and (rest or not colon)):
+        return kind, rest
+    kinds = (f"{name}:{'FILE' if name == REFERENCE_KIND else 'DIR'}" for name in _KINDS)
+    forms = ", ".join(["scenes", "scenes:N", *kinds])
+    raise DataError(f"expected --data as one of {forms}, got '{spec}'")
 
 
 def read_image(path: Path) -> Picture:

@@ -127,6 +127,15 @@ def load_checkpoint(path: Path, given: Given | None = None) -> Checkpoint:
     return loaded if given is None else given.over(loaded)
 
 
+def check_checkpoint(path: Path) -> None:
+    """Refuse a path at which there is none, before anything is loaded.
+
+    Raises:
+        CheckpointError: if nothing there looks like one.
+    """
+    _family(path)
+
+
 def checkpoint_sha256(path: Path) -> str:
     """The hash by which artifacts know a checkpoint, without reading its weights.
 

@@ -41,7 +41,7 @@ def test_bench(demo: ExportResult, tmp_path: Path) -> None:
         (("--rate", "0"), 2, "expected --rate"),
         (("--data", "scenes:0"), 2, "expected scenes:N"),
         (("--data", "nothing"), 2, "expected --data as one of"),
-        (("-o", "/no/such/folder/x.json"), 2, "mkdir -p"),
+        (("-o", "/dev/null/x.json"), 2, "but it is a file"),
         (("--checkpoint", "absent.pth", "--against", "torch"), 2, "absent.pth"),
     ],
 )

@@ -92,7 +92,8 @@ def test_export_build_info(run: Run, checkpoint: Path, tmp_path: Path) -> None:
     ran = run("export", checkpoint, "--isr", "16,8,2,1", "--size", "64x64")
     assert ran.code == 0
     assert "ISR           16,8,2,1-1,2,4" in ran.out
-    name = "edaformer_t_16-8-2-1_64x64_fp16.onnx"
+    name = "small_16-8-2-1_64x64_fp16.onnx"
+    assert f"no -o given: writing {name}" in ran.err
     assert f"next: edaformer-build {name}" in ran.err
     assert run("export", checkpoint, "--isr", "16,8,2,1", "--size", "64x64").code == 2
     ran = run("build", name, "--json", "--backend", "tensorrt-rtx", "--allow-unfused")
@@ -239,7 +240,8 @@ def test_bad_checkpoints(run: Run, name: str, words: str, checkpoint: Path, tmp_
         (("--batch", "many"), "expected --batch as a number or 'dynamic'"),
         (("--align", "some"), "expected --align as 'none' or 1 to"),
         (("--opset", "11"), "expected an opset out of 18, 19, 20"),
-        (("-o", "no/such/folder/x.onnx"), "does not exist; create it: mkdir -p"),
+        (("-o", "/dev/null/x.onnx"), "but it is a file; name another with -o"),
+        (("-o", "x.plan"), ".plan is not what is written here; name the file x.onnx"),
         (("-o", "."), "is a folder; name a file in it"),
         (("--data", "voc:/nowhere"), "expected --data as one of scenes, scenes:N"),
         (("--data", "camvid:/nowhere"), "found nothing there"),
@@ -259,8 +261,10 @@ def test_bad_options(
     ("command", "code", "words"),
     [
         (("build", "{plan}"), 2, "is not an ONNX model"),
-        (("build", "{checkpoint}"), 2, "is not an ONNX model"),
-        (("build", "{onnx}", "-o", "{onnx}"), 2, "is also an input"),
+        (("build", "{checkpoint}"), 2, "is a checkpoint, no artifact; export it: edaformer-export"),
+        (("build", "{onnx}", "-o", "x.onnx"), 2, ".onnx is not what is written here"),
+        (("build", "{onnx}", "-o", "{checkpoint}"), 2, "is a checkpoint and would be replaced"),
+        (("build", "{onnx}", "-o", "{onnx}"), 2, ".onnx is not what is written here"),
         (("info", "/proc/self/mem"), 2, "check the path and its permissions"),
         (("build", "absent.onnx"), 2, "found nothing there"),
         (("build", "{onnx}", "--timing-cache", "x", "-o", "x.plan", "--backend", "tensorrt-rtx"), 2,
@@ -272,7 +276,7 @@ def test_bad_options(
         (("validate", "{plan}", "--checkpoint", "{checkpoint}", "--data", "folder:{data}"), 3,
          "needs an NVIDIA GPU"),
         (("validate", "{checkpoint}", "--checkpoint", "{checkpoint}", "--data", "folder:{data}"), 2,
-         "is not an ONNX model"),
+         "is a checkpoint, no artifact; export it: edaformer-export"),
         (("validate", "{onnx}", "--checkpoint", "{checkpoint}", "--data", "folder:{data}",
           "--limit", "0"), 2, "at least 1"),
         (("validate", "{onnx}", "--checkpoint", "{onnx}", "--data", "folder:{data}"), 2,
@@ -346,7 +350,7 @@ def test_an_unwritable_folder(
     monkeypatch.setattr("edaformer.files.os", ReadOnly())
     ran = run("export", checkpoint, "-o", "x.onnx")
     assert ran.code == 2
-    assert "is not writable; name another one with -o" in ran.err
+    assert "is not writable; name another with -o" in ran.err
 
 
 def test_a_full_disk(

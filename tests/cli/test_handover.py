@@ -60,7 +60,7 @@ def test_an_onnx_file(run: Any, small_export: ExportResult, tmp_path: Path) -> N
         (("--backend", "nvinfer"), "expected a backend out of"),
         (("--repeat", "2"), "packs one build"),
         (("--force",), "never replaces a folder"),
-        (("-o", "no/where"), "does not exist; create it"),
+        (("-o", "/dev/null/street"), "but it is a file; name another with -o"),
     ],
 )
 def test_refused(

@@ -73,7 +73,7 @@ def test_everything_at_once_as_json(folder: Path) -> None:
         (("--fps", 5), "--fps is for --video"),
         (("--fps", 0, "--video", "v.mp4"), "expected --fps from 0.1 to 1000"),
         (("--video", "v.gif"), "expected --video to end in .mp4"),
-        (("--video", "no/v.mp4"), "does not exist; create it: mkdir -p"),
+        (("--video", "/dev/null/v.mp4"), "but it is a file; name another with --video"),
         (("--stats", "s.txt"), "expected --stats to end in .csv or .json"),
         (("--limit", 0), "expected --limit of at least 1"),
         (("-o", "a.png"), "it is a file; name another with -o"),

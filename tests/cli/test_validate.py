@@ -15,7 +15,6 @@ import pytest
 from typer.testing import CliRunner
 
 from edaformer.cli.main import app
-from edaformer.cli.progress import image_progress
 from edaformer.engines.build.build import BuildResult
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
@@ -108,17 +107,6 @@ def test_killed_in_the_middle_and_taken_up_again(
     assert resumed.out == whole.out
     assert all(entry.stat().st_mtime_ns == at for entry, at in before.items())
     assert len(list(cache.rglob("*.reference"))) == 16
-
-
-def test_progress_has_rate_and_time_left(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clock = iter([100.0, 102.0, 105.0])
-    monkeypatch.setattr("edaformer.cli.progress.time.monotonic", lambda: next(clock))
-    with image_progress() as on_image:
-        on_image(24, 100)
-        on_image(25, 100)
-    assert capsys.readouterr() == ("", "... 25 of 100, 5.00 images/s, 15 s left\n")
 
 
 def test_notes_are_said_and_kept(

@@ -27,7 +27,7 @@ from edaformer.isr import ISR
 from edaformer.preprocess import ALIGN, aligned, format_size
 from edaformer.version import __version__
 
-STEPS = 300
+STEPS = 600
 UNFINISHED = ".adapting"  # of the file beside the checkpoint, while it is not there yet
 _EXAMS = 10  # in a run
 _PATIENCE = 4  # exams without a gain, after which a run ends

@@ -18,7 +18,7 @@ from edaformer.families.table import count, named, names, owner
 from edaformer.files import sha256
 from edaformer.isr import ISR
 from edaformer.manifest import Bounds, EngineRecord, Manifest
-from edaformer.preprocess import DEFAULT_SIZE, Normalisation, format_size
+from edaformer.preprocess import ALIGN, DEFAULT_SIZE, Normalisation, aligned, format_size
 
 _DEFAULT_CLASSES = 150
 _CHECKPOINT_MAGIC = (b"PK\x03\x04", b"\x80")
@@ -32,7 +32,7 @@ class Description:
     cost: Cost
     cost_base: Cost
     isr: ISR
-    size: tuple[int, int]  # as counted; an artifact's includes its padding
+    size: tuple[int, int]  # as counted, padding included
     facts: list[tuple[str, object]]  # names and values for people
     extra: dict[str, Any] = field(default_factory=dict)  # for programs
 
@@ -140,8 +140,18 @@ def _describe_variant(
     if not 1 <= classes <= 65536:
         raise InputError(f"expected --classes of 1 to 65536, got {classes}")
     facts: list[tuple[str, object]] = [("model", f"{variant.title}, {classes} classes")]
-    at = (_isr(isr, variant), size or DEFAULT_SIZE)
+    padded, told = _padded(size or DEFAULT_SIZE)
+    facts += told
+    at = (_isr(isr, variant), padded)
     return _costed("variant", (variant, classes), at, facts)
+
+
+def _padded(size: tuple[int, int]) -> tuple[tuple[int, int], list[tuple[str, object]]]:
+    """The size that an export of it runs at, and what is to be said where that is another."""
+    padded = aligned(size, ALIGN)
+    return padded, [] if padded == size else [
+        ("images of", f"{format_size(size)}, padded as an export does")
+    ]
 
 
 def _isr(isr: ISR | str | None, model: Architecture) -> ISR:
@@ -179,9 +189,10 @@ def _describe_checkpoint(
         "notes": list(loaded.notes),
         "coverage": {"used": loaded.coverage.used, "left_over": list(loaded.coverage.left_over)},
     }
-    size = size or loaded.input_size or DEFAULT_SIZE
+    padded, told = _padded(size or loaded.input_size or DEFAULT_SIZE)
     model = (loaded.variant, loaded.num_classes)
-    return _costed("checkpoint", model, (_isr(isr, loaded.variant), size), facts, extra)
+    at = (_isr(isr, loaded.variant), padded)
+    return _costed("checkpoint", model, at, [*facts, *told], extra)
 
 
 def _describe_onnx(path: Path) -> Description:
@@ -309,8 +320,8 @@ def _costed(
     facts: list[tuple[str, object]],
     extra: dict[str, Any] | None = None,
 ) -> Description:
-    """Count ``model`` (variant, classes) ``at`` an ISR and a size."""
-    (isr, size) = at
+    """Count ``model`` (variant, classes) ``at`` an ISR and the size the network runs at."""
+    isr, size = at
     counted = count(*model, size, isr)
     facts = [
         *facts,

@@ -6,12 +6,14 @@ graph is another, the verification is void and the precision is what the graph's
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from edaformer.errors import InputError, ManifestError
 from edaformer.export.scan import FLOAT, FLOAT16, UINT8, Port, Scan, scan
+from edaformer.files import is_checkpoint
 from edaformer.manifest import ONNX_KEY, InputSpec, Manifest, OutputSpec, parse_manifest
 
 _PRODUCER = "edaformer-deploy"
@@ -83,6 +85,11 @@ def _read(path: Path, *_unchanged: int) -> OnnxFile:
 
 
 def _scan(path: Path) -> Scan:
+    if is_checkpoint(path):
+        raise InputError(
+            f"{path} is a checkpoint, no artifact; export it: "
+            f"edaformer-export {shlex.quote(str(path))}"
+        )
     try:
         return scan(path.read_bytes())
     except (ValueError, OverflowError, RecursionError) as error:

@@ -35,6 +35,7 @@ from edaformer.preprocess import format_size
 T = TypeVar("T")
 
 _LENGTH_AT = 16
+_RUNTIME = ("pycuda.driver", "cuda.bindings.driver", "filelock")  # of the extra cuda
 _PLAN_SUFFIXES = {".plan", ".engine", ".trt"}
 _ONNX_START = b"\x08"  # ModelProto field 1, ir_version
 _PARTS = ("-cu13", "-cu12", "-cu13-bindings", "-cu12-bindings", "-cu13-libs", "-cu12-libs", "")
@@ -67,13 +68,17 @@ class Installed:
         return int(found[1]) if found else None
 
 
-def preflight(path: Path) -> Verdict:
+def preflight(path: Path, *, asked_by: str = "edaformer-run") -> Verdict:
     """Look at an ``.onnx`` or ``.plan`` and at this machine.
 
     Whatever the file holds, the answer is a verdict; nothing in it is executed. The whole file is
     read, for its SHA-256.
+
+    Args:
+        path: the artifact.
+        asked_by: the command that was typed: it takes an ONNX file where there is no GPU.
     """
-    found = Findings(path)
+    found = Findings(path, asked_by)
     here = Here(query_gpu(), read_jetson())
     head = _head(found)
     if head[:4] in TAGS:
@@ -161,15 +166,20 @@ def _check_onnx(found: Findings) -> Manifest | None:
 
 
 def _check_onnxruntime(found: Findings) -> None:
+    if _has(found, "onnxruntime", "export"):
+        version = version_of("onnxruntime-gpu") or version_of("onnxruntime")
+        found.facts.append(("ONNX Runtime", version or "installed, version unknown"))
+
+
+def _has(found: Findings, module: str, extra: str) -> bool:
     """It is imported: an empty folder that it left behind can be found, and runs nothing."""
     try:
-        require("onnxruntime", "export")
+        require(module, extra)
     except MissingError as error:
         what, _, fix = str(error).partition("; ")
         found.problem("missing", what, fix.removeprefix("run: "))
-        return
-    version = version_of("onnxruntime-gpu") or version_of("onnxruntime")
-    found.facts.append(("ONNX Runtime", version or "installed, version unknown"))
+        return False
+    return True
 
 
 def _check_plan(found: Findings, here: Here) -> Manifest | None:
@@ -197,6 +207,7 @@ def _check_plan(found: Findings, here: Here) -> Manifest | None:
     found.facts += [*_model_facts(known), ("witness", witness_state(path, known))]
     _check_sidecar_there(found)
     _check_machine(found, here, flavour)
+    _check_packages(found, here)
     _check_version(found, here, (flavour, version), known)
     _check_target(found, here, flavour, known)
     return known
@@ -260,7 +271,7 @@ def _check_machine(found: Findings, here: Here, flavour: Flavour) -> None:
         found.problem(
             "missing",
             "no NVIDIA GPU is visible (libcuda.so.1 is absent or shows no device)",
-            "nvidia-smi must list one; without a GPU run the .onnx: edaformer-bench MODEL.onnx",
+            f"nvidia-smi must list one; without a GPU give {found.asked_by} {_onnx(found.path)}",
         )
         return
     cuda = ".".join(map(str, gpu.cuda_version))
@@ -276,6 +287,14 @@ def _check_machine(found: Findings, here: Here, flavour: Flavour) -> None:
             "TensorRT-RTX has no target for a Jetson's GPU",
             _rebuild(found.path, None, "tensorrt"),
         )
+
+
+def _check_packages(found: Findings, here: Here) -> None:
+    """What edaformer.engines.runtime imports; without a driver a package alone can be asked for."""
+    names = _RUNTIME if here.gpu is not None else (n.removesuffix(".driver") for n in _RUNTIME)
+    for name in names:
+        if not _has(found, name, "cuda"):
+            return  # one line installs all of them
 
 
 def _check_version(
@@ -376,6 +395,12 @@ def _same_version(installed: str, built: str) -> bool:
 def _restore(path: Path) -> str:
     sidecar = shlex.quote(str(sidecar_path(path)))
     return f"copy plan and sidecar again, both, or do without the sidecar: rm {sidecar}"
+
+
+def _onnx(plan: Path) -> str:
+    """The ONNX file beside a plan, quoted; where there is none, what stands for it."""
+    onnx = plan.with_suffix(".onnx")
+    return shlex.quote(str(onnx)) if onnx.is_file() else "MODEL.onnx"
 
 
 def _rebuild(path: Path, onnx_sha256: str | None, flavour: Flavour | None) -> str:

@@ -93,8 +93,8 @@ class Verdict:
 class Findings:
     """Problems, notes and facts, as they are found."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, asked_by: str) -> None:
+        self.path, self.asked_by = path, asked_by
         self.problems: list[Problem] = []
         self.notes: list[str] = []
         self.facts: list[tuple[str, str]] = []

@@ -73,7 +73,7 @@ def choose(artifacts: Sequence[Path], options: BenchOptions) -> list[Contender]:
 def _artifact(path: Path, options: BenchOptions) -> Contender:
     plan = is_plan(path)
     if plan:
-        preflight(path).require()
+        preflight(path, asked_by="edaformer-bench").require()
         refuse_provider(path, options.provider)
     else:
         artifact_manifest(path)

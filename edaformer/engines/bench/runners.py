@@ -201,7 +201,7 @@ class PlanRunner:
     """A TensorRT engine through this package's own runtime."""
 
     def __init__(self, contender: Contender, manifest: Manifest) -> None:
-        preflight(contender.artifact).require()
+        preflight(contender.artifact, asked_by="edaformer-bench").require()
         self.engine = load_engine(
             contender.artifact, runtime_cache=contender.runtime_cache, witness=contender.witness
         )

@@ -72,7 +72,8 @@ def build_engine(
     chosen = backend.use(options.backend)
     _check_options(options, chosen, manifest)
     if options.timing_cache is not None:
-        check_writable(options.timing_cache, onnx, path, sidecar_path(path))
+        inputs = (onnx, path, sidecar_path(path))
+        check_writable(options.timing_cache, *inputs, option="--timing-cache")
     on_start(chosen)
     manifest = manifest.model_copy(update={"onnx_sha256": sha256(onnx)})
     compiled = compile_network(onnx, chosen, options, manifest, on_progress=on_progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -180,9 +181,10 @@ def _find_onnx(sidecar: Path, onnx: Path | None, wanted: str) -> Path:
     for candidate in sorted(sidecar.parent.glob("*.onnx")):
         if sha256(candidate) == wanted:
             return candidate
+    quoted = shlex.quote(str(sidecar))
     raise InputError(
         f"no .onnx beside {sidecar} has the recorded SHA-256 {wanted[:12]}...; put it there, or "
-        f"name it to build it again: edaformer-build MODEL.onnx --from-manifest {sidecar}"
+        f"name it to build it again: edaformer-build MODEL.onnx --from-manifest {quoted}"
     )
 
 

@@ -21,12 +21,12 @@ from edaformer.engines.artifact.kind import is_plan
 from edaformer.engines.inside.figure import Query, draw_figure, mean_cosine
 from edaformer.engines.inside.stage import OpenStage, Size
 from edaformer.engines.run.run import FOLDER
-from edaformer.engines.run.sinks import refuse_input, write_picture
+from edaformer.engines.run.sinks import refuse_input
 from edaformer.engines.run.watch import Skipped, Skips, Watch, read_frames, total
 from edaformer.errors import FrameError, InputError
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import load_checkpoint
-from edaformer.files import real_path
+from edaformer.files import real_path, write_whole
 from edaformer.isr import ISR
 from edaformer.labels.resize import resize_picture
 from edaformer.media.drawing import png
@@ -151,7 +151,7 @@ def _draw(
     base, other = (stage.look(isr, picture, [one.at for one in queries]) for isr in settings)
     name = frame.name.rpartition("/")[2]
     drawn = draw_figure(name, picture, queries, stage.padded, (base, other))
-    write_picture(path, png(Image.fromarray(drawn)))
+    write_whole(path, png(Image.fromarray(drawn)))
     cosine = mean_cosine(base.features, other.features)
     return InsidePicture(frame.name, path, base.keys, other.keys, cosine)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edaformer.engines.artifact.plan import read_plan
 from edaformer.errors import InputError, ManifestError
+from edaformer.files import sha256
 from edaformer.json_text import read_json
 
 SCHEMA = 1
@@ -50,7 +53,7 @@ class _Content(BaseModel):
 
 
 def read_index(path: Path) -> Index:
-    """Read and check an index; its artifacts must lie in its folder.
+    """Read and check an index; its artifacts must lie in its folder, a plan instead of its ONNX.
 
     Raises:
         ManifestError: if it is none, or damaged.
@@ -65,8 +68,19 @@ def read_index(path: Path) -> Index:
                 f"{path} names the rung {rung.artifact}, which is not beside it; copy the whole "
                 "folder"
             )
-        entries.append(Entry(rung.isr, artifact))
+        entries.append(Entry(rung.isr, _built(artifact)))
     return Index(content.size, tuple(entries))
+
+
+def _built(artifact: Path) -> Path:
+    """The plan that was built of an ONNX file and lies beside it, else the artifact itself."""
+    plan = artifact.with_suffix(".plan")
+    if artifact.suffix != ".onnx" or not _is_file(plan):
+        return artifact
+    if read_plan(plan).known_manifest().onnx_sha256 != sha256(artifact):
+        again = shlex.join(["edaformer-build", str(artifact), "--force"])
+        raise InputError(f"{plan} was built of another file than {artifact.name}; {again}")
+    return plan
 
 
 def _read(path: Path) -> _Content:

@@ -32,7 +32,7 @@ from edaformer.engines.run.sinks import (
 )
 from edaformer.engines.run.watch import Skipped, Skips, Watch, read_frames, total
 from edaformer.errors import InputError, NaNError
-from edaformer.files import check_writable
+from edaformer.files import check_writable, is_checkpoint
 from edaformer.manifest import Manifest
 from edaformer.media.drawing import Drawing, Style
 from edaformer.media.ffmpeg import ffmpeg
@@ -173,11 +173,7 @@ def refuse_checkpoint(path: Path) -> None:
     Raises:
         InputError: if it is one.
     """
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80" or head[8:9] == b"{":
+    if is_checkpoint(path):
         raise InputError(
             f"{path} is a checkpoint; export it first (edaformer-export {shlex.quote(str(path))}), "
             "or look inside it with --attention"
@@ -228,9 +224,9 @@ def run_sources(
         for one in sources
         if isinstance(one, (PictureFile, VideoFile)) and one.path.exists()
     )
-    for output in (options.video, options.stats):
+    for option, output in (("--video", options.video), ("--stats", options.stats)):
         if output is not None:
-            check_writable(output, artifact, *files)
+            check_writable(output, artifact, *files, option=option)
     with ExitStack() as closing:
         labeller = open_labeller(artifact, provider=options.provider)
         closing.callback(labeller.close)

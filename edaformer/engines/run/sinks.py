@@ -54,7 +54,7 @@ class PictureSink:
         for kind in self._kinds:
             path = self._folder / kind / f"{drawing.frame.key}.png"
             refuse_input(path, self._inputs)
-            write_picture(path, _DRAWN[kind](drawing))
+            write_whole(path, _DRAWN[kind](drawing))
         return True
 
 
@@ -201,19 +201,4 @@ def refuse_input(path: Path, inputs: Collection[Path]) -> None:
         InputError: if the path leads to one.
     """
     if real_path(path) in inputs:
-        raise InputError(f"{path} is also an input and would be replaced; name another -o")
-
-
-def write_picture(path: Path, data: bytes) -> None:
-    """Write a picture, and make its folder.
-
-    Raises:
-        InputError: if either cannot be.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {path.parent} ({error.strerror}); name another with -o"
-        ) from error
-    write_whole(path, data)
+        raise InputError(f"{path} is also an input and would be replaced; name another with -o")

@@ -9,6 +9,7 @@ cuda.bindings are imported when an engine is loaded. docs/runtime.md says how to
 
 from __future__ import annotations
 
+import shlex
 import sys
 import threading
 from collections import deque
@@ -332,7 +333,8 @@ def _preflight(path: Path) -> Plan:
 
     verdict = preflight(path)
     if verdict.artifact == "onnx":
-        raise InputError(f"{path} is an ONNX model; build it first: edaformer-build {path}")
+        build = shlex.join(["edaformer-build", str(path)])
+        raise InputError(f"{path} is an ONNX model; build it first: {build}")
     verdict.require()
     return read_plan(path)
 

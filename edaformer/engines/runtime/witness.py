@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -85,9 +86,10 @@ class Witness:
     def _judge(self, trial: Trial) -> None:
         path = self._plan.path
         if not trial.right:
+            quoted = shlex.quote(str(path))
             raise GateError(
                 f"{path} does not compute its network on this machine: {trial.worst}. See it with "
-                f"edaformer-check {path} --run, and build the model from an export with "
+                f"edaformer-check {quoted} --run, and build the model from an export with "
                 "--attention unfused; Engine.load(..., witness='never') loads it all the same"
             )
         try:

@@ -6,16 +6,17 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edaformer.engines.run.ladder_index import SCHEMA
 from edaformer.engines.tune.device.measure import make_artifact
-from edaformer.engines.tune.result import Point, Tuning, cost_of
+from edaformer.engines.tune.result import Point, Runs, Tuning, cost_of
 from edaformer.errors import InputError
 from edaformer.export.exporter import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.files import write_whole
 from edaformer.machine import backend
+from edaformer.machine.gpu import gpu_visible
 from edaformer.manifest import AttentionForm
 from edaformer.version import __version__
 
@@ -28,6 +29,7 @@ class LadderFiles:
 
     index: Path
     artifacts: tuple[tuple[Point, Path], ...]
+    to_build: tuple[Path, ...]  # ONNX files that become plans on their device, not here
 
     def to_json(self) -> dict[str, Any]:
         """Paths and points."""
@@ -64,25 +66,38 @@ def make_ladder(
     attention: AttentionForm = "fused",
     on_step: Callable[[str], None] = lambda _: None,
 ) -> LadderFiles:
-    """Export ``count`` settings to FP16, build them where TensorRT is, and index them.
+    """Export ``count`` settings to FP16, build them where they will run, and index them.
 
-    The index is written last: where it is, everything it names is there.
+    They stay ONNX files where the tuning was for another machine, whose GPU no plan of this one
+    runs on; an index takes the plans that are built beside them later. It is written last: where it
+    is, everything it names is there.
 
     Raises:
         InputError: if the front has not so many settings.
         GateError: if an export or a plan does not verify.
     """
     points = choose_rungs(result, count)
-    folder.mkdir(exist_ok=True)
-    builds = any(backend.is_installed(flavour) for flavour in backend.FLAVOURS)
+    folder.mkdir(parents=True, exist_ok=True)
+    runs_on = _runs_on(result.device)
+    builds = runs_on == "this GPU" and any(map(backend.is_installed, backend.FLAVOURS))
     made = []
     for number, point in enumerate(points, start=1):
         on_step(f"rung {number} of {count}: {point.isr}")
         options = ExportOptions(isr=point.isr, size=result.size, attention=attention)
         made.append((point, make_artifact(checkpoint, options, folder, build=builds)))
-    files = LadderFiles(folder / INDEX, tuple(made))
+    later = () if builds or runs_on == "this CPU" else tuple(path for _, path in made)
+    files = LadderFiles(folder / INDEX, tuple(made), later)
     write_whole(files.index, json.dumps(_index(result, files), indent=1).encode())
     return files
+
+
+def _runs_on(device: Runs | None) -> Literal["this GPU", "this CPU", "elsewhere"]:
+    """Where the rungs will run; without a device nobody says otherwise than here."""
+    if device is None:
+        return "this GPU"
+    if device.source == "modelled":
+        return "elsewhere"
+    return "this GPU" if device.name != "cpu" and gpu_visible() else "this CPU"
 
 
 def _index(result: Tuning, files: LadderFiles) -> dict[str, Any]:

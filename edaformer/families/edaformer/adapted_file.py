@@ -31,7 +31,7 @@ def check_output(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         InputError: naming the path and what to do.
     """
-    check_writable(path, checkpoint.path)
+    check_writable(path, checkpoint.path, weights=True)
     own = is_safetensors(checkpoint.path)
     if own != (path.suffix == _SAFETENSORS):
         wanted = _SAFETENSORS if own else ".pth"

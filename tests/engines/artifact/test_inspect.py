@@ -23,6 +23,9 @@ def test_an_artifact_is_counted_as_it_runs(small_export: ExportResult) -> None:
 def test_a_variant_s_defaults() -> None:
     made = describe("B", isr=PAPER, size=None, num_classes=None)
     assert made.to_json()["size"] == "512x512"
+    odd = describe("T", isr=None, size=(360, 480), num_classes=11)
+    assert odd.size == (384, 480)  # as its export counts
+    assert ("images of", "360x480, padded as an export does") in odd.facts
     assert made.cost.gmacs == pytest.approx(29.26, abs=0.01)
 
 

@@ -19,6 +19,7 @@ from edaformer.machine import backend
 from edaformer.machine.gpu import Gpu
 from edaformer.machine.jetson import Jetson
 from edaformer.manifest import MARKER, parse_manifest
+from tests.standins.cuda import Machine, install
 
 GPU = Gpu("NVIDIA L4", "8.9", False, 24 << 30, (13, 0))
 RTX = Installed("tensorrt-rtx-cu13", "1.7.1.116")
@@ -47,6 +48,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(preflight, "query_gpu", lambda: gpu)
         monkeypatch.setattr(preflight, "read_jetson", lambda: jetson)
         monkeypatch.setattr(preflight, "installed_version", lambda _: installed)
+        for name, module in install(Machine()).items():
+            monkeypatch.setitem(sys.modules, name, module)
 
     become()
     return become
@@ -240,6 +243,33 @@ def test_sound_and_not_for_this_machine(
     assert verdict.exit_code == code
     with pytest.raises(MissingError if code == 3 else InputError, match="will not run here"):
         verdict.require()
+
+
+@pytest.mark.parametrize("gpu", [GPU, None])
+@pytest.mark.parametrize("package", ["pycuda", "cuda.bindings", "filelock"])
+def test_all_that_the_runtime_imports_is_asked_for(
+    package: str, gpu: Gpu | None, plan: Path, machine: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    machine(gpu=gpu)
+    for name in (package, f"{package}.driver"):
+        monkeypatch.setitem(sys.modules, name, None)
+    verdict = check(plan)
+    problem = next(problem for problem in verdict.problems if "GPU" not in problem.text)
+    assert f"'{package.partition('.')[0]}'" in problem.text
+    assert (problem.kind, verdict.exit_code) == ("missing", 3)
+    assert "[cuda]" in problem.fix
+
+
+def test_without_a_gpu_the_command_that_was_typed_is_named(
+    plan: Path, small_export: ExportResult, machine: Callable[..., None]
+) -> None:
+    machine(gpu=None)
+    (problem,) = check(plan, asked_by="edaformer-bench").problems
+    assert problem.fix.endswith("without a GPU give edaformer-bench MODEL.onnx")
+    plan.with_suffix(".onnx").write_bytes(small_export.path.read_bytes())
+    (problem,) = check(plan).problems
+    assert problem.fix.endswith(f"without a GPU give edaformer-run {plan.with_suffix('.onnx')}")
 
 
 def test_version_without_metadata_is_noted(plan: Path, machine: Callable[..., None]) -> None:
