@@ -35,7 +35,7 @@ from edaformer.errors import InputError, require
 from edaformer.families.given import given, options_of
 from edaformer.families.table import check_checkpoint
 from edaformer.isr import ISR
-from edaformer.preprocess import DEFAULT_SIZE, RESIZES, format_size, known_resize, parse_size
+from edaformer.preprocess import DEFAULT_SIZE, format_size, parse_size
 
 if TYPE_CHECKING:
     from edaformer.engines.adapt.result import Adaptation, Progress
@@ -79,7 +79,7 @@ def adapt(
         float | None, typer.Option(help="As many steps as fit into so many minutes.")
     ] = None,
     batch: Annotated[int, typer.Option(help="Pictures a step.")] = 2,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-4,
     crop: Annotated[
         str | None,
         typer.Option(
@@ -149,8 +149,7 @@ def adapt(
         if truth is not None:
             Judge(truth, deployed).check(loaded)
         on_step("looking for frames")
-        rule = known_resize(loaded.resize if loaded.resize in RESIZES else RESIZES[0], "")
-        found = find_frames(frames, deployed, rule, say)
+        found = find_frames(frames, deployed, loaded.frames_resize, say)
         say(f"... {len(found.learnt)} frames to learn from, {len(found.held)} held out")
         made = adapt_checkpoint(
             loaded, settings, found, options, path, truth=truth, resume=resume,

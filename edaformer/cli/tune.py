@@ -31,8 +31,10 @@ from edaformer.cli.common import (
 from edaformer.cli.progress import steps
 from edaformer.cli.tune_text import print_tuning
 from edaformer.errors import InputError, require
+from edaformer.preprocess import format_size
 
 if TYPE_CHECKING:
+    from edaformer.engines.tune.adapting import Adapting
     from edaformer.engines.tune.budget import Budget
     from edaformer.engines.tune.result import Tuning
     from edaformer.engines.tune.rungs import LadderFiles
@@ -102,6 +104,20 @@ def tune(
         int | None,
         typer.Option(help="Also export and build so many settings along the front, with an index."),
     ] = None,
+    adapt: Annotated[
+        int | None,
+        typer.Option(
+            help="Also adapt the checkpoint to so many settings that miss the budget by little, "
+            "as edaformer-adapt does; needs --frames."
+        ),
+    ] = None,
+    frames: Annotated[
+        list[str] | None,
+        typer.Option(help="Of --adapt: unlabelled frames, as edaformer-adapt takes them."),
+    ] = None,
+    adapt_steps: Annotated[
+        int | None, typer.Option(help="Of --adapt: steps a setting. Default: 600.")
+    ] = None,
     mean: Annotated[str | None, MEAN] = None,
     std: Annotated[str | None, STD] = None,
     bgr: Annotated[bool, BGR] = False,
@@ -125,13 +141,8 @@ def tune(
 
     check_folder(out, option="--out")
     budget = _budget(max_miou_drop, max_latency, max_gmacs)
-    if ladder is not None and ladder < 1:
-        raise InputError(f"expected --ladder of 1 or more, got {ladder}")
-    if attention == "unfused" and ladder is None and not export:
-        raise InputError(
-            "--attention unfused is of what --export and --ladder write, and neither is asked for; "
-            "add one of them, or leave it out"
-        )
+    _check_written(ladder, attention, export=export)
+    _check_adapt(adapt, frames, adapt_steps)
     said = given(mean, std, bgr=bgr, names=names)
     source = or_demo(checkpoint)
     check_checkpoint(source)
@@ -154,9 +165,11 @@ def tune(
         target = resolve(device) if device is not None else None
         options = TuneOptions(wanted, budget, target, trials, holdout, trust_labels)
         out.mkdir(parents=True, exist_ok=True)
+        adapting = _adapting(loaded, wanted, adapt, frames or [], adapt_steps) if adapt else None
         result = tune_checkpoint(
-            loaded, dataset, options, out, resume=resume, on_step=on_step, on_image=_tell_images
-        )
+            loaded, dataset, options, out, adapting=adapting, resume=resume, on_step=on_step,
+            on_image=_tell_images,
+        )  # fmt: skip
         made = result.to_json()
         exported = _export(loaded, result, attention, out, on_step) if export else None
         rungs = _ladder(loaded, result, ladder, attention, out, on_step) if ladder else None
@@ -173,6 +186,51 @@ def tune(
     _say_made(exported, rungs)
     if exported is None and rungs is None:
         say(f"next: {result.export_command}")
+    _say_adapted(result)
+
+
+def _check_written(ladder: int | None, attention: AttentionForm, *, export: bool) -> None:
+    if ladder is not None and ladder < 1:
+        raise InputError(f"expected --ladder of 1 or more, got {ladder}")
+    if attention == "unfused" and ladder is None and not export:
+        raise InputError(
+            "--attention unfused is of what --export and --ladder write, and neither is asked for; "
+            "add one of them, or leave it out"
+        )
+
+
+def _check_adapt(count: int | None, frames: list[str] | None, number: int | None) -> None:
+    if count is None:
+        if frames or number is not None:
+            raise InputError(
+                "--frames and --adapt-steps are for --adapt; add it, or leave them out"
+            )
+        return
+    if count < 1:
+        raise InputError(f"expected --adapt of 1 or more settings, got {count}")
+    if not frames:
+        raise InputError("--adapt learns from unlabelled frames; name some with --frames")
+
+
+def _adapting(
+    checkpoint: Checkpoint, size: tuple[int, int], count: int, frames: list[str],
+    number: int | None,
+) -> Adapting:  # fmt: skip
+    from edaformer.engines.adapt.adapt import STEPS, AdaptOptions
+    from edaformer.engines.adapt.frames import find_frames
+    from edaformer.engines.tune.adapting import Adapting
+
+    found = find_frames(frames, size, checkpoint.frames_resize, say)
+    return Adapting(found, AdaptOptions(size, steps=number or STEPS), count)
+
+
+def _say_adapted(result: Tuning) -> None:
+    """The line for the adapted setting that saves most within the budget."""
+    within = [one for one in result.adapted if one.is_within]
+    if within:
+        best = max(within, key=lambda one: one.point.saving)
+        at = ("--isr", best.point.isr, "--size", format_size(result.size))
+        say_next("edaformer-export", best.checkpoint, *at, when="or, adapted")
 
 
 def _say_made(exported: ExportResult | None, rungs: LadderFiles | None) -> None:

@@ -52,6 +52,9 @@ def print_tuning(result: Tuning) -> None:
     )  # fmt: skip
     echo()
     _print_front(result)
+    if result.adapted:
+        echo()
+        _print_adapted(result)
     echo()
     _print_places(result)
     for note in result.notes:
@@ -80,6 +83,19 @@ def _print_front(result: Tuning) -> None:
     for sign, meaning in _SIGNS.items():
         if sign in marks or (timed and any(sign in _latency(result, point) for point in shown)):
             echo_line(f"{sign} {meaning}")
+
+
+def _print_adapted(result: Tuning) -> None:
+    print_table(
+        ("adapted to it", "mIoU", "before", "change", "95 % interval", "saved", ""),
+        [
+            (str(one.point.isr), f"{one.point.miou:.3f}", f"{one.before.miou:.3f}",
+             f"{one.point.change:+.3f}", _span(one.point.interval), f"{one.point.saving:.1%}",
+             "within" if one.is_within else "")
+            for one in result.adapted
+        ],
+    )  # fmt: skip
+    echo_line("change: against the original at base; within: the budget allows it")
 
 
 def _print_places(result: Tuning) -> None:

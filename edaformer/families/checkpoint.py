@@ -11,7 +11,7 @@ from edaformer.errors import ISRError
 from edaformer.families.adapted import Adapted
 from edaformer.families.settings import reference_settings
 from edaformer.isr import ISR, Places
-from edaformer.preprocess import RELEASE, Normalisation
+from edaformer.preprocess import RELEASE, RESIZES, Normalisation, Resize, known_resize
 from edaformer.printable import in_one_line
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ class Checkpoint:
     def places(self) -> Places:
         """Where it pools keys and values, and the ratios it was trained at."""
         return self.variant.places
+
+    @property
+    def frames_resize(self) -> Resize:
+        """Its processor's way, or OpenCV's where that is another than is known here."""
+        return known_resize(self.resize if self.resize in RESIZES else RESIZES[0], "")
 
     @property
     def prepared(self) -> str:

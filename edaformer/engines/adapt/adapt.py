@@ -43,7 +43,7 @@ class AdaptOptions:
     steps: int = STEPS
     minutes: float | None = None
     batch: int = 2  # pictures a step
-    rate: float = 1e-4  # the highest learning rate
+    rate: float = 2e-4  # the highest learning rate
     crop: tuple[int, int] | None = None  # (H, W) of a picture; None: size, as far as memory allows
     trained: Trained = "all"
     seed: int = 0

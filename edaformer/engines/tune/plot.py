@@ -23,6 +23,7 @@ _BELOW = 0.3  # of the range of interest, that the plot still shows below it
 _TICKS = 5
 _EDGE = 0.8  # of the width; names right of it are written to the left
 FRONT, PICK, NAMED, GRID = "#2b6cb0", "#c62a2f", "#60646c", "#e6e8eb"
+ADAPTED = "#2f855a"
 
 
 def front_png(result: Tuning) -> bytes:
@@ -40,6 +41,7 @@ def front_png(result: Tuning) -> bytes:
     axes.plot(*_across([(x, y) for x, y, _ in plot.dots]), "o-", color=FRONT, markersize=4)
     axes.plot(*_across([(x, y) for x, y, _ in plot.named]), "s", color=NAMED, markersize=6)
     axes.plot(*plot.pick, "o", color=PICK, markersize=11, fillstyle="none", markeredgewidth=2)
+    axes.plot(*_across([(x, y) for x, y, _ in plot.adapted]), "D-", color=ADAPTED, markersize=5)
     for x, y, text, to_right, is_pick in plot.labels:
         axes.annotate(
             text, (x, y), color=PICK if is_pick else NAMED, fontsize=9, parse_math=False,
@@ -100,6 +102,7 @@ class Plot:
     y: Axis
     dots: tuple[tuple[float, float, Point], ...]  # the front, as a line too
     named: tuple[tuple[float, float, Point], ...]
+    adapted: tuple[tuple[float, float, Point], ...]  # of other weights, as a line too
     pick: tuple[float, float]
     labels: tuple[tuple[float, float, str, bool, bool], ...]  # where; to its right; the pick's
     budget: tuple[str, float] | None  # "across" or "up", and where, if it is within the axes
@@ -110,7 +113,8 @@ class Plot:
     def of(cls, result: Tuning) -> Plot:
         """Scaled so that what is of interest fills it."""
         low = _lowest(result)
-        shown = [point for point in result.shown if point.miou >= low]
+        others = [one.point for one in result.adapted]
+        shown = [point for point in (*result.shown, *others) if point.miou >= low]
         x = Axis.over([x_of(result, point) for point in shown])
         y = Axis.over([point.miou for point in shown])
 
@@ -127,11 +131,12 @@ class Plot:
             y=y,
             dots=placed(result.front),
             named=placed(result.named),
+            adapted=placed(sorted(others, key=cost_of)),
             pick=(x_of(result, result.pick), result.pick.miou),
             labels=_labels(result, low, x),
             budget=limit,
             label=x_label(result),
-            said=f"pick: {result.pick.isr}{dashed}",
+            said=f"pick: {result.pick.isr}{dashed}{'; diamonds: adapted' if others else ''}",
         )
 
 
@@ -197,7 +202,15 @@ class _Canvas:
     @property
     def line(self) -> str:
         """The front, as SVG's points."""
-        return " ".join(f"{self.x(x)},{self.y(y)}" for x, y, _ in self.plot.dots)
+        return self._points(self.plot.dots)
+
+    @property
+    def adapted(self) -> str:
+        """The adapted ones, likewise."""
+        return self._points(self.plot.adapted)
+
+    def _points(self, dots: Iterable[tuple[float, float, Point]]) -> str:
+        return " ".join(f"{self.x(x)},{self.y(y)}" for x, y, _ in dots)
 
 
 def _between(value: float, axis: Axis, start: float, end: float) -> float:

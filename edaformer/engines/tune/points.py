@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edaformer.engines.tune.device.costs import Costs
 from edaformer.engines.tune.device.roofline import memory_bytes, weights_bytes
@@ -31,18 +32,26 @@ class Points:
     search: Search
     costs: Costs
 
-    def point(self, isr: ISR) -> Point:
-        """All that is shown of a setting."""
+    def point(self, isr: ISR, counts: NDArray[np.float64] | None = None) -> Point:
+        """All that is shown of a setting.
+
+        Args:
+            isr: the setting.
+            counts: (images, 3, classes) of other weights at it; None: its trials.
+        """
         split, costs = self.search.split, self.costs
+        pair = self.search.evaluator.trials.matrix([costs.base, isr], sorted(split.every))
+        if counts is not None:
+            pair[1] = counts
         whole = (costs.checkpoint.variant, costs.checkpoint.num_classes)
         gmacs, measured, modelled = costs.gmacs(isr), costs.measured.get(isr), costs.modelled(isr)
         return Point(
             isr=isr,
-            miou=float(self.search.miou([isr], split.every)[0]),
-            change=self._change(isr, split.every),
-            change_tuned=self._change(isr, split.tuned),
-            change_held=self._change(isr, split.held) if split.held else None,
-            interval=self._interval(isr),
+            miou=float(mean_iou(pair[1].sum(axis=0))),
+            change=_change(pair),
+            change_tuned=_change(pair[:, list(split.tuned)]),
+            change_held=_change(pair[:, list(split.held)]) if split.held else None,
+            interval=_interval(pair),
             gmacs=gmacs,
             saving=1 - gmacs / costs.gmacs(costs.base),
             latency=modelled if measured is None else measured.seconds,
@@ -53,22 +62,23 @@ class Points:
             name=names_of(isr.places).get(isr),
         )
 
-    def _change(self, isr: ISR, images: Sequence[int]) -> float:
-        base, own = self.search.miou([self.costs.base, isr], images)
-        return float(own - base)
 
-    def _interval(self, isr: ISR) -> Interval | None:
-        """Of the change over all images, as edaformer-validate has it; None for a single image."""
-        every = sorted(self.search.split.every)
-        counts = self.search.evaluator.trials.matrix([self.costs.base, isr], every).astype(np.int64)
-        _, images, figures, classes = counts.shape
-        if images < 2:
-            return None
-        bootstrap = Bootstrap(2 * figures * classes)
-        for at in range(images):
-            bootstrap.add(counts[:, at].ravel())
-        base, own = mean_iou(bootstrap.replicates().reshape(-1, 2, figures, classes)).T
-        return interval(own - base)
+def _change(pair: NDArray[np.float64]) -> float:
+    """Of (base and another, images, 3, classes): points of mIoU over the images' sum."""
+    base, own = mean_iou(pair.sum(axis=1))
+    return float(own - base)
+
+
+def _interval(pair: NDArray[np.float64]) -> Interval | None:
+    """Of the change over all images, as edaformer-validate has it; None for a single image."""
+    _, images, figures, classes = pair.shape
+    if images < 2:
+        return None
+    bootstrap = Bootstrap(2 * figures * classes)
+    for at in range(images):
+        bootstrap.add(pair[:, at].astype(np.int64).ravel())
+    base, own = mean_iou(bootstrap.replicates().reshape(-1, 2, figures, classes)).T
+    return interval(own - base)
 
 
 def front_of(points: Sequence[Point]) -> tuple[Point, ...]:

@@ -6,6 +6,7 @@ Changes are points of mIoU against base: minus is worse.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from edaformer.engines.tune.budget import Budget
@@ -76,6 +77,25 @@ class Sensitivity:
 
 
 @dataclass(frozen=True)
+class AdaptedPoint:
+    """A setting with a checkpoint that was adapted to it."""
+
+    point: Point  # changes are against the original checkpoint at base
+    before: Point  # the same setting without
+    checkpoint: Path
+    is_within: bool  # the budget
+
+    def to_json(self) -> dict[str, Any]:
+        """The point, what it was before, and where its checkpoint lies."""
+        return {
+            **self.point.to_json(),
+            "miou_before": self.before.miou,
+            "checkpoint": str(self.checkpoint),
+            "within_budget": self.is_within,
+        }
+
+
+@dataclass(frozen=True)
 class Runs:
     """What the latencies are of."""
 
@@ -116,6 +136,7 @@ class Tuning:
     notes: tuple[str, ...]
     seconds: float
     export_command: str
+    adapted: tuple[AdaptedPoint, ...] = ()
 
     @property
     def base(self) -> Point:
@@ -138,6 +159,7 @@ class Tuning:
             "base": self.base.to_json(),
             "named": [point.to_json() for point in self.named],
             "sensitivity": [place.to_json() for place in self.sensitivity],
+            "adapted": [point.to_json() for point in self.adapted],
             "device": None if self.device is None else self.device.to_json(),
             "model": self.model,
             "checkpoint_sha256": self.checkpoint_sha256,

@@ -12,6 +12,7 @@ import numpy as np
 
 from edaformer.data import Dataset
 from edaformer.engines.segmenters.pytorch import TorchSegmenter
+from edaformer.engines.tune.adapting import AdaptedTo, Adapting
 from edaformer.engines.tune.budget import Budget
 from edaformer.engines.tune.device.costs import Costs
 from edaformer.engines.tune.device.measure import ROUNDS
@@ -34,6 +35,7 @@ from edaformer.preprocess import ALIGN, aligned, format_size
 HOLDOUT = 0.5
 TRIALS = 400
 TRIALS_FILE = "trials.sqlite"
+ADAPTED = "adapted"  # the folder of checkpoints
 _EXAMINED = 12  # images on which the truth is asked whether it is the truth
 _LEAST_HELD = 16  # images below which none are held out by default
 
@@ -74,6 +76,7 @@ def tune(
     options: TuneOptions,
     out: Path,
     *,
+    adapting: Adapting | None = None,
     resume: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
     on_image: Callable[[int, int], None] = lambda *_: None,
@@ -85,6 +88,7 @@ def tune(
         data: images with their truth.
         options: what to look for.
         out: an existing folder; TRIALS_FILE in it holds every trial.
+        adapting: what to adapt settings with that miss the budget; None: nothing.
         resume: go on with the trials that are there.
         on_step: told what is being done.
         on_image: told how many images of a step are done, and of how many.
@@ -120,6 +124,11 @@ def tune(
         points = {isr: maker.point(isr) for isr in done}
         compared = [point for isr, point in points.items() if isr in (costs.measured or points)]
         pick = _pick(options.budget, compared)
+        front = front_of(compared)
+        adapted = () if adapting is None else adapting.run(
+            AdaptedTo(checkpoint, maker, procedure, options.budget, bound, out / ADAPTED),
+            front, pick, on_step,
+        )  # fmt: skip
         return Tuning(
             model=f"{checkpoint.variant.title}, {checkpoint.num_classes} classes",
             checkpoint_sha256=checkpoint.sha256,
@@ -135,7 +144,7 @@ def tune(
             settings=len(space),
             trials=len(trials.counts),
             evaluations=len(trials),
-            front=front_of(compared),
+            front=front,
             pick=pick,
             reason=_reason(options.budget, len(done), split),
             named=tuple(points[isr] for isr in named),
@@ -143,6 +152,7 @@ def tune(
             notes=(*data.notes, *_overruled(finding), *_notes(options, pick, split)),
             seconds=time.perf_counter() - start,
             export_command=export_command(checkpoint, pick.isr, options.size),
+            adapted=adapted,
         )
 
 
