@@ -79,7 +79,7 @@ def adapt(
         float | None, typer.Option(help="As many steps as fit into so many minutes.")
     ] = None,
     batch: Annotated[int, typer.Option(help="Pictures a step.")] = 2,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-4,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
     crop: Annotated[
         str | None,
         typer.Option(

@@ -28,7 +28,7 @@ MAIN = "from edaformer.cli.adapt import main; main()"
 
 def line(out: Path, *more: object) -> list[str]:
     words = ["--isr", ISR, "--frames", "scenes:16", "--size", "96x128", "--steps", 8,
-             "--device", "cpu", "-o", out, *more]  # fmt: skip
+             "--rate", 1e-4, "--device", "cpu", "-o", out, *more]  # fmt: skip
     return [str(word) for word in words]
 
 

@@ -81,6 +81,24 @@ def _read_checkpoint(folder: Path) -> str:
     return digest(loaded.classes, loaded.palette, loaded.input_size)
 
 
+def _adapting(folder: Path) -> None:
+    import torch
+
+    from edaformer.engines.adapt.result import Examined
+    from edaformer.engines.adapt.state import State
+
+    state = State(dict(BOUND), 20, step=4)
+    state.add(Examined(4, (0.9,)), torch.nn.Linear(12, 5))
+    state.write(folder / "m.pth.adapting")
+
+
+def _read_adapting(folder: Path) -> str:
+    from edaformer.engines.adapt.state import read_state
+
+    state = read_state(folder / "m.pth.adapting", BOUND)
+    return digest(state.step, state.exams, state.best["weight"].numpy())
+
+
 def _hugging(folder: Path) -> None:
     from tests.families.segformer.hugging import hugging_model
 
@@ -319,6 +337,7 @@ READERS = (
            {"*": PLAIN}, share=2),
     Reader("safetensors", lambda f: sound.lay_safetensors(f / "m.safetensors"), _read_checkpoint,
            {"*": (*PLAIN, *HEADERS)}, share=3),
+    Reader("adapting", _adapting, _read_adapting, {"*": (*PLAIN, *ZIPS)}, sealed=True),
     Reader("Hugging Face", _hugging, _read_checkpoint,
            {"model/*.json": (*JSONS, *JSONS, *PLAIN), "model/*.safetensors": (*PLAIN, *HEADERS)},
            share=2),

@@ -17,7 +17,7 @@ from edaformer.engines.adapt.frames import Frames
 from edaformer.engines.adapt.judge import Judge
 from edaformer.engines.adapt.lesson import Draw
 from edaformer.engines.adapt.result import Adaptation, Examined, Progress
-from edaformer.engines.adapt.state import State, read_state
+from edaformer.engines.adapt.state import State, damaged, read_state
 from edaformer.errors import GateError, InputError, MissingError
 from edaformer.families.adapted import Adapted
 from edaformer.families.checkpoint import Checkpoint
@@ -30,7 +30,7 @@ from edaformer.version import __version__
 STEPS = 600
 UNFINISHED = ".adapting"  # of the file beside the checkpoint, while it is not there yet
 _EXAMS = 10  # in a run
-_PATIENCE = 4  # exams without a gain, after which a run ends
+_PATIENCE = 5  # exams without a gain, after which a run ends
 _TIMED = 4  # steps by which minutes become steps
 _LARGEST_CROP = {"cpu": 512, "cuda": 1024}  # pixels of a side
 
@@ -43,7 +43,7 @@ class AdaptOptions:
     steps: int = STEPS
     minutes: float | None = None
     batch: int = 2  # pictures a step
-    rate: float = 2e-4  # the highest learning rate
+    rate: float = 1e-4  # the highest learning rate
     crop: tuple[int, int] | None = None  # (H, W) of a picture; None: size, as far as memory allows
     trained: Trained = "all"
     seed: int = 0
@@ -187,7 +187,8 @@ class _Run:
         going_on = resume and self.path.exists()
         if going_on:
             self.state = read_state(self.path, self.state.bound)
-            self.distiller.restore(self.state.student, self.state.optimiser)
+            with damaged(self.path):
+                self.distiller.restore(self.state.learner)
             on_step(f"going on at step {self.state.step}")
         elif self.path.exists():
             raise InputError(
@@ -229,9 +230,9 @@ class _Run:
         """The student's marks; the best weights are kept, and all of it is written."""
         assert self.exam is not None
         state, distiller = self.state, self.distiller
-        marks = self.exam.agreement(distiller.student, self.settings)
-        state.add(Examined(state.step, marks), distiller.weights)
-        state.optimiser = distiller.optimiser.state_dict()
+        marks = self.exam.agreement(distiller.mean, self.settings)
+        state.add(Examined(state.step, marks), distiller.mean)
+        state.learner = distiller.state
         state.write(self.path)
 
     def result(self) -> Adaptation:

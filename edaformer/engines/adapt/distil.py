@@ -3,11 +3,13 @@
 Loss: the Kullback-Leibler divergence of the student's class probabilities from the teacher's, the
 mean over all pixels of the logits. Normalisation layers keep their statistics. AdamW (Loshchilov
 and Hutter, arXiv 1711.05101), a linear warm-up, half a cosine down to a hundredth; gradients are
-clipped.
+clipped. What is examined and kept is the running mean of the student's weights: a student at full
+speed is worse than where it is going.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ _DECAY = 0.01  # of weights with more than one dimension
 _WARM_UP = 0.05  # of all steps
 _LEAST_WARM_UP = 10  # steps: Adam's first are as large as its last, whatever the gradients
 _LAST = 0.01  # of the highest rate
+_MEMORY = 0.98  # of the mean's weights at a step; while it is young it forgets faster
 
 
 @dataclass
@@ -68,6 +71,7 @@ class Distiller:
         self.device = torch.device(device)
         self.teacher = _lean(teacher).to(self.device)
         self.student = _lean(student).to(self.device)
+        self.mean = copy.deepcopy(self.student)
         self.schedule = schedule
         self.together = 1 if device == "cpu" else 1 << 16  # pictures that go through at once
         for name, weight in student.named_parameters():
@@ -83,14 +87,19 @@ class Distiller:
         ]
 
     @property
-    def weights(self) -> dict[str, Tensor]:
-        """The student's, on the CPU, as they are now."""
-        return {name: value.cpu().clone() for name, value in self.student.state_dict().items()}
+    def state(self) -> dict[str, dict[str, Any]]:
+        """All that the next step depends on."""
+        return {
+            "student": self.student.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
 
-    def restore(self, weights: Mapping[str, Tensor], optimiser: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, dict[str, Any]]) -> None:
         """Go on from where another run was."""
-        self.student.load_state_dict(weights, strict=True)
-        self.optimiser.load_state_dict(optimiser)
+        self.student.load_state_dict(state["student"], strict=True)
+        self.mean.load_state_dict(state["mean"], strict=True)
+        self.optimiser.load_state_dict(state["optimiser"])
 
     def learn(self, lessons: Sequence[Lesson], step: int) -> float:
         """One step of the optimiser; its loss before it.
@@ -103,7 +112,14 @@ class Distiller:
         loss = self._fitting(lessons)
         nn.utils.clip_grad_norm_(self.student.parameters(), _CLIP)
         self.optimiser.step()
+        self._follow(min(_MEMORY, (1 + step) / (10 + step)))
         return loss
+
+    @torch.no_grad()
+    def _follow(self, memory: float) -> None:
+        student = dict(self.student.named_parameters())
+        for name, weight in self.mean.named_parameters():
+            weight.lerp_(student[name], 1 - memory)
 
     def _fitting(self, lessons: Sequence[Lesson]) -> float:
         """Gradients of all lessons, as many at once as memory allows."""

@@ -56,9 +56,9 @@ def test_a_step_of_several_settings_is_the_mean_of_them() -> None:
 @pytest.mark.parametrize(("trained", "moving"), [("all", {""}), ("attention", {".attention."})])
 def test_what_is_trained_moves_and_nothing_else(trained: str, moving: set[str]) -> None:
     one = distiller(trained=trained)
-    before = one.weights
+    before = {name: value.clone() for name, value in one.student.state_dict().items()}
     one.learn(lessons(ISR_), 0)
-    for name, value in one.weights.items():
+    for name, value in one.student.state_dict().items():
         moved = not torch.equal(before[name], value)
         parameter = name in dict(one.student.named_parameters())
         meant = parameter and any(part in name for part in moving)
@@ -69,9 +69,20 @@ def test_what_is_trained_moves_and_nothing_else(trained: str, moving: set[str]) 
 def test_normalisation_keeps_its_statistics() -> None:
     one = distiller()
     one.learn(lessons(ISR_), 0)
-    statistics = [name for name in one.weights if "running" in name]
+    before, after = one.teacher.state_dict(), one.student.state_dict()
+    statistics = [name for name in after if "running" in name]
     assert statistics
-    assert all(torch.equal(one.weights[n], one.teacher.state_dict()[n]) for n in statistics)
+    assert all(torch.equal(after[name], before[name]) for name in statistics)
+
+
+def test_what_is_kept_is_the_running_mean_of_the_student() -> None:
+    one = distiller()
+    expected = one.student.decoder.classify.weight.detach().clone()
+    for step in range(3):
+        one.learn(lessons(ISR_), step)
+        memory = (1 + step) / (10 + step)
+        expected = memory * expected + (1 - memory) * one.student.decoder.classify.weight.detach()
+    assert torch.allclose(one.mean.decoder.classify.weight, expected, rtol=0, atol=1e-7)
 
 
 def test_attention_without_its_scores_is_the_same_attention() -> None:

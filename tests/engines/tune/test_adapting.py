@@ -36,7 +36,7 @@ def run(
 ) -> Tuning:
     out.mkdir(exist_ok=True)
     found = find_frames([frames], SIZE, "opencv-bilinear")
-    adapting = Adapting(found, AdaptOptions(SIZE, steps=STEPS, device="cpu"), 1)
+    adapting = Adapting(found, AdaptOptions(SIZE, steps=STEPS, rate=1e-4, device="cpu"), 1)
     options = TuneOptions(SIZE, Budget("gmacs", 0.169), trials=12, trust_labels=True)
     data = open_dataset("scenes:4", SIZE)
     return tune(checkpoint, data, options, out, adapting=adapting, resume=resume)
