@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edaformer.engines.bench.contenders import BenchOptions
     from edaformer.engines.build.build import build_engine
     from edaformer.engines.build.compiler import BuildOptions
+    from edaformer.engines.run.labeller import open_labeller
     from edaformer.engines.run.run import RunOptions, run
     from edaformer.engines.runtime import Engine
     from edaformer.engines.segmenters.trial import try_witness
@@ -66,6 +67,7 @@ __all__ = [
     "export_model",
     "load_checkpoint",
     "open_dataset",
+    "open_labeller",
     "preflight",
     "run",
     "try_witness",
@@ -90,6 +92,7 @@ _HOMES = {
     "export_model": "edaformer.export.exporter",
     "load_checkpoint": "edaformer.families.table",
     "open_dataset": "edaformer.data",
+    "open_labeller": "edaformer.engines.run.labeller",
     "preflight": "edaformer.engines.artifact.preflight",
     "run": "edaformer.engines.run.run",
     "try_witness": "edaformer.engines.segmenters.trial",
