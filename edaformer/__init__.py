@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edaformer.engines.bench.contenders import BenchOptions
     from edaformer.engines.build.build import build_engine
     from edaformer.engines.build.compiler import BuildOptions
+    from edaformer.engines.run.labeller import open_labeller
     from edaformer.engines.run.run import RunOptions, run
     from edaformer.engines.runtime import Engine
     from edaformer.engines.segmenters.trial import try_witness
@@ -71,6 +72,7 @@ __all__ = [
     "find_frames",
     "load_checkpoint",
     "open_dataset",
+    "open_labeller",
     "preflight",
     "run",
     "try_witness",
@@ -98,6 +100,7 @@ _HOMES = {
     "find_frames": "edaformer.engines.adapt.frames",
     "load_checkpoint": "edaformer.families.table",
     "open_dataset": "edaformer.data",
+    "open_labeller": "edaformer.engines.run.labeller",
     "preflight": "edaformer.engines.artifact.preflight",
     "run": "edaformer.engines.run.run",
     "try_witness": "edaformer.engines.segmenters.trial",

@@ -20,7 +20,7 @@ import importlib
 import sys
 from types import ModuleType
 
-from edaformer.packages import install_again, version_of
+from edaformer.packages import install_again, install_line, version_of
 
 EXIT_GATE = 1
 EXIT_INPUT = 2
@@ -99,7 +99,7 @@ def require(module: str, extra: str) -> ModuleType:
         extra: the extra of this package that brings it.
     """
     top = module.partition(".")[0]
-    install = f"pip install 'edaformer-deploy[{extra}]'"
+    install = install_line(extra)
     try:
         made = importlib.import_module(module)
     except Exception as error:  # a package that is broken raises what it likes

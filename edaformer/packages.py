@@ -1,10 +1,13 @@
-"""The distributions that are here: which share a folder, and which have published holes."""
+"""The distributions that are here: what shares a folder or has holes, and how to add an extra."""
 
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,62 @@ HOLES = (
     Hole(("pillow",), "12.3", "a crafted picture writes beyond its memory"),
     Hole(("protobuf",), "6.33.5", "nested JSON exhausts the stack (CVE-2026-0994)"),
 )  # fmt: skip
+
+
+_NAME = "edaformer-deploy"
+
+
+def install_line(extra: str) -> str:
+    """What adds ``extra`` to this installation, by how it came to be: pip finds it there again."""
+    sources = Path(__file__).resolve().parents[1]
+    if _is_clone(sources):  # run from its sources, installed or not
+        return f"pip install -e {_quoted(f'{sources}[{extra}]')}"
+    came = _direct_url()
+    url = str(came.get("url", ""))
+    if not url.startswith("file:"):
+        return f"pip install {_quoted(_requirement(extra, url, came.get('vcs_info')))}"
+    path = _local(url)
+    gone = "" if Path(path).exists() else " (which is no longer there: bring it back first)"
+    return f"pip install {_quoted(f'{path}[{extra}]')}{gone}"
+
+
+def _is_clone(folder: Path) -> bool:
+    """Some packages leave a pyproject.toml of theirs in site-packages."""
+    try:
+        return f'name = "{_NAME}"' in (folder / "pyproject.toml").read_text("utf-8")
+    except (OSError, ValueError):
+        return False
+
+
+def _requirement(extra: str, url: str, repository: object) -> str:
+    """By name, from the index where that was, else from the address (PEP 508)."""
+    if isinstance(repository, dict):
+        url = f"{repository.get('vcs')}+{url}@{repository.get('commit_id')}"
+    return f"{_NAME}[{extra}]" + (f" @ {url}" if url else "")
+
+
+def _direct_url() -> dict[str, object]:
+    """Pip's record of where it had this distribution (PEP 610); from an index it leaves none."""
+    import json
+    from importlib import metadata
+
+    try:
+        found = json.loads(metadata.distribution(_NAME).read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _local(url: str) -> str:
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    return url2pathname(urlsplit(url).path)
+
+
+def _quoted(text: str) -> str:
+    """For the shell here: Windows' knows no single quotes."""
+    return f'"{text}"' if sys.platform == "win32" else shlex.quote(text)
 
 
 def holes_here() -> Iterator[str]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import tomllib
 
+from edaformer import packages as own
 from edaformer.errors import MissingError, require
 from edaformer.export.exporter import ExportResult
-from edaformer.packages import HOLES, holes_here, install_again
+from edaformer.packages import HOLES, holes_here, install_again, install_line
 from tests.conftest import ROOT
 from tests.field import packages
 
@@ -46,7 +50,7 @@ def test_a_broken_package(breaker: Breaker, told: str, name: str, first: Path) -
     with pytest.raises(MissingError, match=told) as caught:
         require(name, "video")
     assert "pip uninstall -y " in str(caught.value)  # what is here lies in a shared folder
-    assert str(caught.value).endswith("pip install 'edaformer-deploy[video]'")
+    assert str(caught.value).endswith(install_line("video"))
     sys.modules.pop(name, None)
 
 
@@ -65,6 +69,103 @@ def test_what_shares_a_folder_is_named(first: Path) -> None:
         "opencv-python-headless, then: pip install X"
     )
     assert install_again("safetensors", "pip install X") == "reinstall it: pip install X"
+
+
+def from_sources(folder: Path) -> str:
+    (folder / "pyproject.toml").write_text('[project]\nname = "edaformer-deploy"\n')
+    return f"pip install -e '{folder}[cuda]'"
+
+
+def beside_a_stranger_s_project(folder: Path) -> str:
+    (folder / "pyproject.toml").write_text('[project]\nname = "another"\n')
+    record(folder, None)
+    return "pip install 'edaformer-deploy[cuda]'"
+
+
+def from_a_folder(folder: Path) -> str:
+    clone = folder / "a clone's"
+    clone.mkdir()
+    record(folder, {"url": clone.as_uri(), "dir_info": {}})
+    return f"pip install {shlex.quote(f'{clone}[cuda]')}"
+
+
+def from_a_wheel(folder: Path) -> str:
+    wheel = folder / "edaformer_deploy-0.1.0-py3-none-any.whl"
+    wheel.touch()
+    record(folder, {"url": wheel.as_uri(), "archive_info": {"hash": "sha256=0"}})
+    return f"pip install '{wheel}[cuda]'"
+
+
+def from_a_wheel_that_is_gone(folder: Path) -> str:
+    line = from_a_wheel(folder)
+    (folder / "edaformer_deploy-0.1.0-py3-none-any.whl").unlink()
+    return f"{line} (which is no longer there: bring it back first)"
+
+
+def from_an_index(folder: Path) -> str:
+    record(folder, None)
+    return "pip install 'edaformer-deploy[cuda]'"
+
+
+def from_an_address(folder: Path) -> str:
+    url = "https://example.org/edaformer_deploy-0.1.0-py3-none-any.whl"
+    record(folder, {"url": url, "archive_info": {}})
+    return f"pip install 'edaformer-deploy[cuda] @ {url}'"
+
+
+def from_a_repository(folder: Path) -> str:
+    info = {"vcs": "git", "commit_id": "0" * 40}
+    record(folder, {"url": "https://example.org/x.git", "vcs_info": info})
+    return f"pip install 'edaformer-deploy[cuda] @ git+https://example.org/x.git@{'0' * 40}'"
+
+
+def from_a_damaged_record(folder: Path) -> str:
+    record(folder, None)
+    written = folder / "edaformer_deploy-0.1.0.dist-info" / "direct_url.json"
+    written.write_text("[")
+    return "pip install 'edaformer-deploy[cuda]'"
+
+
+def record(folder: Path, content: object) -> None:
+    """As pip writes it (PEP 610)."""
+    packages.installed(folder, "edaformer-deploy", "0.1.0")
+    if content is not None:
+        made = folder / "edaformer_deploy-0.1.0.dist-info" / "direct_url.json"
+        made.write_text(json.dumps(content))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="quotes as a POSIX shell reads them")
+@pytest.mark.parametrize(
+    "origin",
+    [from_sources, beside_a_stranger_s_project, from_a_folder, from_a_wheel,
+     from_a_wheel_that_is_gone, from_an_index, from_an_address, from_a_repository,
+     from_a_damaged_record],
+)  # fmt: skip
+def test_the_line_that_adds_an_extra(
+    origin: Callable[[Path], str], first: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pip finds this distribution where it found it the first time."""
+    expected = origin(first)
+    monkeypatch.setattr(own, "__file__", str(first / "edaformer" / "packages.py"))
+    assert install_line("cuda") == expected
+
+
+def test_windows_knows_no_single_quotes(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(first, None)
+    monkeypatch.setattr(own, "__file__", str(first / "edaformer" / "packages.py"))
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert install_line("cuda") == 'pip install "edaformer-deploy[cuda]"'
+
+
+def test_without_any_record_the_name_is_all_that_is_known(
+    first: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> metadata.Distribution:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", absent)
+    monkeypatch.setattr(own, "__file__", str(first / "edaformer" / "packages.py"))
+    assert install_line("cuda") == "pip install 'edaformer-deploy[cuda]'"
 
 
 def check(onnx: Path, first: Path) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import tomllib
 
+from edaformer.packages import install_line
 from tests.conftest import ROOT
 
 LINKS = ("export", "engines", "cli")  # into edaformer/, at the root
@@ -121,7 +122,7 @@ def test_a_missing_extra_is_one_sentence_with_the_install_line(tmp_path: Path) -
     assert ran.returncode == 3, ran.stderr
     assert ran.stderr == (
         "error: this needs the package 'torch', which is not installed; "
-        "run: pip install 'edaformer-deploy[export]'\n"
+        f"run: {install_line('export')}\n"
     )
 
 

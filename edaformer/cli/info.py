@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,6 +48,13 @@ def info(
     classes: Annotated[
         int | None, typer.Option(help="Class count of a bare variant. Default: 150.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Add the frame rate that published rates allow at most on a device by name, such "
+            "as orin-nano or rtx-4070; an unknown name lists all."
+        ),
+    ] = None,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
     version: Annotated[bool, VERSION] = False,
@@ -69,6 +77,8 @@ def info(
         )
         for subject in subjects
     ]
+    if device is not None:
+        described = [_modelled(one, device) for one in described]
     if len(described) == 1:
         _print_one(subjects[0], described[0], as_json=as_json)
     elif as_json:
@@ -82,6 +92,20 @@ def info(
         )
     else:
         _print_two(subjects, described[0], described[1])
+
+
+def _modelled(description: Description, device: str) -> Description:
+    """The same, with what a frame takes there."""
+    from edaformer.engines.tune.device.modelled import model_frame
+
+    made = model_frame(
+        description.architecture, description.num_classes, description.size, description.isr, device
+    )
+    return replace(
+        description,
+        facts=[*description.facts, *made.facts],
+        extra={**description.extra, "modelled": made.to_json()},
+    )
 
 
 def _print_one(subject: str, description: Description, *, as_json: bool) -> None:

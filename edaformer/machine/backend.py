@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from edaformer.errors import InputError, MissingError
 from edaformer.machine.gpu import gpu_visible
 from edaformer.machine.jetson import read_jetson, system_bindings
+from edaformer.packages import install_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,11 +44,7 @@ T = TypeVar("T")
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
 FLAVOURS: tuple[Flavour, ...] = ("tensorrt", "tensorrt-rtx")
 _MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-_INSTALL: dict[Flavour, str] = {
-    "tensorrt": "pip install 'edaformer-deploy[tensorrt]' (on a Jetson it comes with JetPack: make "
-    "the virtual environment with --system-site-packages)",
-    "tensorrt-rtx": "pip install 'edaformer-deploy[rtx]'",
-}
+_EXTRAS: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 
 
 class _Chosen:
@@ -112,12 +109,12 @@ def use(choice: str) -> Backend:
         module = importlib.import_module(_MODULES[flavour])
     except Exception as error:  # a package that is broken raises what it likes
         raise MissingError(
-            f"{flavour} is installed but does not load: {error}; run: {_INSTALL[flavour]}"
+            f"{flavour} is installed but does not load: {error}; run: {_install(flavour)}"
         ) from error
     if not hasattr(module, "Builder"):
         raise MissingError(
             f"{flavour} was half removed: its package imports and has no Builder; run: pip "
-            f"uninstall -y {module.__name__.replace('_', '-')}, then {_INSTALL[flavour]}"
+            f"uninstall -y {module.__name__.replace('_', '-')}, then {_install(flavour)}"
         )
     _Chosen.module = module
     return Backend(flavour, str(module.__version__))
@@ -139,7 +136,17 @@ def missing(flavour: Flavour) -> tuple[str, str]:
             "tensorrt's Python package is not installed on this Jetson",
             "sudo apt install python3-libnvinfer",
         )
-    return f"{flavour} is not installed here", _INSTALL[flavour]
+    return f"{flavour} is not installed here", _install(flavour)
+
+
+def _install(flavour: Flavour) -> str:
+    line = install_line(_EXTRAS[flavour])
+    if flavour == "tensorrt-rtx":
+        return line
+    return (
+        f"{line} (on a Jetson it comes with JetPack: make the virtual environment with "
+        "--system-site-packages)"
+    )
 
 
 def is_installed(flavour: Flavour) -> bool:

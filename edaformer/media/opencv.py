@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from edaformer.errors import MissingError, require
+from edaformer.packages import install_line
 
 _QUIET = {"OPENCV_LOG_LEVEL": "OFF", "OPENCV_FFMPEG_LOGLEVEL": "-8"}  # read at its first use
 
@@ -26,7 +27,7 @@ def opencv() -> Any:
             raise  # it is here, and the error says what is wrong with it
         raise MissingError(
             "cameras, streams and windows need OpenCV, which is not installed; on a Jetson: "
-            "sudo apt install python3-opencv, elsewhere: pip install 'edaformer-deploy[camera]'"
+            f"sudo apt install python3-opencv, elsewhere: {install_line('camera')}"
         ) from error
 
 

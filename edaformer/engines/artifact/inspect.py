@@ -33,6 +33,8 @@ class Description:
     cost_base: Cost
     isr: ISR
     size: tuple[int, int]  # as counted, padding included
+    architecture: Architecture
+    num_classes: int
     facts: list[tuple[str, object]]  # names and values for people
     extra: dict[str, Any] = field(default_factory=dict)  # for programs
 
@@ -329,7 +331,7 @@ def _costed(
         ("counted at", f"{format_size(size)}, ISR {isr}"),
     ]
     base = count(*model, size)
-    return Description(kind, counted, base, isr, size, facts, extra or {})
+    return Description(kind, counted, base, isr, size, *model, facts, extra or {})
 
 
 def _refuse_baked(subject: str, isr: ISR | str | None, size: tuple[int, int] | None) -> None:

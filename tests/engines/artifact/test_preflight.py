@@ -19,6 +19,7 @@ from edaformer.machine import backend
 from edaformer.machine.gpu import Gpu
 from edaformer.machine.jetson import Jetson
 from edaformer.manifest import MARKER, parse_manifest
+from edaformer.packages import install_line
 from tests.standins.cuda import Machine, install
 
 GPU = Gpu("NVIDIA L4", "8.9", False, 24 << 30, (13, 0))
@@ -367,7 +368,7 @@ def test_an_onnx_without_onnx_runtime(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     verdict = check(small_export.path)
     assert verdict.exit_code == 3
-    assert verdict.problems[0].fix == "pip install 'edaformer-deploy[export]'"
+    assert verdict.problems[0].fix == install_line("export")
 
 
 def test_what_is_installed_is_found_without_importing_it() -> None:

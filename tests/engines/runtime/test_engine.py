@@ -800,7 +800,7 @@ class TestRefusals:
     def test_no_pycuda(self, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         path = plan("logits")
         monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-        with pytest.raises(MissingError, match=r"edaformer-deploy\[cuda\]"):
+        with pytest.raises(MissingError, match=r"pip install .*\[cuda\]"):
             Engine.load(path)
 
     def test_no_gpu(self, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:

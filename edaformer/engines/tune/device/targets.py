@@ -54,17 +54,15 @@ def resolve(name: str) -> Target:
             name, gpu.name, here.ceilings if here else None, gpu.memory_bytes,
             here.source if here else "nothing published is known here", "cuda",
         )  # fmt: skip
-    device = get_device(name)
+    device = get_device(name, also="this, cpu or ")
     if device == here:
         _require_builder(device.label)
     return _published(device, here=device == here)
 
 
 def _published(device: Device, *, here: bool) -> Target:
-    source = f"{device.source}; dense FP16 {device.fp16_tflops:g} TFLOPS ({device.derived})"
-    source += f", {device.bandwidth:g} GB/s"
     memory, on = int(device.memory * 1e9), _HERE if here else None
-    return Target(device.name, device.label, device.ceilings, memory, source, on)
+    return Target(device.name, device.label, device.ceilings, memory, device.rates, on)
 
 
 def _cpu(name: str) -> Target:

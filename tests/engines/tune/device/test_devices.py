@@ -18,6 +18,12 @@ from tests.conftest import ROOT
         ("NVIDIA GeForce RTX 4060 ", "rtx-4060"),
         ("NVIDIA GeForce RTX 4060 Ti ", None),
         ("NVIDIA GeForce RTX 4060 Laptop GPU ", None),
+        ("NVIDIA GeForce RTX 3080 ", "rtx-3080"),
+        ("NVIDIA GeForce RTX 4070 SUPER ", None),
+        ("NVIDIA GeForce RTX 5090 ", "rtx-5090"),
+        ("NVIDIA GeForce RTX 5090 D ", None),
+        ("NVIDIA RTX A2000 12GB ", "rtx-a2000"),
+        ("NVIDIA RTX A2000 Embedded GPU ", None),
         ("Orin NVIDIA Jetson AGX Orin Developer Kit", "agx-orin"),
         ("Orin (nvgpu) NVIDIA Orin Nano Developer Kit", "orin-nano"),
         ("NVIDIA L40S ", None),
@@ -55,6 +61,18 @@ def test_derived_rates() -> None:
     assert get_device("thor").fp16_tflops == 2070 / 8
     assert get_device("rtx-4060").fp16_tflops == 242 / 4
     assert get_device("l4").fp16_tflops == 242 / 2
+    ada = {"rtx-4060": 242, "rtx-4070": 466, "rtx-4080": 780, "rtx-4090": 1321}
+    blackwell = {"rtx-5060": 614, "rtx-5070": 988, "rtx-5080": 1801, "rtx-5090": 3352}
+    for tops, parts in ((ada, 4), (blackwell, 8)):
+        for name, value in tops.items():
+            assert get_device(name).fp16_tflops == pytest.approx(value / parts, abs=0.1)
+
+
+def test_the_page_has_every_row() -> None:
+    page = (ROOT / "docs/tuning.md").read_text()
+    for row in DEVICES.values():
+        figures = f"{row.fp16_tflops:g} | {row.bandwidth:g} | {row.memory:g}"
+        assert f"| `{row.name}` | {figures} | {row.source} | {row.derived} |" in page
 
 
 def test_an_unknown_name_lists_the_known() -> None:
