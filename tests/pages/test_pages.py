@@ -105,6 +105,12 @@ def judge(answers: Answers) -> None:
     assert not wrong, "\n".join([*wrong, EXPLAINED])
 
 
+def test_a_line_that_fails_is_told_with_what_to_do() -> None:
+    answer = {"where": "docs/run.md:4", "text": "edaformer-run a.plan 0", "code": 2, "said": "why"}
+    with pytest.raises(AssertionError, match=r"(?s)docs/run.md:4.*with 2\s+why.*see tests/pages"):
+        judge([answer])
+
+
 @each_page
 def test_lines_are_what_their_parsers_take(path: Path) -> None:
     for block in pages.blocks(path):
