@@ -4,8 +4,7 @@
 
 FOLDER has camvid/ and checkpoints/edaformer_t_camvid.pth.
 
-The commands are the lines of ``console`` blocks that begin with ``$``. tests/test_readme.py runs
-them through the same functions.
+The commands are the lines of ``console`` blocks that begin with ``$``; tests/pages runs them, too.
 """
 
 from __future__ import annotations
@@ -39,11 +38,6 @@ def main() -> int:
             text = text.replace(match[0], f"```console\n$ {match['command']}\n{done.stdout}```")
     README.write_text(text)
     return 0
-
-
-def commands() -> list[str]:
-    """The README's commands, in order."""
-    return [match["command"] for match in _BLOCK.finditer(README.read_text())]
 
 
 def link_data(folder: Path, data: Path) -> None:
