@@ -13,11 +13,6 @@ import re
 from pathlib import Path
 
 from edaformer.data import open_dataset
-from edaformer.export import exporter
-from edaformer.export.exporter import ExportOptions
-from edaformer.export.fp16 import HALF_MAX
-from edaformer.export.ranges import measure_ranges
-from edaformer.export.rewrites import apply_rewrites, defaults
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 
@@ -35,6 +30,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(360, 480))
     parser.add_argument("--limit", type=int, default=20)
     args = parser.parse_args()
+    from edaformer.export import exporter
+    from edaformer.export.exporter import ExportOptions
+    from edaformer.export.fp16 import HALF_MAX
+    from edaformer.export.ranges import measure_ranges
+    from edaformer.export.rewrites import apply_rewrites, defaults
+
     checkpoint, size = load_checkpoint(args.checkpoint), (args.size[0], args.size[1])
     samples = open_dataset(args.data, size).head(args.limit)
     images = [sample.image[None] for sample in samples]

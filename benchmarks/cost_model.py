@@ -20,12 +20,8 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.engines.tune.device.measure import make_artifact
 from edaformer.engines.tune.device.roofline import Roofline
 from edaformer.engines.tune.device.targets import resolve
-from edaformer.export.exporter import ExportOptions
-from edaformer.export.runtime import OnnxSession
-from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import count, load_checkpoint
 from edaformer.isr import ISR
@@ -45,6 +41,9 @@ def main() -> None:
     parser.add_argument("--sizes", default="360x480,512x512")
     parser.add_argument("--isrs", default=ISRS)
     options = parser.parse_args()
+    from edaformer.engines.tune.device.measure import make_artifact
+    from edaformer.export.exporter import ExportOptions
+
     target, checkpoint = resolve("cpu"), load_checkpoint(demo_checkpoint())
     assert target.ceilings is not None
     print(f"{target.label}; {target.source}\n", flush=True)
@@ -72,6 +71,9 @@ def main() -> None:
 
 def run(files: list[Path], size: tuple[int, int]) -> tuple[Times, Times]:
     """Median wall and CPU seconds of a frame of each, interleaved."""
+    from edaformer.export.runtime import OnnxSession
+    from edaformer.export.verify import natural_noise
+
     sessions, image = [OnnxSession(str(file)) for file in files], natural_noise(1, size)
     wall: list[list[float]] = [[] for _ in files]
     cpu: list[list[float]] = [[] for _ in files]

@@ -22,11 +22,6 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-import torch
-
-from edaformer.families.edaformer.loader import save_checkpoint
-from edaformer.families.edaformer.network import EDAFormer
-
 PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "tensorrt-rtx-cu13")
 
 
@@ -52,6 +47,11 @@ def chain(
     folder: Path, variant: str, classes: int, size: str, runs: int
 ) -> list[tuple[str, list[str], int]]:
     """Export and build of one model."""
+    import torch
+
+    from edaformer.families.edaformer.loader import save_checkpoint
+    from edaformer.families.edaformer.network import EDAFormer
+
     checkpoint = folder / f"{variant}{classes}.safetensors"
     if not checkpoint.exists():
         torch.manual_seed(0)

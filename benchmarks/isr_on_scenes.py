@@ -12,16 +12,19 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edaformer.data import open_dataset
 from edaformer.engines.validate.reference_cache import ReferenceCache
 from edaformer.engines.validate.validate import validate
 from edaformer.engines.validate.validation import Gates, Validation
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 from edaformer.preprocess import parse_size
+
+if TYPE_CHECKING:
+    from edaformer.export.exporter import ExportResult
 
 ISRS = ("base", "paper", "16,8,4,1", "16,8,4,2-2,4,8", "32,16,8,4-4,8,16")
 UNGATED = Gates(max_miou_drop=100, min_agreement=0, trust_labels=True)
@@ -34,6 +37,8 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=demo_checkpoint())
     parser.add_argument("--size", type=parse_size, default=(360, 480))
     options = parser.parse_args()
+    from edaformer.export.exporter import ExportOptions, export_model
+
     checkpoint = load_checkpoint(options.checkpoint)
     data = open_dataset(f"scenes:{options.scenes}", options.size)
     print("| ISR | GMACs | PyTorch float32 | FP16 ONNX | FP16 changes | labels agree | worst |")

@@ -24,7 +24,6 @@ from edaformer.data import Dataset, Sample, open_dataset
 from edaformer.engines.artifact.kind import artifact_manifest
 from edaformer.engines.segmenters.trial import try_witness
 from edaformer.engines.validate.procedure import procedure_of
-from edaformer.engines.validate.pytorch import PyTorchAnswers
 from edaformer.engines.validate.reference_cache import ReferenceCache
 from edaformer.engines.validate.saved import SavedAnswers, Saving
 from edaformer.evaluation.protocol import get_protocol
@@ -95,6 +94,8 @@ def _timed(queue: Any, step: Callable[..., object], arguments: tuple[Any, ...]) 
 
 
 def _write(options: argparse.Namespace, path: Path, cache: Path) -> None:
+    from edaformer.engines.validate.pytorch import PyTorchAnswers
+
     manifest = artifact_manifest(options.artifact)
     data: Dataset = open_dataset(options.data, manifest.size)
     if options.images:

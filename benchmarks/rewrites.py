@@ -1,7 +1,7 @@
 """What each exact rewrite does to a real engine: docs/rewrites.md is made from this.
 
-    python benchmarks/rewrites.py --out rewrites.jsonl            # one line a measurement; resumes
-    python benchmarks/rewrites.py --out rewrites.jsonl --page docs/rewrites.md
+    python benchmarks/rewrites.py                            # one line a measurement; resumes
+    python benchmarks/rewrites.py --page docs/rewrites.md    # the tables, of what is in the record
 
 For each model, size and ISR: no rewrite, each one alone, the defaults. Engines are TensorRT-RTX
 plans built on the spot, without a GPU, from an FP16 graph of random weights; what is counted comes
@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ VARIANTS = ("T", "B")
 INPUTS = (((512, 512), 150), ((1024, 2048), 19))
 RATIOS = ("base", "paper", "16,8,4,1")
 RUNS, ENOUGH_S = 3, 20.0  # of ONNX Runtime
+RECORDS = Path(__file__).parent / "records" / "rewrites.jsonl"
+_TIMED = {"onnxruntime_cpu_s": "CPU", "gpu_s": "GPU, ms"}
 CASES: dict[str, tuple[str, ...]] = {
     "none": (),
     **{name: (name,) for name in REWRITES},
@@ -61,7 +64,7 @@ CASES: dict[str, tuple[str, ...]] = {
 def main() -> None:
     """Measure what is missing, then write the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("rewrites.jsonl"))
+    parser.add_argument("--out", type=Path, default=RECORDS)
     parser.add_argument("--variants", nargs="+", default=VARIANTS)
     parser.add_argument("--sizes", nargs="+", default=[format_size(size) for size, _ in INPUTS])
     parser.add_argument("--isr", nargs="+", default=RATIOS)
@@ -70,9 +73,9 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="run the engines as well")
     parser.add_argument("--page", type=Path, help="write the tables between this page's markers")
     args = parser.parse_args()
-    done = _read(args.out)
+    done = read(args.out)
     if args.page:
-        _write_page(args.page, done)
+        write_page(args.page, tables(done))
         return
     for variant in args.variants:
         for size, classes in INPUTS:
@@ -187,22 +190,29 @@ def _gpu_seconds(model: EDAFormer, options: ExportOptions) -> float:
             return statistics.median(engine.timed(image)[1].network for _ in range(50))
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[dict[str, Any]]:
+    """A record's rows."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def _write_page(page: Path, rows: list[dict[str, Any]]) -> None:
+def write_page(page: Path, tables: str) -> None:
     """Replace what stands between the page's two markers."""
+    head, _, tail = between(page)
+    page.write_text(head + tables + tail)
+
+
+def between(page: Path) -> tuple[str, str, str]:
+    """A page up to its first marker, what is between the two, and the rest."""
     begin, end = "<!-- begin tables -->\n", "<!-- end tables -->"
-    text = page.read_text()
-    head, rest = text.split(begin)
-    _, tail = rest.split(end)
-    page.write_text(head + begin + _tables(rows) + end + tail)
+    head, rest = page.read_text().split(begin)
+    made, tail = rest.split(end)
+    return head + begin, made, end + tail
 
 
-def _tables(rows: list[dict[str, Any]]) -> str:
+def tables(rows: list[dict[str, Any]]) -> str:
+    """What stands between the markers of docs/rewrites.md."""
     first = rows[0]
     lines = [f"TensorRT-RTX {first['version']}; ONNX Runtime {first['onnxruntime']} on "
              f"{first['processor']}.\n"]  # fmt: skip
@@ -216,19 +226,32 @@ def _tables(rows: list[dict[str, Any]]) -> str:
 
 
 def _table(rows: list[dict[str, Any]], plain: dict[str, Any]) -> list[str]:
-    lines = [
-        "| rewrites | kernels | unfused | padding | scratch, MB | traffic, MB | CPU | GPU, ms |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for row in rows:
-        base, own = plain["onnxruntime_cpu_s"], row["onnxruntime_cpu_s"]
-        ratio = f"{own / base:.2f}" if base and own else "-"
-        gpu = f"{row['gpu_s'] * 1e3:.3f}" if row.get("gpu_s") else "-"
-        lines.append(
-            f"| {row['case']} | {row['kernels']} | {row['unfused']} | {row['padding']} | "
-            f"{row['scratch'] / 1e6:.1f} | {row['traffic'] / 1e6:.1f} | {ratio} | {gpu} |"
-        )
-    return lines
+    """Without the columns that nobody measured."""
+    timed = [name for name in _TIMED if any(row.get(name) for row in rows)]
+    heads = ["rewrites", "kernels", "unfused", "padding", "scratch, MB", "traffic, MB"]
+    heads += [_TIMED[name] for name in timed]
+    lines = [_line(heads), _line(["---", *["---:"] * (len(heads) - 1)])]
+    return lines + [_line([*cells(row), *(_time(row, plain, name) for name in timed)])
+                    for row in rows]  # fmt: skip
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """What the builder's layer table says, as the page has it."""
+    counts = (str(row[name]) for name in ("case", "kernels", "unfused", "padding"))
+    return [*counts, *(f"{row[name] / 1e6:.1f}" for name in ("scratch", "traffic"))]
+
+
+def _time(row: dict[str, Any], plain: dict[str, Any], name: str) -> str:
+    own, base = row.get(name), plain.get(name)
+    if not own:
+        return "-"
+    if name == "gpu_s":
+        return f"{own * 1e3:.3f}"
+    return f"{own / base:.2f}" if base else "-"
+
+
+def _line(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"
 
 
 def _processor() -> str:

@@ -1,6 +1,7 @@
 """The engines' table of docs/segformer.md: what TensorRT-RTX makes of SegFormer-B0.
 
-    python benchmarks/segformer.py
+    python benchmarks/segformer.py                             # prints it
+    python benchmarks/segformer.py --page docs/segformer.md    # writes it into the page
 
 Random weights, FP16, built without a GPU (benchmarks/rewrites.py): a plain export, the default
 rewrites, and these with ISR. The multiply-adds computed are those of the network as rewritten; the
@@ -11,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import copy
+from pathlib import Path
 from typing import Any
 
 import torch
-from rewrites import measure
+from rewrites import measure, write_page
 from torch.utils.flop_counter import FlopCounterMode
 
 from edaformer.export import exporter
@@ -35,16 +37,27 @@ COLUMNS = ("input, classes", "ISR", "rewrites", "GMACs", "computed", "kernels", 
 
 
 def main() -> None:
-    """Print the table."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    rows = [_row(size, classes, isr, names) for size, classes in INPUTS for isr, names in ROWS]
-    print(f"TensorRT-RTX {rows[0]['version']}.\n")
-    print("| " + " | ".join(COLUMNS) + " |\n| " + " | ".join(["---"] * 3 + ["---:"] * 7) + " |")
-    for row in rows:
-        print("| " + " | ".join(str(row[column]) for column in COLUMNS) + " |")
+    """Print the table, or write it into the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--page", type=Path, help="write it between this page's markers")
+    page = parser.parse_args().page
+    rows = [row(size, classes, isr, names) for size, classes in INPUTS for isr, names in ROWS]
+    made = [f"TensorRT-RTX {rows[0]['version']}.\n", f"| {' | '.join(COLUMNS)} |"]
+    made += [f"| {' | '.join(['---'] * 3 + ['---:'] * 7)} |", *map(line, rows)]
+    text = "\n".join(made) + "\n"
+    if page is None:
+        print(text, end="")
+    else:
+        write_page(page, text)
 
 
-def _row(size: tuple[int, int], classes: int, isr: str, names: tuple[str, ...]) -> dict[str, Any]:
+def line(row: dict[str, Any]) -> str:
+    """A row of the table."""
+    return f"| {' | '.join(str(row[column]) for column in COLUMNS)} |"
+
+
+def row(size: tuple[int, int], classes: int, isr: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """One engine, by column."""
     built = measure(B0, size, classes, isr, names, run=False)
     ratios = ISR.parse(isr, B0.places)
     return {

@@ -68,7 +68,7 @@ def _print_rows(result: Validation) -> None:
     )  # fmt: skip
     echo()
     for name, description in result.names.items():
-        echo_line(f"{name}: {description}")
+        echo_line(f"{name}: {description.removeprefix('PyTorch ')}")
     echo("agrees: equal labels, with the row above")
     echo()
 
