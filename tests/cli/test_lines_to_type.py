@@ -33,7 +33,7 @@ from tests.conftest import ROOT
 from tests.folder import lay_folder
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-WORD = r"(?:'[^']*'|\"[^\"]*\"|[^\s;,()'\"])+"
+WORD = r"(?:'[^']*'|\"[^\"]*\"|[^\s;,()'\"]|,(?=\S))+"
 LINE = re.compile(rf"edaformer-(?:{'|'.join(COMMANDS)})(?: {WORD})*")
 
 
