@@ -51,6 +51,6 @@ def test_plans_are_built_where_they_will_run(
     monkeypatch.setattr(rungs.backend, "is_installed", lambda _: True)
     made = rungs.make_ladder(tiny_checkpoint, tuning(device), 1, tmp_path / "a" / "ladder")
     assert asked == [built]
-    name = "tiny_8-4-2-1_64x64_fp16.onnx"
+    name = "tiny_base_64x64_fp16.onnx"
     assert made.to_build == ((tmp_path / "a" / "ladder" / name,) if later else ())
     assert json.loads(made.index.read_text())["rungs"][0]["artifact"] == name
