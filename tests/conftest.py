@@ -74,7 +74,7 @@ def _a_home_of_their_own(shared: Path) -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_lines_by_the_clock() -> Iterator[None]:
-    """A slow machine is told no more than a quick one; tests of progress have their own patience."""
+    """A slow machine is told no more than a quick one; test_progress.py has its own patience."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edaformer.cli.progress.SILENCE", 3600.0)
         yield
