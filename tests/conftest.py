@@ -72,6 +72,14 @@ def _a_home_of_their_own(shared: Path) -> Iterator[None]:
     assert not left, f"tests left these in their home: {left}"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_lines_by_the_clock() -> Iterator[None]:
+    """A slow machine is told no more than a quick one; test_progress.py has its own patience."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edaformer.cli.progress.SILENCE", 3600.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that lives as long as the run, for all workers: nothing in it is changed."""

@@ -213,7 +213,10 @@ def _build(
 
         if repeat is None:
             told = {"on_start": on_start, "on_progress": on_progress}
-            return build_engine(model, path, options, **told), None  # type: ignore[arg-type]
+            result = build_engine(model, path, options, **told)  # type: ignore[arg-type]
+            if options.timing_cache is not None:
+                say(f"wrote {options.timing_cache}")
+            return result, None
         return repeat_build(
             model, path, options, repeat, on_start=on_start, on_progress=on_progress
         )

@@ -80,7 +80,14 @@ class Desk:
                 "name an artifact to validate, or --save-reference FILE to write one for"
             )
         from edaformer.isr import ISR
-        from edaformer.preprocess import ALIGN, DEFAULT_SIZE, aligned, parse_align, parse_size
+        from edaformer.preprocess import (
+            ALIGN,
+            DEFAULT_SIZE,
+            aligned,
+            format_size,
+            parse_align,
+            parse_size,
+        )
 
         source = self._source()
         with steps("loading PyTorch and the checkpoint"):
@@ -93,6 +100,9 @@ class Desk:
             loaded = load_checkpoint(source, self.given)
         say_notes(loaded.notes)
         usual = loaded.input_size or DEFAULT_SIZE
+        if size is None:
+            origin = loaded.origins.input_size
+            say(f"no --size given: for an artifact of {format_size(usual)} ({origin})")
         fixed = None if size == "dynamic" else parse_size(size) if size else usual
         if fixed is None and align is not None:
             raise InputError(f"a dynamic size is padded to multiples of {ALIGN}; leave --align out")

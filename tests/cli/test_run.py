@@ -190,7 +190,8 @@ def test_large_pictures_say_nothing(folder: Path) -> None:
         capture_output=True, text=True, check=False, cwd=folder,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
-    assert (ran.returncode, ran.stderr) == (0, "")
+    said = [line for line in ran.stderr.splitlines() if not line.startswith("... ")]
+    assert (ran.returncode, said) == (0, [])  # but progress, where the machine is slow
     assert (folder / "s.csv").is_file()
 
 

@@ -56,6 +56,7 @@ def command(
 def test_report_junit_and_bisect(command: tuple[object, ...], tmp_path: Path) -> None:
     page, xml = tmp_path / "out.html", tmp_path / "out.xml"
     ran = run(*command, "--limit", 2, "--report", page, "--junit", xml, "--bisect", "--flip")
+    assert f"wrote {page}\nwrote {xml}\n" in ran.err
     assert ran.code == 0, ran.err
     assert "protocol native, flipped too" in ran.out
     assert "none leaves float32" in ran.out
@@ -130,7 +131,7 @@ def test_notes_are_said_and_kept(
         (("--scales", "1,1"), "different ratios"),
         (("--workers", "-1"), "expected --workers of 0 or more"),
         (("--cache", "c", "--no-cache"), "exclude each other"),
-        (("--report", "/no/such/place.html"), "does not exist; create it"),
+        (("--report", "/dev/null/place.html"), "but it is a file; name another with --report"),
         (("--fit", "resize", "--scales", "1,2"), "--scales has no meaning"),
     ],
 )

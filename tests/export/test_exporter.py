@@ -152,8 +152,9 @@ def test_an_output_that_cannot_be_written_is_refused_before_work(
     small_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporter, "trace", None)  # any work would fail
-    with pytest.raises(InputError, match="does not exist"):
-        export_model(small_checkpoint, ExportOptions(), tmp_path / "no" / "x.onnx")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="but it is a file"):
+        export_model(small_checkpoint, ExportOptions(), tmp_path / "file" / "x.onnx")
 
 
 def test_too_many_classes_for_labels(tmp_path: Path) -> None:

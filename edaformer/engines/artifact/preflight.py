@@ -407,6 +407,6 @@ def _rebuild(path: Path, onnx_sha256: str | None, flavour: Flavour | None) -> st
     """The build command; it names the ONNX file where the plan's own lies beside it."""
     onnx = path.with_suffix(".onnx")
     own = onnx_sha256 is not None and onnx.is_file() and sha256(onnx) == onnx_sha256
-    model = shlex.quote(str(onnx)) if own else "MODEL.onnx"
-    option = f" --backend {flavour}" if flavour is not None else ""
-    return f"edaformer-build {model} -o {shlex.quote(str(path))}{option}"
+    model = str(onnx) if own else "MODEL.onnx"
+    option = [] if flavour is None else ["--backend", flavour]
+    return shlex.join(["edaformer-build", model, "-o", str(path), *option])

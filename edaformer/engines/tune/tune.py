@@ -149,7 +149,12 @@ def tune(
             reason=_reason(options.budget, len(done), split),
             named=tuple(points[isr] for isr in named),
             sensitivity=sensitivities(points[isr] for isr in space.alone()),
-            notes=(*data.notes, *_overruled(finding), *_notes(options, pick, split)),
+            notes=(
+                *data.notes,
+                *_overruled(finding),
+                *_notes(options, pick, split),
+                *_within_noise(front, costs),
+            ),
             seconds=time.perf_counter() - start,
             export_command=export_command(checkpoint, pick.isr, options.size),
             adapted=adapted,
@@ -236,6 +241,21 @@ def _notes(options: TuneOptions, pick: Point, split: Split) -> tuple[str, ...]:
     return tuple(made)
 
 
+def _within_noise(front: Sequence[Point], costs: Costs) -> tuple[str, ...]:
+    """Whether the measured front is shorter than what one setting's own rounds differ by."""
+    measured = [costs.measured[point.isr] for point in front if point.isr in costs.measured]
+    if not measured:
+        return ()
+    seconds = [one.seconds for one in measured]
+    worth, noise = 1 - min(seconds) / max(seconds), max(one.spread for one in measured)
+    if worth >= noise:
+        return ()
+    return (
+        f"at this size ISR is worth {worth:.1%} of a frame's time on this device, less than the "
+        f"noise: the rounds of one setting differ by {noise:.1%}",
+    )
+
+
 def _holdout(options: TuneOptions, images: int) -> float:
     if options.holdout is not None:
         return options.holdout
@@ -247,7 +267,7 @@ def _bound(checkpoint: Checkpoint, data: Dataset, options: TuneOptions) -> dict[
     import torch
 
     return {
-        "format": "2",
+        "format": "3",
         "checkpoint": checkpoint.sha256,
         "prepared": checkpoint.prepared,
         "classes": ", ".join(data.classes),

@@ -15,7 +15,7 @@ from edaformer.data import Dataset
 from edaformer.engines.tune.budget import Budget
 from edaformer.engines.tune.device import costs as costs_module
 from edaformer.engines.tune.device.devices import get_device
-from edaformer.engines.tune.device.measure import take_turns
+from edaformer.engines.tune.device.measure import ROUNDS, take_turns
 from edaformer.engines.tune.device.targets import Target
 from edaformer.engines.tune.plot import Axis, Plot, front_html, front_png
 from edaformer.engines.tune.result import Tuning
@@ -196,6 +196,26 @@ def test_latency_of_this_machine_is_measured(
     assert again.pick == made.pick
 
 
+@pytest.mark.parametrize("spread", [0.001, 0.99])
+def test_a_front_within_the_measurement_s_noise_is_said(
+    spread: float, tuned: Made, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fake(_: Any, settings: Sequence[ISR], *rest: Any, **options: Any) -> dict[ISR, Latency]:
+        gmacs = (count(tiny_checkpoint.variant, 5, SIZE, isr).gmacs for isr in settings)
+        return {isr: Latency(one, 1, spread) for isr, one in zip(settings, gmacs, strict=True)}
+
+    monkeypatch.setattr(costs_module, "measure", fake)
+    made = tuned(device=HERE)
+    slowest, quickest = made.front[0].latency, made.front[-1].latency
+    assert slowest is not None
+    assert quickest is not None
+    worth = 1 - quickest / slowest
+    assert 0.001 < worth < 0.99
+    told = [note for note in made.notes if "ISR is worth" in note]
+    assert len(told) == (1 if spread > worth else 0)
+    assert all(f"worth {worth:.1%} of a frame" in note for note in told)
+
+
 def test_a_latency_budget(tuned: Made) -> None:
     free = tuned(device=NANO)
     quickest = free.front[-1].latency
@@ -291,6 +311,7 @@ def test_taking_turns_gives_medians() -> None:
     frames = {BASE: lambda _: calls.append("a"), ISR.parse("paper"): lambda _: calls.append("b")}
     made = take_turns(frames, seconds=0.01, warm=0.01)
     assert set(made) == set(frames)
-    assert all(0 < seconds < 0.01 for seconds in made.values())
+    assert all(len(rounds) == ROUNDS for rounds in made.values())
+    assert all(0 < seconds < 0.01 for rounds in made.values() for one in rounds for seconds in one)
     text = "".join(calls)
     assert text.count("ab") + text.count("ba") >= 5

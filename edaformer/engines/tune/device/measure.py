@@ -6,6 +6,7 @@ computes float16 in float32 and would only add casts. Whole frames, uint8 image 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -52,8 +53,8 @@ def measure(
             paths[isr] = make_artifact(checkpoint, options, Path(folder), build=on == "cuda")
             runners[isr] = stack.enter_context(closing(_open(paths[isr], on)))
         on_step(f"measuring {len(settings)} settings, taking turns")
-        seconds = take_turns({isr: _frame(runner, image) for isr, runner in runners.items()})
-        return {isr: Latency(seconds[isr], paths[isr].stat().st_size) for isr in settings}
+        rounds = take_turns({isr: _frame(runner, image) for isr, runner in runners.items()})
+        return {isr: _latency(rounds[isr], paths[isr]) for isr in settings}
 
 
 def take_turns(
@@ -61,22 +62,29 @@ def take_turns(
     *,
     seconds: float = 0.5,
     warm: float = 3.0,
-) -> dict[ISR, float]:
-    """Median seconds of each frame function, in rounds, every other one in reverse.
+) -> dict[ISR, list[list[float]]]:
+    """Seconds of each frame function, in rounds, every other one in reverse.
 
     Args:
         frames: process a frame each, to its end.
         seconds: of each in each round.
         warm: seconds of warming up, at most.
     """
-    times: dict[ISR, list[float]] = {isr: [] for isr in frames}
+    times: dict[ISR, list[list[float]]] = {isr: [] for isr in frames}
     for frame in frames.values():
         warm_up(frame, limit=warm)
     for number in range(ROUNDS):
         order = list(frames) if number % 2 == 0 else list(frames)[::-1]
         for isr in order:
-            times[isr] += run_slice(frames[isr], seconds)
-    return {isr: median(made) for isr, made in times.items()}
+            times[isr].append(run_slice(frames[isr], seconds))
+    return times
+
+
+def _latency(rounds: list[list[float]], ran: Path) -> Latency:
+    """The median of all frames, and how far the rounds' medians lie apart."""
+    whole = median(itertools.chain.from_iterable(rounds))
+    medians = [median(made) for made in rounds]
+    return Latency(whole, ran.stat().st_size, (max(medians) - min(medians)) / whole)
 
 
 def make_artifact(

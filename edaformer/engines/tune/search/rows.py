@@ -29,6 +29,7 @@ class Latency:
 
     seconds: float  # median wall time, image to labels
     file_bytes: int  # of what was run: a plan, or an ONNX file
+    spread: float = 0.0  # how far its rounds' medians lie apart, a fraction of ``seconds``
 
 
 class ImageRow(NamedTuple):
@@ -53,6 +54,7 @@ class LatencyRow(NamedTuple):
     runs_on: str
     seconds: float
     file_bytes: int
+    spread: float
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,13 @@ class Seal:
         """None where it is not as it was written."""
         *content, seal = columns
         row = LatencyRow(*content)
-        if not _are(row, str, str, float, int) or seal != self.latency(row):
+        if not _are(row, str, str, float, int, float) or seal != self.latency(row):
             return None
         isr = _parsed(row.isr, places)
         sound = math.isfinite(row.seconds) and row.seconds > 0 and row.file_bytes >= 0
-        return (isr, row.runs_on, Latency(row.seconds, row.file_bytes)) if isr and sound else None
+        sound = sound and math.isfinite(row.spread) and row.spread >= 0
+        made = Latency(row.seconds, row.file_bytes, row.spread)
+        return (isr, row.runs_on, made) if isr and sound else None
 
 
 def _digest(content: Sequence[Any]) -> str:

@@ -39,7 +39,7 @@ _SCHEMA = """
     );
     CREATE TABLE IF NOT EXISTS latencies (
         isr TEXT NOT NULL, runs_on TEXT NOT NULL, seconds REAL NOT NULL, bytes INTEGER NOT NULL,
-        seal TEXT NOT NULL, PRIMARY KEY (isr, runs_on)
+        spread REAL NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (isr, runs_on)
     );
 """
 
@@ -129,10 +129,11 @@ class Trials(Closing):
         Raises:
             InputError: if the file is in use, or its disk is full.
         """
-        row = LatencyRow(str(isr), runs_on, float(made.seconds), made.file_bytes)
+        times = float(made.seconds), made.file_bytes, float(made.spread)
+        row = LatencyRow(str(isr), runs_on, *times)
         with _told(self.path):
             self.connection.execute(
-                "INSERT OR REPLACE INTO latencies VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO latencies VALUES (?, ?, ?, ?, ?, ?)",
                 (*row, self.seal.latency(row)),
             )
         self.latencies[isr, runs_on] = made
@@ -168,7 +169,7 @@ class Trials(Closing):
             else:
                 isr, at, counts = trial
                 self.counts.setdefault(isr, {})[at] = counts
-        for row, *columns in self._rows("latencies", "isr, runs_on, seconds, bytes, seal"):
+        for row, *columns in self._rows("latencies", "isr, runs_on, seconds, bytes, spread, seal"):
             if (measured := self.seal.read_latency(columns, self.places)) is None:
                 damaged.append(("latencies", row))
             else:

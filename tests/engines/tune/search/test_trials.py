@@ -27,11 +27,11 @@ def test_everything_is_there_again(tmp_path: Path) -> None:
     with Trials.open(path, BOUND, resume=False) as trials:
         trials.add(4, "image 4", {BASE: COUNTS, paper: 2 * COUNTS})
         trials.add(7, "image 7", {BASE: 3 * COUNTS})
-        trials.add_latency(paper, "some device", Latency(0.008, 123))
+        trials.add_latency(paper, "some device", Latency(0.008, 123, 0.02))
     with Trials.open(path, BOUND, resume=True) as again:
         assert len(again) == 3
         assert again.hashes == {4: "image 4", 7: "image 7"}
-        assert again.latencies == {(paper, "some device"): Latency(0.008, 123)}
+        assert again.latencies == {(paper, "some device"): Latency(0.008, 123, 0.02)}
         assert again.has(BASE, 7)
         assert not again.has(paper, 7)
         matrix = again.matrix([BASE], [7, 4])
