@@ -17,18 +17,16 @@ from edaformer.cli.common import (
     MEAN,
     STD,
     VERSION,
-    echo,
     guarded,
     or_demo,
     print_json,
-    print_pairs,
-    print_table,
     run,
     say,
     say_next,
     say_notes,
 )
 from edaformer.cli.progress import steps
+from edaformer.cli.texts.adapting import print_adaptation
 from edaformer.data import open_dataset
 from edaformer.data.datasets import check_data
 from edaformer.errors import InputError, require
@@ -38,7 +36,7 @@ from edaformer.isr import ISR
 from edaformer.preprocess import DEFAULT_SIZE, format_size, parse_size
 
 if TYPE_CHECKING:
-    from edaformer.engines.adapt.result import Adaptation, Progress
+    from edaformer.engines.adapt.result import Progress
 
 _EVERY = 10  # steps a line
 
@@ -158,7 +156,7 @@ def adapt(
     if as_json:
         print_json({"path": str(path), **made.to_json()})
     else:
-        _print(path, made)
+        print_adaptation(path, made)
     for setting in settings:
         if setting != loaded.places.base:
             at = ("--isr", setting, "--size", format_size(deployed))
@@ -171,36 +169,6 @@ def _tell(progress: Progress, on_step: Callable[[str], None]) -> None:
         on_step(
             f"step {progress.step} of {progress.steps}, loss {progress.loss:.4f}, held-out "
             f"agreement {100 * progress.agreement:.3f}%, {progress.seconds_left:.0f} s left"
-        )
-
-
-def _print(path: Path, made: Adaptation) -> None:
-    print_pairs(
-        str(path),
-        [
-            ("frames", f"{made.learnt_from} to learn from, {made.held_out} held out"),
-            ("pictures", f"{format_size(made.picture)}, on {made.runs_on}"),
-            ("steps", f"{made.steps} in {made.seconds:.0f} s; the best after {made.best.step}"),
-        ],
-    )
-    echo()
-    print_table(
-        ("agrees with base, held out", "before", "after"),
-        [
-            (str(isr), f"{before:.4%}", f"{after:.4%}")
-            for isr, before, after in zip(
-                made.settings, made.exams[0].agreement, made.best.agreement, strict=True
-            )
-        ],
-    )
-    if made.judged:
-        echo()
-        print_table(
-            (f"mIoU on {made.truth}", "before", "after", "change"),
-            [
-                (str(one.isr), f"{one.before:.3f}", f"{one.after:.3f}", f"{one.change:+.3f}")
-                for one in made.judged
-            ],
         )
 
 

@@ -29,7 +29,7 @@ from edaformer.cli.common import (
     say_notes,
 )
 from edaformer.cli.progress import steps
-from edaformer.cli.tune_text import print_tuning
+from edaformer.cli.texts.tuning import print_tuning
 from edaformer.errors import InputError, require
 from edaformer.preprocess import format_size
 

@@ -20,7 +20,7 @@ from edaformer.cli.common import (
     run,
     say,
 )
-from edaformer.cli.validation_text import print_saved, print_validation
+from edaformer.cli.texts.validation import print_saved, print_validation
 from edaformer.cli.validation_ways import Desk, by_reference
 from edaformer.errors import EXIT_GATE, InputError
 

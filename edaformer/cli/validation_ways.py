@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edaformer.cli.common import or_demo, say, say_notes
 from edaformer.cli.progress import image_progress, steps
-from edaformer.cli.validation_text import print_saved
+from edaformer.cli.texts.validation import print_saved
 from edaformer.errors import InputError, require
 
 if TYPE_CHECKING:

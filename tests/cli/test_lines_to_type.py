@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from edaformer.cli import tune as tune_cli
 from edaformer.cli.main import app
-from edaformer.cli.validation_text import print_saved
+from edaformer.cli.texts.validation import print_saved
 from edaformer.data import check_data
 from edaformer.engines.artifact.preflight import preflight
 from edaformer.engines.build.build import BuildResult

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edaformer.cli.tune_text import print_tuning
+from edaformer.cli.texts.tuning import print_tuning
 from edaformer.data import open_dataset
 from edaformer.engines.adapt.adapt import AdaptOptions
 from edaformer.engines.adapt.frames import find_frames
