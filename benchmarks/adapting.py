@@ -1,11 +1,11 @@
 """docs/adapting.md's tables: what adapting gives back, by setting and by the frames it is given.
 
-    python benchmarks/adapting.py --shared DIR --out adapting.jsonl            # all cases
-    python benchmarks/adapting.py --shared DIR --out adapting.jsonl headline   # one
-    python benchmarks/adapting.py --out adapting.jsonl --page                  # the tables
+    python benchmarks/adapting.py --shared DIR                      # all cases that are missing
+    python benchmarks/adapting.py --shared DIR headline             # one
+    python benchmarks/adapting.py --page docs/adapting.md           # writes table and picture
 
 DIR holds camvid/ (the validation split with its labels), camvid_frames/ (training images without),
-and checkpoints/. A case is a line of the file; what is there is not run again.
+and checkpoints/. A case is a line of the record; what is there is not run again.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 BASE, HEADLINE, HARD = "base", "16,8,4,2-2,4,8", "32,16,8,4-4,8,16"
 T, SEGFORMER = "checkpoints/edaformer_t_camvid.pth", "checkpoints/segformer_b0_camvid"
-STEPS = 600
+STEPS = 300
+RECORDS = Path(__file__).parent / "records" / "adapting.jsonl"
+BEFORE, AFTER, TOGETHER = "#60646c", "#2b6cb0", "#2f855a"
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class Case:
 
 
 CASES = {
-    "headline": Case((HEADLINE,)),
-    "hard": Case((HARD,)),
-    "together": Case((BASE, "16,8,4,1", "paper", HEADLINE, HARD), steps=2 * STEPS),
+    "headline": Case((HEADLINE,), steps=600),
+    "hard": Case((HARD,), steps=600),
+    "together": Case((BASE, "16,8,4,1", "paper", HEADLINE, HARD), steps=1200),
     "16,8,4,1": Case(("16,8,4,1",)),
     "paper": Case(("paper",)),
     "attention": Case((HEADLINE,), trained="attention"),
@@ -52,19 +54,21 @@ CASES = {
 
 
 def main() -> None:
-    """Run what is missing, or print the page's tables."""
+    """Run what is missing, or write the page's table and picture."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}; default: all")
     parser.add_argument("--shared", type=Path, help="the folder with the data")
-    parser.add_argument("--out", type=Path, required=True, help="JSON lines, added to")
-    parser.add_argument("--page", action="store_true", help="print the tables of --out")
+    parser.add_argument("--out", type=Path, default=RECORDS, help="JSON lines, added to")
+    parser.add_argument("--page", type=Path, help="write the table between this page's markers")
     args = parser.parse_args()
-    lines = args.out.read_text().splitlines() if args.out.exists() else []
-    done = {line["case"]: line for line in map(json.loads, lines)}
-    if args.page:
-        print(table(done.values()))
+    done = read(args.out)
+    if args.page is not None:
+        from rewrites import write_page
+
+        write_page(args.page, table(done))
+        args.page.with_suffix(".png").write_bytes(picture(done))
         return
     if args.shared is None:
         parser.error("name the folder with the data: --shared DIR")
@@ -73,6 +77,13 @@ def main() -> None:
             found = measure(CASES[name], args.shared)
             with args.out.open("a") as file:
                 file.write(json.dumps({"case": name, **found}) + "\n")
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """What is recorded, by case."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = {line["case"]: line for line in map(json.loads, lines)}
+    return {name: found[name] for name in CASES if name in found}
 
 
 def measure(case: Case, shared: Path) -> dict[str, Any]:
@@ -97,8 +108,8 @@ def measure(case: Case, shared: Path) -> dict[str, Any]:
         out = Path(folder) / f"adapted{path.suffix}"
         made = edaformer.adapt(checkpoint, settings, frames, options, out, truth=truth)
     return {
-        **made.to_json(), "frames": inputs[0] if len(inputs) == 1 else f"{len(inputs)} pictures",
-        "images": len(truth), "wall": time.perf_counter() - start,
+        **made.to_json(), "truth": truth.name.partition(":")[0], "images": len(truth),
+        "wall": time.perf_counter() - start,
         "cpu_seconds": time.process_time() - busy, "threads": torch.get_num_threads(),
         "rate": options.rate, "torch": str(torch.__version__),
     }  # fmt: skip
@@ -110,28 +121,64 @@ def _inputs(case: Case, shared: Path, truth: Any) -> list[str]:
     return [case.frames if ":" in case.frames else str(shared / case.frames)]
 
 
-def table(lines: Iterable[dict[str, Any]]) -> str:
-    """A row for every setting of every case."""
+def table(done: Mapping[str, dict[str, Any]]) -> str:
+    """A row for every setting of every case, what base becomes among them."""
     rows = [
-        "| case | ISR | mIoU at base | as it is | lost | adapted | given back | agrees with base |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| case | steps | ISR | mIoU | change | adapted | change | agrees with base |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- |",
     ]
-    for line in lines:
+    for name, line in done.items():
         base = line["miou"][0]["before"]
-        marks = dict(
-            zip(line["isr"], zip(line["agreement_before"], line["agreement_after"], strict=True),
-                strict=True)
-        )  # fmt: skip
+        agreed = dict(zip(line["isr"], _shares(line), strict=True))
         for one in line["miou"]:
-            agreed = marks.get(one["isr"])
             cells = (
-                line["case"], f"`{one['isr']}`", f"{base:.2f}", f"{one['before']:.2f}",
-                f"{one['before'] - base:+.2f}", f"{one['after']:.2f}",
-                f"{one['after'] - one['before']:+.2f}",
-                "" if agreed is None else f"{agreed[0]:.2%} → {agreed[1]:.2%}",
+                name, str(line["steps"]), f"`{one['isr']}`",
+                f"{one['before']:.2f}", f"{one['before'] - base:+.2f}",
+                f"{one['after']:.2f}", f"{one['after'] - base:+.2f}", agreed.get(one["isr"], ""),
             )  # fmt: skip
             rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+    return "\n".join(rows) + "\n"
+
+
+def _shares(line: dict[str, Any]) -> list[str]:
+    pairs = zip(line["agreement_before"], line["agreement_after"], strict=True)
+    return [f"{before:.2%} → {after:.2%}" for before, after in pairs]
+
+
+def picture(done: Mapping[str, dict[str, Any]]) -> bytes:
+    """What a setting saves at 1024x2048, and mIoU: as it is, adapted to it alone, and together."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    from edaformer.families.edaformer.sizes import get_variant
+    from edaformer.families.table import count
+    from edaformer.isr import ISR
+
+    def saved(text: str) -> float:
+        size, variant = (1024, 2048), get_variant("T")
+        whole = count(variant, 19, size).macs
+        return 100 * (1 - count(variant, 19, size, ISR.parse(text)).macs / whole)
+
+    alone = [done[name] for name in ("16,8,4,1", "paper", "headline", "hard") if name in done]
+    together = done["together"]["miou"] if "together" in done else []
+    lines = (
+        ("as it is", BEFORE, together or [one["miou"][-1] for one in alone], "before"),
+        ("adapted to it alone", AFTER, [one["miou"][-1] for one in alone], "after"),
+        ("one checkpoint, adapted to all", TOGETHER, together, "after"),
+    )
+    figure = Figure(figsize=(7.2, 4.2), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    for label, colour, points, when in lines:
+        placed = sorted((saved(one["isr"]), one[when]) for one in points)
+        axes.plot(*zip(*placed, strict=True), "o-", color=colour, label=label)
+    axes.set_xlabel("multiply-adds saved at 1024x2048, %")
+    axes.set_ylabel("mIoU on CamVid, points")
+    axes.grid(visible=True, color="#e6e8eb")
+    axes.legend()
+    file = io.BytesIO()
+    figure.savefig(file, format="png", backend="agg")
+    return file.getvalue()
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ def test_two_plans_side_by_side(small_plan: BuildResult, tmp_path: Path) -> None
     assert {"sidecar", "attention.fused", "memory.scratch_bytes"} <= names
     assert "sha256" not in names
     text = runner.invoke(app, ["info", str(small_plan.path), str(alone)]).stdout
-    assert "\n* sidecar" in text
-    assert "\n  ISR" in text
+    assert "\n  * sidecar" in text
+    assert "\n    ISR" in text
     same = json_of("info", str(small_plan.path), str(small_plan.path))
     assert same["differences"] == []
     three = runner.invoke(app, ["info", "T", "T", "B"])

@@ -15,7 +15,7 @@ from edaformer.engines.adapt.distil import Distiller, Schedule, Trained
 from edaformer.engines.adapt.exam import Exam
 from edaformer.engines.adapt.frames import Frames
 from edaformer.engines.adapt.judge import Judge
-from edaformer.engines.adapt.lesson import Draw
+from edaformer.engines.adapt.lesson import Draw, Lesson
 from edaformer.engines.adapt.result import Adaptation, Examined, Progress
 from edaformer.engines.adapt.state import State, damaged, read_state
 from edaformer.errors import GateError, InputError, MissingError
@@ -113,9 +113,9 @@ def adapt(
         on_progress: told of every step.
 
     Raises:
-        InputError: if a setting does not fit a picture, or what lies there is of another run.
+        InputError: if what lies there is of another run, or one picture is too large for memory.
+        ISRError: if a setting does not fit a picture.
         GateError: if nothing is gained; nothing is written.
-        MemoryError: if one picture is too large for this machine.
     """
     for isr in settings:
         isr.check_fits(*options.picture)
@@ -206,7 +206,7 @@ class _Run:
         while state.step < state.steps and not state.is_stuck(_PATIENCE):
             start = time.perf_counter()
             lessons = self.draw.lessons(self.frames, state.step)
-            loss = self.distiller.learn(lessons, state.step)
+            loss = self._learn(lessons)
             state.step += 1
             state.seconds += time.perf_counter() - start
             self._fit_to_minutes()
@@ -214,6 +214,15 @@ class _Run:
                 self._examine()
             left = (state.steps - state.step) * state.seconds / state.step
             on_progress(Progress(state.step, state.steps, loss, state.exams[-1].mean, left))
+
+    def _learn(self, lessons: Sequence[Lesson]) -> float:
+        try:
+            return self.distiller.learn(lessons, self.state.step)
+        except MemoryError as error:
+            raise InputError(
+                f"one picture of {format_size(self.options.picture)} is too large to learn from in "
+                "this machine's memory; use a smaller --crop"
+            ) from error
 
     @property
     def _every(self) -> int:

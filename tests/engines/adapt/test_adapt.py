@@ -122,6 +122,17 @@ def test_a_setting_that_no_picture_holds_is_refused(
         )  # fmt: skip
 
 
+def test_a_picture_that_is_too_large_names_the_option(
+    checkpoint: Checkpoint, frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> float:
+        raise MemoryError
+
+    monkeypatch.setattr("edaformer.engines.adapt.distil.Distiller.learn", none)
+    with pytest.raises(InputError, match=r"picture of 96x128 is too large .* a smaller --crop"):
+        adapt(checkpoint, (HARD,), frames, OPTIONS, tmp_path / "a.safetensors")
+
+
 @pytest.mark.parametrize(("wrong", "said"), [
     ({"steps": 0}, "expected --steps from 1 to 1e"), ({"rate": 0.0}, "expected --rate from 1e-08"),
     ({"batch": 0}, "expected --batch"), ({"minutes": -1.0}, "expected --minutes"),
