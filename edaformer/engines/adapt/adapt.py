@@ -195,7 +195,7 @@ class _Run:
                 f"{self.path} is of a run that was cut; go on with --resume, or delete it"
             )
         on_step("asking the teacher")
-        self.exam = Exam.set_by(self.distiller.teacher, self.frames)
+        self.exam = Exam.set_by(self.distiller.teacher, self.frames, self.settings)
         if not going_on:
             self._examine()
         self.schedule.steps = self.state.steps
@@ -239,7 +239,7 @@ class _Run:
         """The student's marks; the best weights are kept, and all of it is written."""
         assert self.exam is not None
         state, distiller = self.state, self.distiller
-        marks = self.exam.agreement(distiller.mean, self.settings)
+        marks = self.exam.agreement(distiller.mean)
         state.add(Examined(state.step, marks), distiller.mean)
         state.learner = distiller.state
         state.write(self.path)

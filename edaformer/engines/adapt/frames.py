@@ -28,7 +28,6 @@ from edaformer.preprocess import Resize
 LEAST = 8  # frames: two to hold out, the others to learn from
 _KEPT_BYTES = 1 << 30  # of videos' frames
 _HELD = 0.125  # of the frames
-_MOST_HELD = 64  # frames that are asked at every exam
 _WHOLE = (0.1, 0.34)  # how large a part whole videos or folders may be, to be held out as they are
 
 
@@ -109,9 +108,9 @@ class Frames:
         """One to learn from: uint8 RGB (H, W, 3)."""
         return self._sized(self.learnt[at])
 
-    def examples(self) -> Iterator[Pixels]:
-        """Those held out, likewise; of many, so many as an exam asks."""
-        for at in _spread(len(self.held), _MOST_HELD):
+    def examples(self, most: int) -> Iterator[Pixels]:
+        """Those held out, likewise; of more than ``most``, so many, evenly apart."""
+        for at in _spread(len(self.held), most):
             yield self._sized(self.held[at])
 
     def _sized(self, item: _Item) -> Pixels:

@@ -33,7 +33,7 @@ def test_a_folder_of_one_film_holds_out_its_end(tmp_path: Path) -> None:
     assert (len(frames), len(frames.learnt), len(frames.held)) == (16, 14, 2)
     pictures = natural_noise(16, SIZE)
     assert np.array_equal(frames.lesson(0), pictures[0])
-    assert all(np.array_equal(a, b) for a, b in zip(frames.examples(), pictures[14:], strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(frames.examples(8), pictures[14:], strict=True))
 
 
 def test_of_several_folders_a_whole_one_is_held_out(tmp_path: Path) -> None:
@@ -104,3 +104,13 @@ def test_too_few_live_and_damaged_ones_are_refused(tmp_path: Path) -> None:
     frames = find(folder)
     with pytest.raises(FrameError, match=r"04\.png: .*; replace it or take it out"):
         frames.lesson(4)
+
+
+def test_of_many_held_out_frames_some_are_asked_for(tmp_path: Path) -> None:
+    frames = find(lay(tmp_path / "a", 40))
+    assert len(frames.held) == 5
+    pictures = natural_noise(40, SIZE)
+    asked = list(frames.examples(3))
+    assert [np.array_equal(a, pictures[at]) for a, at in zip(asked, (35, 37, 39), strict=True)] == [
+        True, True, True,
+    ]  # fmt: skip
