@@ -72,7 +72,9 @@ def adapt(
             "else 512x512."
         ),
     ] = None,
-    number: Annotated[int, typer.Option("--steps", help="Of the optimiser.")] = 600,
+    number: Annotated[
+        int | None, typer.Option("--steps", help="Of the optimiser. Default: 600.")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="As many steps as fit into so many minutes.")
     ] = None,
@@ -117,6 +119,10 @@ def adapt(
             f"expected {'--isr, the setting to learn' if not isr else '--frames, to learn from'}, "
             "got none; see edaformer-adapt --help"
         )
+    if number is not None and minutes is not None:
+        raise InputError("--minutes says how many steps; leave it or --steps out")
+    if labels is not None and data is None:
+        raise InputError("--labels is for the label files of --data; name some, or leave it out")
     deployed = None if size is None else parse_size(size)
     pictures = None if crop is None else parse_size(crop)
     said = given(mean, std, bgr=bgr)
@@ -129,7 +135,7 @@ def adapt(
         raise InputError(f"{path} exists already; replace it with --force, or name another with -o")
     with steps("loading PyTorch") as on_step:
         require("torch", "export")
-        from edaformer.engines.adapt.adapt import AdaptOptions
+        from edaformer.engines.adapt.adapt import STEPS, AdaptOptions
         from edaformer.engines.adapt.adapt import adapt as adapt_checkpoint
         from edaformer.engines.adapt.frames import find_frames
         from edaformer.engines.adapt.judge import Judge
@@ -141,7 +147,15 @@ def adapt(
         settings = tuple(dict.fromkeys(ISR.parse(text, loaded.places) for text in isr))
         deployed = deployed or loaded.input_size or DEFAULT_SIZE
         options = AdaptOptions(
-            deployed, number, minutes, batch, rate, pictures, train, seed, device
+            deployed,
+            STEPS if number is None else number,
+            minutes,
+            batch,
+            rate,
+            pictures,
+            train,
+            seed,
+            device,
         )
         truth = None if data is None else open_dataset(data, deployed, labels)
         if truth is not None:

@@ -140,6 +140,10 @@ def test_another_isr_is_warned_of_and_a_missing_original_is_said(
     (["--isr", ISR, "--frames", "scenes:9", "-o", "a.pth"], "a.safetensors with -o"),
     (["--isr", ISR, "--frames", "nowhere"], "found nothing at 'nowhere'"),
     (["--isr", "7", "--frames", "scenes:9"], "expected an ISR like"),
+    (["--isr", ISR, "--frames", "scenes:9", "--steps", "9", "--minutes", "1"],
+     "leave it or --steps out"),
+    (["--isr", ISR, "--frames", "scenes:9", "--labels", "binary"], "for the label files of --data"),
+    (["--isr", ISR, "--frames", "scenes:9", "--steps", "-1"], "expected --steps from 1 to"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_before_anything_is_learnt(
     run: Run, words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
