@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-KEY = "edaformer_adapted"  # in a file's meta, or a folder's config.json
 _SHA256 = Field(pattern="^[0-9a-f]{64}$")
 
 
@@ -41,12 +37,10 @@ class Adapted(BaseModel):
         )
 
 
-def read_adapted(meta: Mapping[str, Any], notes: list[str]) -> Adapted | None:
-    """The record in a file's meta; None without one, or, with a note, where it is damaged."""
-    if KEY not in meta:
-        return None
+def read_adapted(record: object, notes: list[str]) -> Adapted | None:
+    """What a file says; None, with a note, where it is damaged."""
     try:
-        return Adapted.model_validate(meta[KEY])
+        return Adapted.model_validate(record)
     except (ValidationError, RecursionError):
         notes.append("its record of an adaptation is left out: it is not as edaformer-adapt writes")
         return None

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import ISRError
-from edaformer.families.adapted import Adapted
 from edaformer.families.settings import reference_settings
 from edaformer.isr import ISR, Places
 from edaformer.preprocess import RELEASE, RESIZES, Normalisation, Resize, known_resize
@@ -17,6 +16,7 @@ from edaformer.printable import in_one_line
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edaformer.families.adapted import Adapted
     from edaformer.families.architecture import Architecture
     from edaformer.families.network import Network
 

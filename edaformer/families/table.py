@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import CheckpointError, require
-from edaformer.families.adapted import Adapted
 from edaformer.families.architecture import Architecture
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.cost import Cost, Size
@@ -33,6 +32,7 @@ from edaformer.isr import ISR
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edaformer.families.adapted import Adapted
     from edaformer.families.network import Network
 
 RecordedSizes = SegFormerSizes  # of the families whose variant's name alone does not say them all

@@ -153,7 +153,7 @@ def test_without_a_gpu_it_says_so_in_one_sentence(tmp_path: Path) -> None:
         (("--fault", "soak=hang"), "--fault is for a --dry-run"),
         (("--dry-run", "--fault", "soak=melt"), "expected one of machine"),
         (("--compute-capability", "8.9"), "is for --prepare"),
-        (("--dry-run", "-o", "none/gpu.json"), "none"),
+        (("--dry-run", "-o", "/dev/null/gpu.json"), "expected a folder at /dev/null"),
     ],
 )
 def test_wrong_usage_is_refused_before_anything_runs(

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from edaformer.errors import InputError
-from edaformer.families.adapted import KEY, Adapted, read_adapted
+from edaformer.families.adapted import Adapted, read_adapted
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.given import Given
+from edaformer.families.reading.training import ADAPTED
 from edaformer.families.table import check_output, load_checkpoint, save_adapted
 
 RECORD = Adapted(
@@ -66,7 +67,7 @@ def test_a_hugging_face_folder_stays_one(segformer_folder: Path, tmp_path: Path)
     assert all(torch.equal(after[name], value + 1) or not value.is_floating_point()
                for name, value in before.items())  # fmt: skip
     config = json.loads((out / "config.json").read_text())
-    assert config.pop(KEY)["steps"] == 30
+    assert config.pop(ADAPTED)["steps"] == 30
     assert config == json.loads((segformer_folder / "config.json").read_text())
     loaded = load_checkpoint(out)
     assert (loaded.adapted, loaded.normalisation) == (RECORD, checkpoint.normalisation)
@@ -99,7 +100,7 @@ def test_another_format_a_source_and_a_folder_that_is_there_are_refused(
 ])  # fmt: skip
 def test_a_record_that_is_none_is_left_out_with_a_note(change: dict[str, object]) -> None:
     notes: list[str] = []
-    assert read_adapted({KEY: RECORD.model_dump() | change}, notes) is None
+    assert read_adapted(RECORD.model_dump() | change, notes) is None
     assert notes == ["its record of an adaptation is left out: it is not as edaformer-adapt writes"]
 
 

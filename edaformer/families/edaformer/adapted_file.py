@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import InputError, require
-from edaformer.families.adapted import KEY, Adapted
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.edaformer.loader import ANCHORS, our_name
+from edaformer.families.reading.training import ADAPTED
 from edaformer.families.reading.weights import is_safetensors, read_weights
 from edaformer.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from edaformer.families.adapted import Adapted
 
 _SAFETENSORS = ".safetensors"
 
@@ -60,7 +62,7 @@ def save_adapted(
         name: state[our_name(name)].to(old.dtype).contiguous() if our_name(name) in state else old
         for name, old in read.tensors.items()
     }
-    meta = {**_plain(read.meta), KEY: record.model_dump(mode="json")}
+    meta = {**_plain(read.meta), ADAPTED: record.model_dump(mode="json")}
     if is_safetensors(checkpoint.path):
         save = require("safetensors.torch", "export").save
         write_whole(path, save(tensors, metadata={"edaformer": json.dumps(meta)}))

@@ -11,12 +11,15 @@ import ast
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edaformer.families.adapted import Adapted, read_adapted
 from edaformer.names import why_no_names
 from edaformer.preprocess import MAX_SIDE
 
+if TYPE_CHECKING:
+    from edaformer.families.adapted import Adapted
+
+ADAPTED = "edaformer_adapted"  # in a file's meta, or a folder's config.json
 Colours = tuple[tuple[int, int, int], ...]
 Three = tuple[float, float, float]
 _LARGEST = 1 << 22  # characters of a configuration
@@ -52,9 +55,18 @@ def training(meta: Mapping[str, Any], num_classes: int) -> Training:
     config = _config(meta, notes)
     size, size_from = _size(meta, config)
     mean, std, bgr, normalisation_from = _normalisation(meta, config, notes)
-    adapted = read_adapted(meta, notes)
+    adapted = adapted_record(meta, notes)
     return Training(classes, palette, size, mean, std, bgr, size_from, normalisation_from,
                     classes_from, tuple(notes), adapted)  # fmt: skip
+
+
+def adapted_record(meta: Mapping[str, Any], notes: list[str]) -> Adapted | None:
+    """How a checkpoint was adapted; None where it was not."""
+    if ADAPTED not in meta:
+        return None
+    from edaformer.families.adapted import read_adapted  # pydantic's, which few files need
+
+    return read_adapted(meta[ADAPTED], notes)
 
 
 def three(values: object) -> Three | None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edaformer.errors import require
-from edaformer.families.adapted import KEY, Adapted
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.reading import folder
 from edaformer.families.reading.json_file import read_object
+from edaformer.families.reading.training import ADAPTED
 from edaformer.families.segformer.config import CONFIG, PREPROCESSOR
 from edaformer.families.segformer.names import ANCHORS, Names
 from edaformer.files import check_new_folder, write_folder
@@ -23,6 +23,7 @@ from edaformer.files import check_new_folder, write_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edaformer.families.adapted import Adapted
     from edaformer.families.segformer.sizes import SegFormerSizes
 
 
@@ -56,7 +57,7 @@ def save_adapted(
         name: state[names.ours(name)].to(old.dtype).contiguous()
         for name, old in folder.read_folder(source, ANCHORS).items()
     }
-    config = {**read_object(source / CONFIG), KEY: record.model_dump(mode="json")}
+    config = {**read_object(source / CONFIG), ADAPTED: record.model_dump(mode="json")}
     save = require("safetensors.torch", "export").save
     files = {
         CONFIG: json.dumps(config, indent=2).encode(),

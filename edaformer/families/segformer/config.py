@@ -11,15 +11,18 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from edaformer.errors import CheckpointError, InputError
-from edaformer.families.adapted import Adapted, read_adapted
 from edaformer.families.reading.json_file import read_object
+from edaformer.families.reading.training import adapted_record
 from edaformer.families.segformer.sizes import Four, SegFormerSizes
 from edaformer.names import why_no_names
 from edaformer.preprocess import MAX_SIDE, RELEASE, Normalisation
 from edaformer.printable import in_one_line
+
+if TYPE_CHECKING:
+    from edaformer.families.adapted import Adapted
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 MAX_CLASSES = 256  # labels are uint8
@@ -88,7 +91,7 @@ def read_config(folder: Path) -> Config:
             )
     notes: list[str] = []
     number, names = _classes(path, content, notes)
-    adapted = read_adapted(content, notes)
+    adapted = adapted_record(content, notes)
     return Config(_sizes(path, content), number, names, tuple(notes), adapted)
 
 

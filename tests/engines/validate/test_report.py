@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -248,6 +249,7 @@ def test_a_browser_shows_it_without_complaint(
          f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}",
          (tmp_path / "page.html").as_uri()],
         capture_output=True, text=True, check=True, timeout=120,
+        env=os.environ | {"HOME": str(tmp_path)},  # where it leaves its crash reports
     )  # fmt: skip
     assert "CONSOLE" not in ran.stderr
     picture = np.asarray(Image.open(tmp_path / "page.png").convert("RGB"))

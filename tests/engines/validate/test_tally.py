@@ -86,11 +86,12 @@ def test_the_worst_images_are_kept_the_worst_first(tally: Tally) -> None:
 def test_intervals_hold_the_differences(tally: Tally) -> None:
     intervals = tally.intervals()
     assert set(intervals) == {
-        "delta_isr", "delta_precision", "delta_fit", "agreement", "agreement_isr", "agreement_fit"
+        "delta_isr", "delta_precision", "delta_fit", "agreement", "agreement_isr", "agreement_fit",
+        "delta_adapted", "delta_deployed",
     }  # fmt: skip
     low, high = intervals["agreement"] or (1, 0)
     assert low <= tally.artifact.result().overall <= high
-    assert len(tally.intervals_iou()) == CLASSES
+    assert {len(found) for found in tally.intervals_iou().values()} == {CLASSES}
 
 
 def test_one_image_has_no_interval_and_no_difference_no_margin() -> None:
