@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from tests.folder import lay_folder
+from tests.standins.cuda import Machine, install
 
 QUICK = {"duration": 0.2, "rounds": 2, "images": 2, "threads": 1}
 START = Start(None, 0.1, 0.01, 1 << 20, None, None)
@@ -52,6 +54,13 @@ def data(tmp_path: Path) -> str:
     nothing = np.zeros((60, 90), np.uint8)
     pairs = ((image, nothing) for image in natural_noise(2, (60, 90)))
     return f"folder:{lay_folder(tmp_path / 'data', pairs)}"
+
+
+def stand_on(monkeypatch: pytest.MonkeyPatch, gpu: preflight.Gpu | None) -> None:
+    """A machine with this GPU, and all that the runtime imports."""
+    monkeypatch.setattr(preflight, "query_gpu", lambda: gpu)
+    for name, package in install(Machine()).items():
+        monkeypatch.setitem(sys.modules, name, package)
 
 
 @pytest.mark.slow
@@ -187,8 +196,7 @@ def test_a_plan_through_the_runtime(
         caches.append(contender.runtime_cache)
         return START
 
-    gpu = preflight.Gpu("L4", "8.9", False, 1, (13, 0))
-    monkeypatch.setattr(preflight, "query_gpu", lambda: gpu)
+    stand_on(monkeypatch, preflight.Gpu("L4", "8.9", False, 1, (13, 0)))
     monkeypatch.setattr(runners, "load_engine", load)
     monkeypatch.setattr(module, "probe", start)
     made = benchmark([small_plan.path], BenchOptions(**QUICK, data=data))
@@ -208,8 +216,7 @@ def test_a_start_asks_no_witness(small_plan: BuildResult, monkeypatch: pytest.Mo
         asked.append(witness)
         return FakeEngine()
 
-    gpu = preflight.Gpu("L4", "8.9", False, 1, (13, 0))
-    monkeypatch.setattr(preflight, "query_gpu", lambda: gpu)
+    stand_on(monkeypatch, preflight.Gpu("L4", "8.9", False, 1, (13, 0)))
     monkeypatch.setattr(runners, "load_engine", load)
     contender = Contender("plan", small_plan.path, "cuda", 1)
     start(contender)
@@ -220,7 +227,7 @@ def test_a_start_asks_no_witness(small_plan: BuildResult, monkeypatch: pytest.Mo
 def test_a_plan_without_a_gpu_is_missing_one(
     small_plan: BuildResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "query_gpu", lambda: None)
+    stand_on(monkeypatch, None)
     with pytest.raises(MissingError, match="no NVIDIA GPU is visible"):
         benchmark([small_plan.path])
     with pytest.raises(MissingError):
@@ -265,8 +272,7 @@ def test_who_cannot_take_part(
         choose([onnx], BenchOptions(against=("onnxruntime",)))
     with pytest.raises(InputError, match="made from another checkpoint"):
         choose([onnx], BenchOptions(against=("torch",)))
-    gpu = preflight.Gpu("L4", "8.9", False, 1, (13, 0))
-    monkeypatch.setattr(preflight, "query_gpu", lambda: gpu)
+    stand_on(monkeypatch, preflight.Gpu("L4", "8.9", False, 1, (13, 0)))
     with pytest.raises(InputError, match="--provider is for ONNX Runtime"):
         choose([small_plan.path], BenchOptions(provider="cpu"))
     made = choose([small_plan.path], BenchOptions(against=("onnxruntime",)))
