@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import adapting
 import pytest
 import rewrites
 import segformer
@@ -15,6 +16,7 @@ from edaformer.machine import backend
 from tests.conftest import ROOT
 
 ROWS = rewrites.read(rewrites.RECORDS)
+ADAPTING = ROOT / "docs" / "adapting.md"
 REWRITES, SEGFORMER = ROOT / "docs" / "rewrites.md", ROOT / "docs" / "segformer.md"
 
 
@@ -40,6 +42,12 @@ def row_of_page() -> dict[str, Any]:
 def test_the_page_of_rewrites_is_the_record() -> None:
     assert rewrites.between(REWRITES)[1] == rewrites.tables(ROWS), (
         "run: python benchmarks/rewrites.py --page docs/rewrites.md"
+    )
+
+
+def test_the_page_of_adapting_is_the_record() -> None:
+    assert rewrites.between(ADAPTING)[1] == adapting.table(adapting.read(adapting.RECORDS)), (
+        "run: python benchmarks/adapting.py --page docs/adapting.md"
     )
 
 
