@@ -170,8 +170,8 @@ def picture(done: Mapping[str, dict[str, Any]]) -> bytes:
     figure = Figure(figsize=(7.2, 4.2), dpi=150, layout="constrained")
     axes = figure.subplots()
     for label, colour, points, when in lines:
-        placed = sorted((saved(one["isr"]), one[when]) for one in points)
-        axes.plot(*zip(*placed, strict=True), "o-", color=colour, label=label)
+        if placed := sorted((saved(one["isr"]), one[when]) for one in points):
+            axes.plot(*zip(*placed, strict=True), "o-", color=colour, label=label)
     axes.set_xlabel("multiply-adds saved at 1024x2048, %")
     axes.set_ylabel("mIoU on CamVid, points")
     axes.grid(visible=True, color="#e6e8eb")

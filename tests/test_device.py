@@ -35,7 +35,8 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "edaformer", source / "edaformer")  # pip leaves its traces in a source
+    for name in ("edaformer", "examples"):  # pip leaves its traces in a source
+        shutil.copytree(ROOT / name, source / name)
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     constraints = ROOT / "constraints.txt"

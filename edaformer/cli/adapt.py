@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,18 +26,7 @@ from edaformer.cli.common import (
 )
 from edaformer.cli.progress import steps
 from edaformer.cli.texts.adapting import print_adaptation
-from edaformer.data import open_dataset
-from edaformer.data.datasets import check_data
 from edaformer.errors import InputError, require
-from edaformer.families.given import given, options_of
-from edaformer.families.table import check_checkpoint
-from edaformer.isr import ISR
-from edaformer.preprocess import DEFAULT_SIZE, format_size, parse_size
-
-if TYPE_CHECKING:
-    from edaformer.engines.adapt.result import Progress
-
-_EVERY = 10  # steps a line
 
 
 @guarded
@@ -114,6 +102,12 @@ def adapt(
 
     Example: edaformer-adapt edaformer_t.pth --isr 16,8,4,2-2,4,8 --frames street/
     """
+    from edaformer.data import check_data, open_dataset
+    from edaformer.families.given import given, options_of
+    from edaformer.families.table import check_checkpoint
+    from edaformer.isr import ISR
+    from edaformer.preprocess import DEFAULT_SIZE, format_size, parse_size
+
     if not isr or not frames:
         raise InputError(
             f"expected {'--isr, the setting to learn' if not isr else '--frames, to learn from'}, "
@@ -138,7 +132,6 @@ def adapt(
         from edaformer.engines.adapt.adapt import STEPS, AdaptOptions
         from edaformer.engines.adapt.adapt import adapt as adapt_checkpoint
         from edaformer.engines.adapt.frames import find_frames
-        from edaformer.engines.adapt.judge import Judge
         from edaformer.families.table import check_output, load_checkpoint
 
         loaded = load_checkpoint(source, said)
@@ -147,43 +140,24 @@ def adapt(
         settings = tuple(dict.fromkeys(ISR.parse(text, loaded.places) for text in isr))
         deployed = deployed or loaded.input_size or DEFAULT_SIZE
         options = AdaptOptions(
-            deployed,
-            STEPS if number is None else number,
-            minutes,
-            batch,
-            rate,
-            pictures,
-            train,
-            seed,
-            device,
-        )
+            deployed, STEPS if number is None else number, minutes, batch, rate,
+            crop=pictures, trained=train, seed=seed, device=device,
+        )  # fmt: skip
         truth = None if data is None else open_dataset(data, deployed, labels)
-        if truth is not None:
-            Judge(truth, deployed).check(loaded)
         on_step("looking for frames")
         found = find_frames(frames, deployed, loaded.frames_resize, say)
         say(f"... {len(found.learnt)} frames to learn from, {len(found.held)} held out")
         made = adapt_checkpoint(
             loaded, settings, found, options, path, truth=truth, resume=resume,
-            on_step=on_step, on_progress=lambda progress: _tell(progress, on_step),
+            on_step=on_step, on_progress=lambda progress: progress.tell(on_step),
         )  # fmt: skip
     if as_json:
         print_json({"path": str(path), **made.to_json()})
     else:
         print_adaptation(path, made)
-    for setting in settings:
-        if setting != loaded.places.base:
-            at = ("--isr", setting, "--size", format_size(deployed))
-            say_next("edaformer-export", path, *at, *options_of(loaded))
-            break
-
-
-def _tell(progress: Progress, on_step: Callable[[str], None]) -> None:
-    if progress.step % _EVERY == 0 or progress.step == progress.steps:
-        on_step(
-            f"step {progress.step} of {progress.steps}, loss {progress.loss:.4f}, held-out "
-            f"agreement {100 * progress.agreement:.3f}%, {progress.seconds_left:.0f} s left"
-        )
+    learnt = next(isr for isr in settings if isr != loaded.places.base)  # base alone gains nothing
+    at = ("--isr", learnt, "--size", format_size(deployed))
+    say_next("edaformer-export", path, *at, *options_of(loaded))
 
 
 def main() -> None:

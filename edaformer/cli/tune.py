@@ -31,7 +31,6 @@ from edaformer.cli.common import (
 from edaformer.cli.progress import steps
 from edaformer.cli.texts.tuning import print_tuning
 from edaformer.errors import InputError, require
-from edaformer.preprocess import format_size
 
 if TYPE_CHECKING:
     from edaformer.engines.tune.adapting import Adapting
@@ -187,7 +186,7 @@ def tune(
     _say_made(exported, rungs)
     if exported is None and rungs is None:
         say(f"next: {result.export_command}")
-    _say_adapted(result)
+    _say_adapted(loaded, result)
 
 
 def _check_written(ladder: int | None, attention: AttentionForm, *, export: bool) -> None:
@@ -222,16 +221,20 @@ def _adapting(
     from edaformer.engines.tune.adapting import Adapting
 
     found = find_frames(frames, size, checkpoint.frames_resize, say)
-    return Adapting(found, AdaptOptions(size, steps=number or STEPS), count)
+    return Adapting(found, AdaptOptions(size, steps=STEPS if number is None else number), count)
 
 
-def _say_adapted(result: Tuning) -> None:
+def _say_adapted(checkpoint: Checkpoint, result: Tuning) -> None:
     """The line for the adapted setting that saves most within the budget."""
+    from edaformer.families.given import options_of
+    from edaformer.preprocess import format_size
+
     within = [one for one in result.adapted if one.is_within]
     if within:
         best = max(within, key=lambda one: one.point.saving)
         at = ("--isr", best.point.isr, "--size", format_size(result.size))
-        say_next("edaformer-export", best.checkpoint, *at, when="or, adapted")
+        more = options_of(checkpoint)
+        say_next("edaformer-export", best.checkpoint, *at, *more, when="or, adapted")
 
 
 def _say_made(exported: ExportResult | None, rungs: LadderFiles | None) -> None:

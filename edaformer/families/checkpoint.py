@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edaformer.errors import ISRError
 from edaformer.families.settings import reference_settings
 from edaformer.isr import ISR, Places
-from edaformer.preprocess import RELEASE, RESIZES, Normalisation, Resize, known_resize
+from edaformer.preprocess import RELEASE, RESIZES, Normalisation, Resize
 from edaformer.printable import in_one_line
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Checkpoint:
     @property
     def frames_resize(self) -> Resize:
         """Its processor's way, or OpenCV's where that is another than is known here."""
-        return known_resize(self.resize if self.resize in RESIZES else RESIZES[0], "")
+        return next((rule for rule in RESIZES if rule == self.resize), RESIZES[0])
 
     @property
     def prepared(self) -> str:

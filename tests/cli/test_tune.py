@@ -166,3 +166,17 @@ def test_the_data_s_own_size_where_nothing_says_another(
     ran = run("tune", small_checkpoint.path, "--data", f"folder:{data}", "--max-gmacs", 0.001,
               "--out", tmp_path / "out")  # fmt: skip
     assert "tuning for 64x64, the size of the first image" in ran.err
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--frames", "scenes:9"], "--frames and --adapt-steps are for --adapt"),
+    (["--adapt", "0"], "expected --adapt of 1 or more settings, got 0"),
+    (["--adapt", "2"], "name some with --frames"),
+    (["--adapt", "1", "--frames", "scenes:9", "--adapt-steps", "0"], "from 1 to"),
+])  # fmt: skip
+def test_what_adapting_asks_for(
+    run: Run, small_checkpoint: Checkpoint, data: Path, tmp_path: Path, words: list[str], said: str
+) -> None:
+    ran = run("tune", *line(small_checkpoint, data, tmp_path / "out", *words))
+    assert ran.code == 2
+    assert said in ran.err

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edaformer.cli.common import echo, print_pairs, print_table
-from edaformer.preprocess import format_size
 
 if TYPE_CHECKING:
     from edaformer.engines.adapt.result import Adaptation
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
 
 def print_adaptation(path: Path, made: Adaptation) -> None:
     """All of it, on stdout."""
+    from edaformer.preprocess import format_size
+
     print_pairs(
         str(path),
         [

@@ -18,6 +18,7 @@ from edaformer.engines.adapt.judge import Judge
 from edaformer.engines.adapt.lesson import Draw, Lesson
 from edaformer.engines.adapt.result import Adaptation, Examined, Progress
 from edaformer.engines.adapt.state import State, damaged, read_state
+from edaformer.engines.validate.answers import check_classes
 from edaformer.errors import GateError, InputError, MissingError
 from edaformer.families.adapted import Adapted
 from edaformer.families.checkpoint import Checkpoint
@@ -114,9 +115,12 @@ def adapt(
 
     Raises:
         InputError: if what lies there is of another run, or one picture is too large for memory.
+        DataError: if ``truth`` has another number of classes.
         ISRError: if a setting does not fit a picture.
         GateError: if nothing is gained; nothing is written.
     """
+    if truth is not None:
+        check_classes(checkpoint, truth)
     for isr in settings:
         isr.check_fits(*options.picture)
     with reference_settings():

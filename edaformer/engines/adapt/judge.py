@@ -12,7 +12,6 @@ from edaformer.data import Dataset
 from edaformer.engines.adapt.result import Judged
 from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.engines.validate.procedure import Procedure, decide_image
-from edaformer.errors import DataError
 from edaformer.evaluation.metrics import confusion_matrix, score
 from edaformer.evaluation.protocol import get_protocol
 from edaformer.families.checkpoint import Checkpoint
@@ -29,19 +28,6 @@ class Judge:
 
     truth: Dataset
     size: tuple[int, int]  # (H, W), pixels
-
-    def check(self, checkpoint: Checkpoint) -> None:
-        """Refuse data of other classes, before anything is learnt.
-
-        Raises:
-            DataError: naming both counts.
-        """
-        if checkpoint.num_classes != len(self.truth.classes):
-            raise DataError(
-                f"{self.truth.name} has {len(self.truth.classes)} classes and "
-                f"{checkpoint.path.name} predicts {checkpoint.num_classes}; use data of the "
-                "checkpoint's classes"
-            )
 
     def compare(
         self, checkpoint: Checkpoint, adapted: Mapping[str, Tensor], settings: Sequence[ISR]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,9 @@ class Examined:
         return sum(self.agreement) / len(self.agreement)
 
 
+_EVERY = 10  # steps a line
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a run is."""
@@ -31,6 +35,14 @@ class Progress:
     loss: float  # of the last one, nats a pixel
     agreement: float  # at the last exam, mean over the settings
     seconds_left: float
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """In words, every few steps."""
+        if self.step % _EVERY == 0 or self.step == self.steps:
+            say(
+                f"step {self.step} of {self.steps}, loss {self.loss:.4f}, held-out agreement "
+                f"{100 * self.agreement:.3f}%, {self.seconds_left:.0f} s left"
+            )
 
 
 @dataclass(frozen=True)

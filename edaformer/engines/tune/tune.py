@@ -23,9 +23,10 @@ from edaformer.engines.tune.search.accuracy import Evaluator
 from edaformer.engines.tune.search.search import Search, Split, regret
 from edaformer.engines.tune.search.space import Space, every_setting
 from edaformer.engines.tune.search.trials import Trials
+from edaformer.engines.validate.answers import check_classes
 from edaformer.engines.validate.procedure import Procedure, decide_image
 from edaformer.engines.validate.truth import Finding, Stored, examine, stored_counts
-from edaformer.errors import DataError, GateError, InputError
+from edaformer.errors import GateError, InputError
 from edaformer.evaluation.protocol import get_protocol
 from edaformer.families.checkpoint import Checkpoint, demo_checkpoint
 from edaformer.families.given import options_of
@@ -100,7 +101,7 @@ def tune(
             the truth.
     """
     start = time.perf_counter()
-    _check_together(checkpoint, data)
+    check_classes(checkpoint, data)
     places = checkpoint.places
     settings = every_setting(options.padded, places=places)
     split = Split.of(len(data), _holdout(options, len(data)))
@@ -287,12 +288,4 @@ def _check_reachable(options: TuneOptions, space: Space) -> None:
             f"the cheapest setting, {cheapest}, takes {budget.shown(least)} at "
             f"{format_size(options.size)}, and {budget.text} is asked for; allow more, or use a "
             "smaller --size"
-        )
-
-
-def _check_together(checkpoint: Checkpoint, data: Dataset) -> None:
-    if checkpoint.num_classes != len(data.classes):
-        raise DataError(
-            f"{data.name} has {len(data.classes)} classes and {checkpoint.path.name} predicts "
-            f"{checkpoint.num_classes}; use the data set it was trained on"
         )

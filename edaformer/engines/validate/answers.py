@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from edaformer.data import DataRecord, Sample
+from edaformer.data import DataRecord, Dataset, Sample
 from edaformer.engines.validate.procedure import Procedure
 from edaformer.errors import DataError, InputError
 from edaformer.evaluation.protocol import FitName, get_protocol
-from edaformer.families.checkpoint import prepared
+from edaformer.families.checkpoint import Checkpoint, prepared
 from edaformer.labels.decide import Decision
 from edaformer.manifest import Manifest
 from edaformer.preprocess import Resize, format_size
@@ -110,6 +110,19 @@ def check_together(artifact: Path, manifest: Manifest, source: Source) -> None:
                 "for this artifact with --save-reference"
             )
     _check_classes(artifact, manifest, setting.data)
+
+
+def check_classes(checkpoint: Checkpoint, data: Dataset) -> None:
+    """Refuse data of another number of classes.
+
+    Raises:
+        DataError: naming both.
+    """
+    if checkpoint.num_classes != len(data.classes):
+        raise DataError(
+            f"{data.name} has {len(data.classes)} classes and {checkpoint.path.name} predicts "
+            f"{checkpoint.num_classes}; use the data set it was trained on"
+        )
 
 
 def _prepared(manifest: Manifest) -> str:

@@ -46,17 +46,7 @@ def check_output(checkpoint: Checkpoint, path: Path) -> None:
 def save_adapted(
     checkpoint: Checkpoint, state: Mapping[str, Tensor], record: Adapted, path: Path
 ) -> None:
-    """Write ``state`` in place of the checkpoint's weights.
-
-    Args:
-        checkpoint: the source, as loaded.
-        state: the adapted weights, by our names.
-        record: how they came about.
-        path: of the new file.
-
-    Raises:
-        InputError: if it cannot be written.
-    """
+    """As ``families.table.save_adapted`` says, for this family."""
     read = read_weights(checkpoint.path, ANCHORS)
     tensors = {
         name: state[our_name(name)].to(old.dtype).contiguous() if our_name(name) in state else old

@@ -40,17 +40,7 @@ def check_output(checkpoint: Checkpoint, path: Path) -> None:
 def save_adapted(
     checkpoint: Checkpoint, state: Mapping[str, Tensor], record: Adapted, path: Path
 ) -> None:
-    """Write ``state`` in place of the checkpoint's weights.
-
-    Args:
-        checkpoint: the source, as loaded.
-        state: the adapted weights, by our names.
-        record: how they came about.
-        path: of the new folder.
-
-    Raises:
-        InputError: if it cannot be made.
-    """
+    """As ``families.table.save_adapted`` says, for this family."""
     sizes: SegFormerSizes = checkpoint.variant  # type: ignore[assignment]  # the family's own
     names, source = Names(sizes), checkpoint.path
     tensors = {

@@ -12,7 +12,7 @@ from edaformer.data import open_dataset
 from edaformer.engines.adapt.adapt import UNFINISHED, AdaptOptions, adapt
 from edaformer.engines.adapt.frames import Frames, find_frames
 from edaformer.engines.adapt.result import Adaptation
-from edaformer.errors import GateError, InputError, ISRError
+from edaformer.errors import DataError, GateError, InputError, ISRError
 from edaformer.families.checkpoint import Checkpoint, demo_checkpoint
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import BASE, ISR
@@ -120,6 +120,16 @@ def test_a_setting_that_no_picture_holds_is_refused(
         adapt(
             checkpoint, (ISR.parse("64,8,2,1"),), frames, OPTIONS, tmp_path / "a.safetensors"
         )  # fmt: skip
+
+
+def test_truth_of_other_classes_is_refused_before_anything_is_learnt(
+    checkpoint: Checkpoint, frames: Frames, tmp_path: Path
+) -> None:
+    truth = open_dataset("scenes:2", SIZE)
+    other = replace(truth, classes=truth.classes[:3])
+    with pytest.raises(DataError, match=r"scenes:2 has 3 classes and .* predicts 11; use the data"):
+        adapt(checkpoint, (HARD,), frames, OPTIONS, tmp_path / "a.safetensors", truth=other)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_picture_that_is_too_large_names_the_option(

@@ -7,19 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from edaformer.cli.texts.tuning import print_tuning
 from edaformer.data import open_dataset
 from edaformer.engines.adapt.adapt import AdaptOptions
 from edaformer.engines.adapt.frames import find_frames
-from edaformer.engines.tune.adapting import Adapting, candidates
+from edaformer.engines.tune.adapting import AdaptedTo, Adapting, candidates
 from edaformer.engines.tune.budget import Budget
 from edaformer.engines.tune.plot import Plot, front_html, front_png
 from edaformer.engines.tune.result import Point, Tuning
 from edaformer.engines.tune.tune import ADAPTED, TuneOptions, tune
 from edaformer.errors import InputError
+from edaformer.families.adapted import Adapted
 from edaformer.families.checkpoint import Checkpoint, demo_checkpoint
-from edaformer.families.table import load_checkpoint
+from edaformer.families.given import Given
+from edaformer.families.table import load_checkpoint, save_adapted
 from edaformer.isr import BASE, ISR, PAPER
 
 SIZE = (96, 128)
@@ -70,6 +73,20 @@ def test_a_setting_is_adapted_judged_and_not_made_again(
     assert front_png(made).startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"is not this checkpoint, adapted to .* on these frames"):
         run(checkpoint, tmp_path, resume=True, frames="scenes:17")
+
+
+def test_what_a_person_gave_counts_for_the_adapted_checkpoint_too(tmp_path: Path) -> None:
+    given = load_checkpoint(demo_checkpoint(), Given((1, 2, 3), (4, 5, 6), bgr=True))
+    frames = find_frames(["scenes:8"], SIZE, "opencv-bilinear")
+    record = Adapted(
+        source=given.path.name, source_sha256=given.sha256, isr=(str(PAPER),), frames=8,
+        frames_sha256=frames.sha256, steps=1, seed=0, tool_version="0",
+    )  # fmt: skip
+    save_adapted(given, given.state, record, tmp_path / f"{PAPER.slug}.safetensors")
+    to = AdaptedTo(given, None, None, Budget(), {}, tmp_path)  # type: ignore[arg-type]
+    loaded = Adapting(frames, AdaptOptions(SIZE), 1)._adapted(to, PAPER, print)
+    assert (loaded.normalisation, loaded.bgr) == (given.normalisation, True)
+    assert all(torch.equal(loaded.state[name], value) for name, value in given.state.items())
 
 
 def point(isr: ISR, gmacs: float, change: float) -> Point:
