@@ -44,11 +44,11 @@ CASES = {
     "together": Case((BASE, "16,8,4,1", "paper", HEADLINE, HARD), steps=1200),
     "16,8,4,1": Case(("16,8,4,1",)),
     "paper": Case(("paper",)),
-    "attention": Case((HEADLINE,), trained="attention"),
+    "attention": Case((HEADLINE,), trained="attention", steps=600),
     "others": Case((HEADLINE,), frames=None, half=True),
     "others, training frames": Case((HEADLINE,), half=True),
-    "scenes": Case((HEADLINE,), frames="scenes:160"),
-    "segformer": Case(("32,16,4,2",), checkpoint=SEGFORMER),
+    "scenes": Case((HEADLINE,), frames="scenes:160", steps=600),
+    "segformer": Case(("32,16,4,2",), checkpoint=SEGFORMER, steps=600),
     "demo": Case((HARD,), checkpoint=None, frames="scenes:160"),
 }
 
