@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from edaformer.families.segformer.sizes import SEGFORMERS, SegFormerSizes
 from edaformer.families.table import FAMILIES, count, load_checkpoint
 from edaformer.isr import BASE, ISR
 from tests.families.segformer.hugging import hugging_model, save_folder
+from tests.tiny import SEGFORMER
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "small": {},
@@ -100,6 +102,7 @@ def test_isr_pools_the_reduced_map(factors: tuple[int, ...], ratios: list[int]) 
                        mlp_ratios=(1, 2, 3, 1), heads=(2, 1, 5, 2)),
         SegFormerSizes((16, 32, 48, 64), (2, 1, 1, 1), 40, heads=(1, 1, 1, 4), ratios=(4, 4, 2, 1),
                        patches=(3, 5, 3, 1), strides=(2, 2, 2, 1)),
+        replace(SEGFORMER, head="convolutions", align_corners="logits"),
     ],
 )  # fmt: skip
 def test_the_cost_is_what_pytorch_counts(
