@@ -278,7 +278,9 @@ class Manifest(_Record):
         """What the checkpoint was taken for at export, for whoever loads it to compare."""
         own = self.input
         bgr = self.channels == "BGR"
-        return Given(own.mean, own.std, bgr, self.classes, origin="the artifact's record")
+        return Given(
+            own.mean, own.std, bgr, self.classes, origin="the artifact's record", sizes=self.sizes
+        )
 
     @property
     def title(self) -> str:

@@ -20,6 +20,7 @@ from edaformer.families.network import Encoder, Head, Network, PatchEmbedding, S
 from edaformer.families.segformer.sizes import SegFormerSizes
 from edaformer.isr import ISR
 
+
 class SequenceReduction(nn.Module):
     """A convolution of kernel and stride R, then LayerNorm."""
 

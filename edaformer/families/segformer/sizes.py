@@ -18,6 +18,7 @@ Four = tuple[int, int, int, int]  # of stages 1..4
 # (mmsegmentation, where a configuration says so)
 AlignCorners = Literal["none", "logits", "all"]
 Head = Literal["linear", "convolutions"]  # what brings a map to the decoder's width
+MAX_CLASSES = 256  # labels are uint8
 _LARGEST = 1 << 16  # of any number here: a manifest is not trusted
 
 
