@@ -22,7 +22,7 @@ from edaformer.families.edaformer import loader as edaformer_loader
 from edaformer.families.edaformer.sizes import VARIANTS, get_variant
 from edaformer.families.given import Given, turned_round
 from edaformer.families.layers import Layer
-from edaformer.families.segformer import adapted_folder
+from edaformer.families.segformer import adapted as segformer_adapted
 from edaformer.families.segformer import cost as segformer_cost
 from edaformer.families.segformer import layers as segformer_layers
 from edaformer.families.segformer import loader as segformer_loader
@@ -81,8 +81,8 @@ FAMILIES = {
         count_params=segformer_cost.count_params,
         place_layers=segformer_layers.place_layers,
         fixed_layers=segformer_layers.fixed_layers,
-        check_output=adapted_folder.check_output,
-        save_adapted=adapted_folder.save_adapted,
+        check_output=segformer_adapted.check_output,
+        save_adapted=segformer_adapted.save_adapted,
     ),
 }
 

@@ -27,6 +27,7 @@ from edaformer.families.segformer.config import (
     read_preprocessing,
 )
 from edaformer.families.segformer.formats.file import load_file, owns_file
+from edaformer.families.segformer.formats.smp_folder import is_smp_folder, load_smp_folder
 from edaformer.families.segformer.names import ANCHORS, Names
 from edaformer.families.segformer.sizes import SegFormerSizes
 from edaformer.isr import ISR
@@ -64,12 +65,14 @@ def load(path: Path, given: Given) -> Checkpoint:
     require("torch", "export")
     if path.is_file():
         return load_file(path, given, network)
-    given.refuse_said(f"{path}", f"its {CONFIG} says it")
     if not (path / CONFIG).is_file():
         raise CheckpointError(
             f"{path} is an adapter without its base model; put it beside the model's {CONFIG} and "
             f"{folder.WEIGHTS}, or merge it: model.merge_and_unload().save_pretrained(...)"
         )
+    if is_smp_folder(path):
+        return load_smp_folder(path, given, network, sha256(path))
+    given.refuse_said(str(path), f"its {CONFIG} says it")
     config, images = read_config(path), read_preprocessing(path)
     names = Names(config.sizes)
     state = renamed(path, folder.read_folder(path, ANCHORS), names.ours)

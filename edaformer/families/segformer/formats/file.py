@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import CheckpointError
-from edaformer.families.checkpoint import Checkpoint, Coverage, misfits, some
+from edaformer.families.checkpoint import Checkpoint, Coverage, Origins, misfits, some
 from edaformer.families.given import Given, with_training
 from edaformer.families.reading.keys import keys_of
 from edaformer.families.reading.training import model_of, training
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 FORMATS = (NVLABS, MMSEG, SMP)
 ANCHORS = tuple(form.anchor for form in FORMATS)
-_Make = Callable[..., "Network"]
+Make = Callable[..., "Network"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def owns_file(path: Path) -> bool:
     )
 
 
-def load_file(path: Path, given: Given, network: _Make) -> Checkpoint:
+def load_file(path: Path, given: Given, network: Make) -> Checkpoint:
     """Read and check a file.
 
     Raises:
@@ -74,7 +74,7 @@ def load_file(path: Path, given: Given, network: _Make) -> Checkpoint:
     return loaded(path, read_weights(path, ANCHORS), given, network, sha256(path))
 
 
-def loaded(path: Path, read: Weights, given: Given, network: _Make, digest: str) -> Checkpoint:
+def loaded(path: Path, read: Weights, given: Given, network: Make, digest: str) -> Checkpoint:
     """The checkpoint that weights are, of a file or a folder."""
     fitted = fit(path, read, given, network)
     state: dict[str, Tensor] = {}
@@ -95,10 +95,13 @@ def loaded(path: Path, read: Weights, given: Given, network: _Make, digest: str)
         state={k: v.float() if v.is_floating_point() else v for k, v in state.items()},
     )  # fmt: skip
     made = with_training(checkpoint, training(read.meta, fitted.num_classes))
-    return replace(made, notes=(*made.notes, *_notes(fitted.num_classes)))
+    origins = made.origins
+    if origins.normalisation == Origins.normalisation:
+        origins = replace(origins, normalisation="assumed, ImageNet's: the file says none")
+    return replace(made, notes=(*made.notes, *_notes(fitted.num_classes)), origins=origins)
 
 
-def fit(path: Path, read: Weights, given: Given, network: _Make) -> Fitted:
+def fit(path: Path, read: Weights, given: Given, network: Make) -> Fitted:
     """Find out what the weights are, and check all of them."""
     keys = read.tensors.keys()
     form = _format(path, keys)
@@ -127,7 +130,7 @@ def _format(path: Path, keys: Any) -> Format:
     return form
 
 
-def _expected(sizes: SegFormerSizes, num_classes: int, network: _Make) -> dict[str, Tensor]:
+def _expected(sizes: SegFormerSizes, num_classes: int, network: Make) -> dict[str, Tensor]:
     """Our weights' shapes by their names."""
     import torch
 
