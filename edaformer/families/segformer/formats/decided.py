@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from edaformer.errors import InputError
+from edaformer.errors import CheckpointError, InputError
 from edaformer.families.given import GIVEN, Given
 from edaformer.families.segformer.formats.naming import Format
 from edaformer.families.segformer.formats.shapes import Shapes
@@ -48,10 +48,17 @@ def decide(
     """
     heads, heads_from = _heads(path, shapes, model, given)
     align, align_from = _align_corners(form, model, given)
-    sizes = SegFormerSizes(
-        shapes.widths, shapes.depths, shapes.decoder_width, heads, shapes.ratios, shapes.mlp_ratios,
-        shapes.patches, head=form.head, eps=form.eps, align_corners=align,
-    )  # fmt: skip
+    try:
+        sizes = SegFormerSizes(
+            shapes.widths, shapes.depths, shapes.decoder_width, heads, shapes.ratios,
+            shapes.mlp_ratios, shapes.patches, head=form.head, eps=form.eps, align_corners=align,
+        )  # fmt: skip
+    except InputError as error:
+        found = str(error).rpartition(";")[0]
+        raise CheckpointError(
+            f"the shapes of the weights in {path} are no SegFormer's: {found}; use a complete "
+            "checkpoint"
+        ) from error
     listed = ",".join(map(str, heads))
     options = []
     if heads_from == GIVEN:

@@ -28,6 +28,15 @@ _LEAVES = (
 _HEAD = {"linear_fuse": "linear_fuse.conv", "batch_norm": "linear_fuse.bn",
          "classifier": "linear_pred"}  # fmt: skip
 
+_SMP = {
+    "backbone.": "encoder.",
+    **{f"decode_head.linear_c{stage}.proj.": f"decoder.mlp_stage.{4 - stage}.linear."
+       for stage in (1, 2, 3, 4)},
+    "decode_head.linear_fuse.conv.": "decoder.fuse_stage.0.",
+    "decode_head.linear_fuse.bn.": "decoder.fuse_stage.1.",
+    "decode_head.linear_pred.": "segmentation_head.0.",
+}  # fmt: skip
+
 
 def nvlabs_state(hugging: Any) -> dict[str, Tensor]:
     """The weights of a SegformerForSemanticSegmentation under NVlabs' names."""
@@ -58,6 +67,20 @@ def nvlabs_state(hugging: Any) -> dict[str, Tensor]:
     made["decode_head.conv_seg.weight"] = torch.ones(classes, width, 1, 1)  # unused, and there
     made["decode_head.conv_seg.bias"] = torch.zeros(classes)
     return made
+
+
+def smp_state(nvlabs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """NVlabs' names as segmentation_models_pytorch's, which has the same modules."""
+    return {
+        _as_smp(key): value for key, value in nvlabs.items() if "decode_head.conv_seg" not in key
+    }
+
+
+def _as_smp(key: str) -> str:
+    for old, new in _SMP.items():
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return key
 
 
 def as_nvlabs_computes(hugging: Any) -> Any:
@@ -216,3 +239,19 @@ def _to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
 def mmseg_model(seed: int = 0, **sizes: Any) -> Mmseg:
     """With seeded weights."""
     return shaken(Mmseg(**sizes), seed)
+
+
+SMALLEST: dict[str, Any] = {
+    "hidden_sizes": [8, 8, 16, 16], "num_attention_heads": [1, 1, 2, 2], "depths": [1, 1, 1, 1],
+    "decoder_hidden_size": 8, "mlp_ratios": [1, 1, 1, 1],
+}  # fmt: skip
+HEADS_TOLD = {"config": "model = dict(backbone=dict(num_heads=[1, 1, 2, 2]))", "CLASSES": CLASSES}
+
+
+def smallest_states() -> dict[str, dict[str, Tensor]]:
+    """A few kilobytes of each format, for HEADS_TOLD."""
+    from tests.families.segformer.hugging import hugging_model
+
+    nvlabs = nvlabs_state(hugging_model(**SMALLEST))
+    mmseg = mmseg_model(width=8, heads=(1, 1, 2, 2), depths=(1, 1, 1, 1), channels=8).state_dict()
+    return {"nvlabs": nvlabs, "mmseg": mmseg, "smp": smp_state(nvlabs)}
