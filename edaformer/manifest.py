@@ -32,7 +32,15 @@ from edaformer.families.given import Given
 from edaformer.families.table import RecordedSizes, recorded
 from edaformer.isr import EDAFORMER, ISR, Places
 from edaformer.json_text import parse_json
-from edaformer.preprocess import ALIGN, MAX_SIDE, Normalisation, Resize, aligned, format_size
+from edaformer.preprocess import (
+    ALIGN,
+    LOGITS_STRIDE,
+    MAX_SIDE,
+    Normalisation,
+    Resize,
+    aligned,
+    format_size,
+)
 
 if TYPE_CHECKING:
     from edaformer.families.architecture import Architecture
@@ -270,7 +278,9 @@ class Manifest(_Record):
         """What the checkpoint was taken for at export, for whoever loads it to compare."""
         own = self.input
         bgr = self.channels == "BGR"
-        return Given(own.mean, own.std, bgr, self.classes, origin="the artifact's record")
+        return Given(
+            own.mean, own.std, bgr, self.classes, origin="the artifact's record", sizes=self.sizes
+        )
 
     @property
     def title(self) -> str:
@@ -474,7 +484,8 @@ def _check_itself(manifest: Manifest, origin: str) -> None:
             not spec.dynamic_size and spec.align is not None
             and padded != aligned(valid, spec.align),
         "a deviation that is not above 0": min(spec.std) <= 0,
-        f"a logit for {stride} pixels": stride not in {4, 8},
+        f"a logit for {stride} pixels":
+            stride != (manifest.sizes.logits_stride if manifest.sizes else LOGITS_STRIDE),
         "an output named twice": len({one.name for one in manifest.outputs})
             != len(manifest.outputs),
         "an output of another size than its input": not spec.dynamic_size and any(

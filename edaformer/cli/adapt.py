@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 import typer
 
 from edaformer.cli.common import (
+    ALIGN_CORNERS,
     BGR,
     DATA,
     DEBUG,
+    HEADS,
     JSON,
     LABELS,
     MEAN,
@@ -92,6 +94,8 @@ def adapt(
     mean: Annotated[str | None, MEAN] = None,
     std: Annotated[str | None, STD] = None,
     bgr: Annotated[bool, BGR] = False,
+    heads: Annotated[str | None, HEADS] = None,
+    align_corners: Annotated[Literal["none", "logits", "all"] | None, ALIGN_CORNERS] = None,
     as_json: Annotated[bool, JSON] = False,
     version: Annotated[bool, VERSION] = False,
     debug: Annotated[bool, DEBUG] = False,
@@ -119,7 +123,7 @@ def adapt(
         raise InputError("--labels is for the label files of --data; name some, or leave it out")
     deployed = None if size is None else parse_size(size)
     pictures = None if crop is None else parse_size(crop)
-    said = given(mean, std, bgr=bgr)
+    said = given(mean, std, bgr=bgr, heads=heads, align_corners=align_corners)
     source = or_demo(checkpoint)
     check_checkpoint(source)
     if data is not None:

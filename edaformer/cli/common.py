@@ -62,6 +62,14 @@ BGR = typer.Option(
     "--bgr",
     help="It was trained on blue first, as OpenCV reads; the artifact takes RGB all the same.",
 )
+HEADS = typer.Option(
+    help="SegFormer's attention heads of stages 1 to 4, where a file does not say: 1,2,5,8, which "
+    "is the default for the channels of MiT-B0 to -B5."
+)
+ALIGN_CORNERS = typer.Option(
+    help="SegFormer: what is upsampled corner to corner (align_corners=True), where a file does "
+    "not say: nothing, its logits, or all maps. Default: as the project does that wrote it."
+)
 PLAN_SUFFIXES = frozenset({".plan", ".engine", ".trt"})
 NAMES = typer.Option(
     help="Class names, one a line, in UTF-8. Default: the checkpoint's own where recorded."

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edaformer.cli.common import (
+    ALIGN_CORNERS,
     BGR,
     DEBUG,
+    HEADS,
     JSON,
     MEAN,
     NAMES,
@@ -42,8 +44,8 @@ def export(
     checkpoint: Annotated[
         Path | None,
         typer.Argument(
-            help="A trained EDAFormer .pth or .safetensors, or a Hugging Face SegFormer's folder. "
-            "Default: the demo's."
+            help="A trained EDAFormer or SegFormer: a .pth or .safetensors, or a folder "
+            "(docs/segformer.md). Default: the demo's."
         ),
     ] = None,
     isr: Annotated[
@@ -92,6 +94,8 @@ def export(
     mean: Annotated[str | None, MEAN] = None,
     std: Annotated[str | None, STD] = None,
     bgr: Annotated[bool, BGR] = False,
+    heads: Annotated[str | None, HEADS] = None,
+    align_corners: Annotated[Literal["none", "logits", "all"] | None, ALIGN_CORNERS] = None,
     names: Annotated[Path | None, NAMES] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The ONNX file to write.")
@@ -138,7 +142,7 @@ def export(
 
     dynamic = size == "dynamic"
     wanted = parse_size(size) if size is not None and not dynamic else None
-    said = given(mean, std, bgr=bgr, names=names)
+    said = given(mean, std, bgr=bgr, names=names, heads=heads, align_corners=align_corners)
     if limit is not None and data is None:
         raise InputError("--limit is for the images of --data; name some, or leave it out")
     source = or_demo(checkpoint)
@@ -274,6 +278,8 @@ def _print_result(result: ExportResult, checkpoint: Checkpoint) -> None:
         str(result.path),
         [
             ("model", f"{manifest.title}, {manifest.num_classes} classes"),
+            ("format", checkpoint.format or None),
+            *checkpoint.assumed,
             ("ISR", manifest.isr),
             ("adapted for", manifest.adapted and manifest.adapted.text),
             ("input", f"{spec.name} {spec.dtype} {shape}{padding}"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from edaformer.cli.common import (
+    ALIGN_CORNERS,
     DEBUG,
+    HEADS,
     JSON,
     VERSION,
     echo,
@@ -55,6 +57,8 @@ def info(
             "as orin-nano or rtx-4070; an unknown name lists all."
         ),
     ] = None,
+    heads: Annotated[str | None, HEADS] = None,
+    align_corners: Annotated[Literal["none", "logits", "all"] | None, ALIGN_CORNERS] = None,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
     version: Annotated[bool, VERSION] = False,
@@ -64,8 +68,10 @@ def info(
     Example: edaformer-info T --classes 150 --isr paper --size 512x512
     """
     from edaformer.engines.artifact.inspect import describe, differences
+    from edaformer.families.given import given
     from edaformer.preprocess import parse_size
 
+    said = given(heads=heads, align_corners=align_corners)
     if len(subjects) > 2:
         raise InputError(f"expected one or two files, got {len(subjects)}; compare two at a time")
     described = [
@@ -74,6 +80,7 @@ def info(
             isr=isr,
             size=parse_size(size) if size is not None else None,
             num_classes=classes,
+            given=said,
         )
         for subject in subjects
     ]

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edaformer.cli.common import (
+    ALIGN_CORNERS,
     BGR,
     DATA,
     DEBUG,
+    HEADS,
     JSON,
     LABELS,
     MEAN,
@@ -121,6 +123,8 @@ def tune(
     mean: Annotated[str | None, MEAN] = None,
     std: Annotated[str | None, STD] = None,
     bgr: Annotated[bool, BGR] = False,
+    heads: Annotated[str | None, HEADS] = None,
+    align_corners: Annotated[Literal["none", "logits", "all"] | None, ALIGN_CORNERS] = None,
     names: Annotated[Path | None, NAMES] = None,
     attention: Annotated[
         Literal["fused", "unfused"],
@@ -143,7 +147,7 @@ def tune(
     budget = _budget(max_miou_drop, max_latency, max_gmacs)
     _check_written(ladder, attention, export=export)
     _check_adapt(adapt, frames, adapt_steps)
-    said = given(mean, std, bgr=bgr, names=names)
+    said = given(mean, std, bgr=bgr, names=names, heads=heads, align_corners=align_corners)
     source = or_demo(checkpoint)
     check_checkpoint(source)
     check_data(data)

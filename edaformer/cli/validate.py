@@ -134,6 +134,11 @@ def validate(
     mean: Annotated[str | None, typer.Option(help="Without an artifact, as for export.")] = None,
     std: Annotated[str | None, typer.Option(help="Without an artifact, as for export.")] = None,
     bgr: Annotated[bool, typer.Option("--bgr", help="Without an artifact, as for export.")] = False,
+    heads: Annotated[str | None, typer.Option(help="Without an artifact, as for export.")] = None,
+    align_corners: Annotated[
+        Literal["none", "logits", "all"] | None,
+        typer.Option(help="Without an artifact, as for export."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write the figures and the worst images as an HTML page.")
     ] = None,
@@ -179,6 +184,7 @@ def validate(
     }  # fmt: skip
     described = {
         "--isr": isr, "--size": size, "--align": align, "--mean": mean, "--std": std, "--bgr": bgr,
+        "--heads": heads, "--align-corners": align_corners,
     }  # fmt: skip
     if reference is not None:
         why = "the reference says it, or stands in for it; leave it out"
@@ -186,7 +192,8 @@ def validate(
         result = by_reference(artifact, reference, data, limit, gates, provider, workers)
     else:
         desk = Desk(
-            checkpoint=checkpoint, original=original, given=given(mean, std, bgr=bgr),
+            checkpoint=checkpoint, original=original,
+            given=given(mean, std, bgr=bgr, heads=heads, align_corners=align_corners),
             data=data or "scenes",
             labels=labels, limit=limit, protocol=protocol,
             scales=_ratios(scales), flip=flip, fit=fit, frames=frames,

@@ -62,6 +62,10 @@ class Checkpoint:
     bgr: bool = False
     origins: Origins = Origins()
     notes: tuple[str, ...] = ()  # what was in the file and of no use
+    format: str = ""  # whose file it is, where a family knows several
+    # what of the network the file does not say for itself: what, and which with where from
+    assumed: tuple[tuple[str, str], ...] = ()
+    options: tuple[str, ...] = ()  # of a command, by which a person said such a thing
     reduced_labels: bool = False  # trained on labels with 1 taken off, 0 being void
     adapted: Adapted | None = None  # how it came about, where edaformer-adapt made it
     state: dict[str, Tensor] = field(repr=False, default_factory=dict)  # our names, float32

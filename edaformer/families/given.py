@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 from edaformer.errors import InputError
 from edaformer.families.checkpoint import Checkpoint, Origins
@@ -15,10 +15,14 @@ from edaformer.preprocess import Normalisation
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edaformer.families.architecture import Architecture
 
 FIRST = "encoder.stage1.embed.proj.weight"  # (C, 3, k, k), of every family
 GIVEN = "given"  # by a person
+AlignCorners = Literal["none", "logits", "all"]
 _LARGEST = 1e6
+_STAGES = 4
+_MOST_HEADS = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class Given:
     classes: tuple[str, ...] | None = None
     origin: str = GIVEN
     names_from: Path | None = None
+    # what changes the network, which a family's loader asks for: by a person
+    heads: tuple[int, int, int, int] | None = None
+    align_corners: AlignCorners | None = None
+    sizes: Architecture | None = None  # or by the record of an artifact, or another checkpoint
 
     def over(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint, with what was given in its place.
@@ -51,6 +59,16 @@ class Given:
         if self.classes is not None:
             made = self._named(made)
         return made
+
+    def refuse_said(self, checkpoint: str, why: str) -> None:
+        """For a loader whose checkpoints carry it all.
+
+        Raises:
+            InputError: if a person said what changes the network.
+        """
+        for option, value in (("--heads", self.heads), ("--align-corners", self.align_corners)):
+            if value is not None:
+                raise InputError(f"{option} is not for {checkpoint}: {why}; leave it out")
 
     def _normalisation_origin(self, checkpoint: Checkpoint) -> str:
         own = checkpoint.origins.normalisation
@@ -84,7 +102,13 @@ def options_of(checkpoint: Checkpoint) -> list[str]:
         said.append("--bgr")
     if checkpoint.origins.classes.startswith(f"{GIVEN}: "):
         said += ["--names", checkpoint.origins.classes.removeprefix(f"{GIVEN}: ")]
-    return said
+    return [*said, *checkpoint.options]
+
+
+def same_as(checkpoint: Checkpoint) -> Given:
+    """What makes another checkpoint of the same source the same network on the same images."""
+    own = checkpoint.normalisation
+    return Given(own.mean, own.std, checkpoint.bgr, sizes=checkpoint.variant)
 
 
 def turned_round(checkpoint: Checkpoint) -> Checkpoint:
@@ -112,12 +136,19 @@ def with_training(checkpoint: Checkpoint, known: Training) -> Checkpoint:
 
 
 def given(
-    mean: str | None = None, std: str | None = None, *, bgr: bool = False, names: Path | None = None
+    mean: str | None = None,
+    std: str | None = None,
+    *,
+    bgr: bool = False,
+    names: Path | None = None,
+    heads: str | None = None,
+    align_corners: AlignCorners | None = None,
 ) -> Given:
     """Read the options; figures are in the order in which the network sees its channels.
 
     Raises:
-        InputError: if they are not three numbers, or a deviation is not above 0, or for the names.
+        InputError: if they are not as many numbers as expected, or a deviation is not above 0, or
+            for the names.
     """
     return Given(
         _three(mean, "--mean", bgr=bgr),
@@ -125,7 +156,22 @@ def given(
         True if bgr else None,
         read_names(names) if names is not None else None,
         names_from=names,
+        heads=None if heads is None else _heads(heads),
+        align_corners=align_corners,
     )
+
+
+def _heads(text: str) -> tuple[int, int, int, int]:
+    parts = [part.strip() for part in text.split(",")]
+    numbers = [int(part) for part in parts if part.isascii() and part.isdigit() and len(part) < 6]
+    if len(parts) != _STAGES or len(numbers) != _STAGES or not all(
+        0 < number <= _MOST_HEADS for number in numbers
+    ):  # fmt: skip
+        raise InputError(
+            f"expected --heads as {_STAGES} numbers with commas, of stages 1 to {_STAGES}, such as "
+            f"1,2,5,8, got '{text}'"
+        )
+    return cast("tuple[int, int, int, int]", tuple(numbers))
 
 
 def _three(text: str | None, option: str, *, bgr: bool) -> Three | None:

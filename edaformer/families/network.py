@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 class PatchEmbedding(nn.Module):
     """Overlapping patches: a strided convolution, then LayerNorm over channels."""
 
-    def __init__(self, channels_in: int, channels: int, *, kernel: int, stride: int) -> None:
+    def __init__(
+        self, channels_in: int, channels: int, *, kernel: int, stride: int, eps: float = 1e-5
+    ) -> None:
         super().__init__()
         self.proj = nn.Conv2d(channels_in, channels, kernel, stride, padding=kernel // 2)
-        self.norm = nn.LayerNorm(channels)
+        self.norm = nn.LayerNorm(channels, eps=eps)
 
     def forward(self, feature: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """(B, C_in, H, W) -> tokens (B, N, C) and their map's size; strides round up."""
@@ -76,6 +78,11 @@ class Head(nn.Module):
 
     fuse: nn.Module
     classify: nn.Conv2d
+
+    def decide(self, *maps: Tensor) -> Tensor:
+        """What is fused, in the network's order -> logits."""
+        made: Tensor = self.classify(self.fuse(*maps))
+        return made
 
 
 class Network(nn.Module):

@@ -22,7 +22,7 @@ from edaformer.families.edaformer import loader as edaformer_loader
 from edaformer.families.edaformer.sizes import VARIANTS, get_variant
 from edaformer.families.given import Given, turned_round
 from edaformer.families.layers import Layer
-from edaformer.families.segformer import adapted_folder
+from edaformer.families.segformer import adapted as segformer_adapted
 from edaformer.families.segformer import cost as segformer_cost
 from edaformer.families.segformer import layers as segformer_layers
 from edaformer.families.segformer import loader as segformer_loader
@@ -44,7 +44,7 @@ class Family:
 
     variants: Mapping[str, Architecture]  # those with a name, for edaformer-info
     owns: Callable[[Path], bool]  # whether a path looks like a checkpoint of it
-    load: Callable[[Path], Checkpoint]
+    load: Callable[[Path, Given], Checkpoint]  # given: for what the file does not say itself
     sha256: Callable[[Path], str]
     network: Callable[[Any, int, ISR], Network]  # of an architecture, classes and an ISR
     count: Callable[[Any, int, Size, ISR], Cost]
@@ -53,6 +53,7 @@ class Family:
     fixed_layers: Callable[[Any, int, Size], tuple[Layer, ...]]  # what no ratio changes
     check_output: Callable[[Checkpoint, Path], None]  # where an adapted one would be written
     save_adapted: Callable[[Checkpoint, Mapping[str, Tensor], Adapted, Path], None]
+    any_file: bool = False  # it owns every file that no other does, and says what is wrong with it
 
 
 FAMILIES = {
@@ -68,6 +69,7 @@ FAMILIES = {
         fixed_layers=edaformer_layers.fixed_layers,
         check_output=adapted_file.check_output,
         save_adapted=adapted_file.save_adapted,
+        any_file=True,
     ),
     "segformer": Family(
         variants=SEGFORMERS,
@@ -79,15 +81,16 @@ FAMILIES = {
         count_params=segformer_cost.count_params,
         place_layers=segformer_layers.place_layers,
         fixed_layers=segformer_layers.fixed_layers,
-        check_output=adapted_folder.check_output,
-        save_adapted=adapted_folder.save_adapted,
+        check_output=segformer_adapted.check_output,
+        save_adapted=segformer_adapted.save_adapted,
     ),
 }
 
 
 def owner(path: Path) -> Family | None:
     """The family of the checkpoint at ``path``, by its looks; None where there is none."""
-    return next((family for family in FAMILIES.values() if family.owns(path)), None)
+    asked = sorted(FAMILIES.values(), key=lambda family: family.any_file)
+    return next((family for family in asked if family.owns(path)), None)
 
 
 def named(name: str) -> Architecture | None:
@@ -123,7 +126,7 @@ def load_checkpoint(path: Path, given: Given | None = None) -> Checkpoint:
         MissingError: without torch (or safetensors, or another package that the format needs).
     """
     require("torch", "export")
-    loaded = _family(path).load(path)
+    loaded = _family(path).load(path, given or Given())
     return loaded if given is None else given.over(loaded)
 
 

@@ -109,6 +109,38 @@ def _hugging(folder: Path) -> None:
     (folder / "model/preprocessor_config.json").write_text(json.dumps(content))
 
 
+def _project(name: str) -> Callable[[Path], None]:
+    """A SegFormer as another project writes it."""
+
+    def lay(folder: Path) -> None:
+        from tests.families.segformer.formats.projects import HEADS_TOLD, save, smallest_states
+
+        save(folder / "m.pth", smallest_states()[name], meta=HEADS_TOLD)
+
+    return lay
+
+
+def _smp_folder(folder: Path) -> None:
+    """Of the smallest encoder that the configuration can name."""
+    from safetensors.torch import save_file
+
+    from tests.families.segformer.formats.projects import nvlabs_state, smp_state
+    from tests.families.segformer.hugging import hugging_model
+
+    sizes = {"hidden_sizes": [32, 64, 160, 256], "num_attention_heads": [1, 2, 5, 8],
+             "depths": [2, 2, 2, 2], "decoder_hidden_size": 8, "mlp_ratios": [4] * 4}  # fmt: skip
+    state = smp_state(nvlabs_state(hugging_model(**sizes)))
+    (folder / "model").mkdir()
+    save_file({name: value.half() if value.is_floating_point() else value
+               for name, value in state.items()}, folder / "model/model.safetensors")  # fmt: skip
+    content = {
+        "_model_class": "Segformer", "activation": None, "aux_params": None, "classes": 5,
+        "decoder_segmentation_channels": 8, "encoder_depth": 5, "encoder_name": "mit_b0",
+        "encoder_weights": None, "in_channels": 3, "upsampling": 4,
+    }  # fmt: skip
+    (folder / "model/config.json").write_text(json.dumps(content))
+
+
 def _onnx(folder: Path) -> None:
     sound.lay_onnx(folder / "x.onnx")
 
@@ -341,6 +373,10 @@ READERS = (
     Reader("Hugging Face", _hugging, _read_checkpoint,
            {"model/*.json": (*JSONS, *JSONS, *PLAIN), "model/*.safetensors": (*PLAIN, *HEADERS)},
            share=2),
+    *(Reader(f"pth of {name}", _project(name), _read_checkpoint, {"*": (*PLAIN, *ZIPS)}, share=2)
+      for name in ("nvlabs", "mmseg", "smp")),
+    Reader("smp folder", _smp_folder, _read_checkpoint, {"model/*.json": (*JSONS, *PLAIN)},
+           share=0.5),
     Reader("info of pth", lambda f: sound.lay_pth(f / "m.pth"), _info("m.pth"),
            {"*": (*PLAIN, *ZIPS)}),
     Reader("info of onnx", _onnx, _info("x.onnx"), {"*.onnx": (*PLAIN, *PROTOBUFS)}),

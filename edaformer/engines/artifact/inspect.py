@@ -14,6 +14,7 @@ from edaformer.errors import InputError
 from edaformer.families.architecture import Architecture
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.cost import Cost
+from edaformer.families.given import Given
 from edaformer.families.table import count, named, names, owner
 from edaformer.files import sha256
 from edaformer.isr import ISR
@@ -63,7 +64,12 @@ class Description:
 
 
 def describe(
-    subject: str, *, isr: ISR | str | None, size: tuple[int, int] | None, num_classes: int | None
+    subject: str,
+    *,
+    isr: ISR | str | None,
+    size: tuple[int, int] | None,
+    num_classes: int | None,
+    given: Given | None = None,
 ) -> Description:
     """Describe a file, or a variant by its name.
 
@@ -72,29 +78,31 @@ def describe(
         isr: to count at, for checkpoints and variants; text is read as theirs.
         size: (H, W) to count at, likewise.
         num_classes: of a bare variant.
+        given: what a checkpoint does not say itself.
 
     Raises:
         InputError: if it is none of these, or an option is baked into the file.
     """
     path = Path(subject)
-    variant = named(subject)
+    variant, given = named(subject), given or Given()
     if variant is not None and owner(path) is None:
+        given.refuse_said(subject, "a variant has its own")
         return _describe_variant(variant, isr, size, num_classes)
     if not path.exists():
         raise InputError(f"expected a file or a variant ({names()}), found nothing at {subject}")
     if num_classes is not None:
         raise InputError(f"--classes is for a bare variant; {subject} has its own, leave it out")
     if path.is_dir():
-        return _describe_checkpoint(path, isr, size)
+        return _describe_checkpoint(path, isr, size, given)
     with path.open("rb") as file:
         head = file.read(9)
     if is_plan(path):
-        _refuse_baked(subject, isr, size)
+        _refuse_baked(subject, isr, size, given)
         return _describe_plan(path)
     if head.startswith(_CHECKPOINT_MAGIC) or head[8:9] == b"{":
-        return _describe_checkpoint(path, isr, size)
+        return _describe_checkpoint(path, isr, size, given)
     if head[:1] == b"\x08":  # ModelProto field 1, ir_version
-        _refuse_baked(subject, isr, size)
+        _refuse_baked(subject, isr, size, given)
         return _describe_onnx(path)
     raise InputError(
         f"{subject} is no checkpoint, ONNX model or TensorRT plan; expected one of these or a "
@@ -163,14 +171,16 @@ def _isr(isr: ISR | str | None, model: Architecture) -> ISR:
 
 
 def _describe_checkpoint(
-    path: Path, isr: ISR | str | None, size: tuple[int, int] | None
+    path: Path, isr: ISR | str | None, size: tuple[int, int] | None, given: Given
 ) -> Description:
     from edaformer.families.table import load_checkpoint
 
-    loaded = load_checkpoint(path)
+    loaded = load_checkpoint(path, given)
     left_over = ", ".join(loaded.coverage.left_over) or "none"
     facts: list[tuple[str, object]] = [
         ("model", f"{loaded.variant.title}, {loaded.num_classes} classes"),
+        ("format", loaded.format or None),
+        *loaded.assumed,
         ("weights used", f"{loaded.coverage.used}; left over: {left_over}"),
         ("classes", class_names(loaded)),
         ("trained at", _trained_at(loaded)),
@@ -187,6 +197,8 @@ def _describe_checkpoint(
         "sha256": loaded.sha256,
         "normalisation": asdict(loaded.normalisation) | {"bgr": loaded.bgr},
         "origins": asdict(loaded.origins),
+        "format": loaded.format or None,
+        "assumed": dict(loaded.assumed),
         "adapted": None if loaded.adapted is None else loaded.adapted.model_dump(mode="json"),
         "notes": list(loaded.notes),
         "coverage": {"used": loaded.coverage.used, "left_over": list(loaded.coverage.left_over)},
@@ -334,7 +346,10 @@ def _costed(
     return Description(kind, counted, base, isr, size, *model, facts, extra or {})
 
 
-def _refuse_baked(subject: str, isr: ISR | str | None, size: tuple[int, int] | None) -> None:
+def _refuse_baked(
+    subject: str, isr: ISR | str | None, size: tuple[int, int] | None, given: Given
+) -> None:
+    given.refuse_said(subject, "it is baked in")
     for option, value in (("--isr", isr), ("--size", size)):
         if value is not None:
             raise InputError(f"{option} is baked into {subject}; leave it out")

@@ -17,7 +17,7 @@ from edaformer.engines.tune.result import AdaptedPoint, Point, cost_of
 from edaformer.engines.tune.search.accuracy import Evaluator
 from edaformer.engines.tune.search.trials import Trials
 from edaformer.errors import GateError, InputError
-from edaformer.families.given import Given
+from edaformer.families.given import same_as
 from edaformer.families.table import load_checkpoint
 from edaformer.preprocess import ALIGN
 
@@ -77,8 +77,7 @@ class Adapting:
                 to.checkpoint, (isr,), self.frames, self.options, path, resume=True,
                 on_progress=lambda now: now.tell(on_step),
             )  # fmt: skip
-        own = to.checkpoint.normalisation  # which a person may have given
-        loaded = load_checkpoint(path, Given(own.mean, own.std, to.checkpoint.bgr))
+        loaded = load_checkpoint(path, same_as(to.checkpoint))  # which a person may have told
         record = loaded.adapted
         if record is None or (record.source_sha256, record.isr, record.frames_sha256) != (
             to.checkpoint.sha256, (str(isr),), self.frames.sha256,

@@ -40,17 +40,22 @@ class FusedLabels(Labels):
 
     def winners(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """(N, C, h, w) -> the winning classes (N, s h, s w), as floats."""
-        batch, classes, _, columns = logits.shape
-        tall = upsample(logits, (size[0], columns))  # (N, C, H, w)
-        here = torch.arange(columns)
-        left = tall.index_select(3, (here - 1).clamp(min=0))
-        right = tall.index_select(3, (here + 1).clamp(max=columns - 1))
-        before, middle, after = (w.to(logits.dtype) for w in (self.before, self.here, self.after))
-        values = left[..., None] * before + tall[..., None] * middle + right[..., None] * after
+        batch, classes, _, _ = logits.shape
+        values = logits[..., None] if len(self.here) == 1 else self._upsampled(logits, size[0])
         best = values.amax(dim=1, keepdim=True)  # values: (N, C, H, w, s)
         index = torch.arange(classes, dtype=logits.dtype).view(1, -1, 1, 1, 1)
         beaten = torch.full((), NO_CLASS, dtype=logits.dtype)
         return torch.where(values == best, index, beaten).amin(dim=1).reshape(batch, *size)
+
+    def _upsampled(self, logits: Tensor, height: int) -> Tensor:
+        """(N, C, h, w) -> (N, C, s h, w, s)."""
+        columns = logits.shape[3]
+        tall = upsample(logits, (height, columns))  # (N, C, H, w)
+        here = torch.arange(columns)
+        left = tall.index_select(3, (here - 1).clamp(min=0))
+        right = tall.index_select(3, (here + 1).clamp(max=columns - 1))
+        before, middle, after = (w.to(logits.dtype) for w in (self.before, self.here, self.after))
+        return left[..., None] * before + tall[..., None] * middle + right[..., None] * after
 
 
 def fuse_argmax(deployment: Deployment) -> int:

@@ -6,7 +6,9 @@ mixes positions, each with the same weights everywhere, so the two commute. c4 i
 1/16 of the positions, c3 on 1/4, and the concatenated map is never written.
 
 SegFormer has a linear layer V x + v before each branch's part: W (V x + v) = (W V) x + W v is one
-1x1 convolution, from C_i channels instead of by way of the decoder's width.
+1x1 convolution, from C_i channels instead of by way of the decoder's width. mmsegmentation's decode
+head has a ReLU between the two, through which nothing can be merged: there each branch keeps its
+own convolution, and what follows the ReLU alone is applied before upsampling.
 """
 
 from __future__ import annotations
@@ -21,38 +23,52 @@ from torch.nn import functional
 from edaformer.export.rewrites.replace import pointwise, replace
 from edaformer.export.wrapper import Deployment
 from edaformer.families.fuse import Fuse, upsample
-from edaformer.families.segformer.network import EmbedAndFuse
+from edaformer.families.segformer.network import ConvolveAndFuse, EmbedAndFuse
 
 
 class FusePerBranch(nn.Module):
     """relu(norm(up(Wc4 c4) + up(Wc3 c3) + Wc2 c2 + bias)), of any number of branches."""
 
-    def __init__(self, weights: Sequence[Tensor], bias: Tensor | None, norm: nn.Module) -> None:
-        """``weights`` (width, C_i) of c4, c3 and so on."""
+    def __init__(self, weights: Sequence[Tensor], fuse: Fuse, bias: Tensor | None) -> None:
+        """``weights`` (width, C_i) of c4, c3 and so on, out of ``fuse``, and its bias."""
         super().__init__()
+        self.aligned = fuse.aligned
         self.names = [f"c{4 - index}" for index in range(len(weights))]
         for name, weight in zip(self.names, weights, strict=True):
             once = bias if name == self.names[-1] else None
             self.add_module(name, pointwise(weight, once))
-        self.norm = norm
+        self.norm = fuse.norm
 
     def forward(self, *maps: Tensor) -> Tensor:
         """Maps (B, C_i, H_i, W_i), the largest last -> (B, width, H, W) of that one."""
         size = (maps[-1].shape[2], maps[-1].shape[3])
         made = [self.get_submodule(n)(m) for n, m in zip(self.names, maps, strict=True)]
-        total = sum((upsample(feature, size) for feature in made[1:-1]), upsample(made[0], size))
-        return functional.relu(self.norm(total + made[-1]))
+        large = [upsample(feature, size, aligned=self.aligned) for feature in made[:-1]]
+        return functional.relu(self.norm(sum(large[1:], large[0]) + made[-1]))
+
+
+class ConvolvePerBranch(FusePerBranch):
+    """The same, of relu(norm(convolution)) of each map."""
+
+    def __init__(self, fuse: ConvolveAndFuse) -> None:
+        super().__init__(_parts(fuse), fuse, fuse.conv.bias)
+        self.embed = fuse.embed
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Maps (B, C_i, H_i, W_i), the largest last -> (B, width, H, W) of that one."""
+        return super().forward(*(embed(m) for embed, m in zip(self.embed, maps, strict=True)))
 
 
 def fuse_per_branch(deployment: Deployment) -> int:
     """Rewrite the decoder's fuse layer in place; returns how many."""
     plain = replace(deployment, Fuse, per_branch)
-    return plain + replace(deployment, EmbedAndFuse, per_branch_embedded)
+    embedded = replace(deployment, EmbedAndFuse, per_branch_embedded)
+    return plain + embedded + replace(deployment, ConvolveAndFuse, ConvolvePerBranch)
 
 
 def per_branch(fuse: Fuse) -> FusePerBranch:
     """The branches of EDAFormer's."""
-    return FusePerBranch(_parts(fuse), fuse.conv.bias, fuse.norm)
+    return FusePerBranch(_parts(fuse), fuse, fuse.conv.bias)
 
 
 def per_branch_embedded(fuse: EmbedAndFuse) -> FusePerBranch:
@@ -61,7 +77,7 @@ def per_branch_embedded(fuse: EmbedAndFuse) -> FusePerBranch:
     pairs = list(zip(_parts(fuse), layers, strict=True))
     bias = torch.stack([part @ layer.bias for part, layer in pairs]).sum(dim=0)
     bias = bias if fuse.conv.bias is None else bias + fuse.conv.bias
-    return FusePerBranch([part @ layer.weight for part, layer in pairs], bias, fuse.norm)
+    return FusePerBranch([part @ layer.weight for part, layer in pairs], fuse, bias)
 
 
 def _parts(fuse: Fuse) -> Sequence[Tensor]:

@@ -56,4 +56,4 @@ class Decoder(Head):
 
     def forward(self, c2: Tensor, c3: Tensor, c4: Tensor) -> Tensor:
         """Encoder maps -> logits (B, classes, H / 8, W / 8)."""
-        return self.classify(self.fuse(self.c4(c4), self.c3(c3), self.c2(c2)))
+        return self.decide(self.c4(c4), self.c3(c3), self.c2(c2))

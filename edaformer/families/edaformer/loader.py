@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from edaformer.errors import CheckpointError, require
 from edaformer.families.checkpoint import Checkpoint, Coverage, misfits, some
 from edaformer.families.edaformer.sizes import VARIANTS, Variant
-from edaformer.families.given import with_training
+from edaformer.families.given import Given, with_training
 from edaformer.families.reading.folder import ADAPTER
 from edaformer.families.reading.prefixes import renamed
 from edaformer.families.reading.training import training
@@ -57,13 +57,15 @@ def network(sizes: Variant, num_classes: int, isr: ISR) -> EDAFormer:
     return EDAFormer(sizes, num_classes, isr)
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path, given: Given) -> Checkpoint:
     """Read and check a file; nothing in it is executed.
 
     Raises:
+        InputError: if somebody gives what the file says itself.
         CheckpointError: if it is not a complete, sound checkpoint.
         MissingError: without torch (or safetensors, where it is one).
     """
+    given.refuse_said(str(path), "an EDAFormer's weights say it")
     _refuse_adapter(path)
     read = read_weights(path, ANCHORS)
     _refuse_encoder_only(path, read.tensors)

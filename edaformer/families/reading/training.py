@@ -60,6 +60,12 @@ def training(meta: Mapping[str, Any], num_classes: int) -> Training:
                     classes_from, tuple(notes), adapted)  # fmt: skip
 
 
+def model_of(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``model`` of the configuration in a file's meta, as far as its values are plain; or empty."""
+    model = _config(meta, []).get("model")
+    return model if isinstance(model, Mapping) else {}
+
+
 def adapted_record(meta: Mapping[str, Any], notes: list[str]) -> Adapted | None:
     """How a checkpoint was adapted; None where it was not."""
     if ADAPTED not in meta:

@@ -1,4 +1,4 @@
-"""Write an adapted SegFormer as its source lies there: a folder of Hugging Face's.
+"""Write an adapted SegFormer as its source lies there: a folder of Hugging Face's, or of smp's.
 
 Configuration and preprocessing are the source's, with the record of the adaptation in config.json;
 the weights have the source's names and types. An adapter is merged and is not there any more.
@@ -16,9 +16,13 @@ from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.reading import folder
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.reading.training import ADAPTED
+from edaformer.families.reading.weights import Weights
 from edaformer.families.segformer.config import CONFIG, PREPROCESSOR
+from edaformer.families.segformer.formats.adapted_file import as_theirs
+from edaformer.families.segformer.formats.file import ANCHORS as FILE_ANCHORS
+from edaformer.families.segformer.formats.smp_folder import ADAPTED_KEY, is_smp_folder
 from edaformer.families.segformer.names import ANCHORS, Names
-from edaformer.files import check_new_folder, write_folder
+from edaformer.files import write_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,27 +31,17 @@ if TYPE_CHECKING:
     from edaformer.families.segformer.sizes import SegFormerSizes
 
 
-def check_output(checkpoint: Checkpoint, path: Path) -> None:
-    """Refuse a folder that cannot be made, before any work is done for it.
-
-    Raises:
-        InputError: naming the path and what to do.
-    """
-    del checkpoint
-    check_new_folder(path)
-
-
 def save_adapted(
     checkpoint: Checkpoint, state: Mapping[str, Tensor], record: Adapted, path: Path
 ) -> None:
-    """As ``families.table.save_adapted`` says, for this family."""
-    sizes: SegFormerSizes = checkpoint.variant  # type: ignore[assignment]  # the family's own
-    names, source = Names(sizes), checkpoint.path
-    tensors = {
-        name: state[names.ours(name)].to(old.dtype).contiguous()
-        for name, old in folder.read_folder(source, ANCHORS).items()
-    }
-    config = {**read_object(source / CONFIG), ADAPTED: record.model_dump(mode="json")}
+    """As ``families.table.save_adapted`` says, for a folder."""
+    source = checkpoint.path
+    if is_smp_folder(source):
+        read = Weights(folder.read_folder(source, FILE_ANCHORS), {})
+        tensors, key = as_theirs(checkpoint, read, state), ADAPTED_KEY
+    else:
+        tensors, key = _hugging(checkpoint, state), ADAPTED
+    config = {**read_object(source / CONFIG), key: record.model_dump(mode="json")}
     save = require("safetensors.torch", "export").save
     files = {
         CONFIG: json.dumps(config, indent=2).encode(),
@@ -56,3 +50,12 @@ def save_adapted(
     if (source / PREPROCESSOR).is_file():
         files[PREPROCESSOR] = (source / PREPROCESSOR).read_bytes()
     write_folder(path, files)
+
+
+def _hugging(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    sizes: SegFormerSizes = checkpoint.variant  # type: ignore[assignment]  # the family's own
+    names = Names(sizes)
+    return {
+        name: state[names.ours(name)].to(old.dtype).contiguous()
+        for name, old in folder.read_folder(checkpoint.path, ANCHORS).items()
+    }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from edaformer.errors import CheckpointError, InputError
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.reading.training import adapted_record
-from edaformer.families.segformer.sizes import Four, SegFormerSizes
+from edaformer.families.segformer.sizes import MAX_CLASSES, Four, SegFormerSizes
 from edaformer.names import why_no_names
 from edaformer.preprocess import MAX_SIDE, RELEASE, Normalisation
 from edaformer.printable import in_one_line
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from edaformer.families.adapted import Adapted
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
-MAX_CLASSES = 256  # labels are uint8
 _LISTS: dict[str, list[int]] = {
     "hidden_sizes": [32, 64, 160, 256], "depths": [2, 2, 2, 2],
     "num_attention_heads": [1, 2, 5, 8], "sr_ratios": [8, 4, 2, 1],

@@ -47,7 +47,8 @@ def count_params(sizes: SegFormerSizes, num_classes: int) -> int:
         reduction = channels * (channels * trained**2 + 1) + norm if trained > 1 else 0
         attention = 4 * channels * (channels + 1) + reduction
         block = 2 * norm + attention + mlp_params(channels, sizes.hidden(stage))
-        total += embed + sizes.depths[stage] * block + norm + (channels + 1) * width
+        branch = (channels + (2 if sizes.head == "convolutions" else 1)) * width  # norm, or bias
+        total += embed + sizes.depths[stage] * block + norm + branch
     return total
 
 

@@ -1,7 +1,8 @@
 """The deployed SegFormer layer by layer (families/layers.py), as the default rewrites leave it.
 
 One head's output projection is part of its values', and a branch of the decoder is one 1x1
-convolution before it is upsampled: fewer multiply-adds than cost.py counts.
+convolution before it is upsampled, or two where a ReLU stands between them: fewer multiply-adds
+than cost.py counts.
 
 Letters: C channels, N queries, M keys, R the trained sequence reduction, D the decoder's width.
 """
@@ -33,13 +34,18 @@ def fixed_layers(sizes: SegFormerSizes, num_classes: int, size: Size) -> tuple[L
         Layer("branch", n * c * width, c * width, n * c, n * width)
         for n, c in zip(areas, sizes.widths, strict=True)
     ]
+    if sizes.head == "convolutions":
+        branches += [Layer("fuse branch", n * width**2, width**2, n * width, n * width)
+                     for n in areas]  # fmt: skip
+    classified = areas[0] * num_classes
+    enlarged = classified * sizes.upsampling**2
     return (
         Layer("normalise", 0, 0, 0, 3 * image, image_bytes=3 * image),
         *branches,
         Layer("resize and add", 0, 0, small + largest, largest),
-        Layer("classify", largest * num_classes, width * num_classes, largest,
-              areas[0] * num_classes),
-        Layer("resize and argmax", 0, 0, areas[0] * num_classes, 0, image_bytes=image),
+        Layer("classify", largest * num_classes, width * num_classes, largest, classified),
+        *([Layer("resize logits", 0, 0, classified, enlarged)] if sizes.upsampling > 1 else []),
+        Layer("resize and argmax", 0, 0, enlarged, 0, image_bytes=image),
     )  # fmt: skip
 
 

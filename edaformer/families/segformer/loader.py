@@ -1,9 +1,10 @@
-"""A SegformerForSemanticSegmentation folder of Hugging Face's: config.json and safetensors.
+"""SegFormer's checkpoints: Hugging Face folders here, and what other projects write in formats/.
 
-Weights go by their published names or by transformers' current ones; transformers itself is not
-needed, nothing is fetched and nothing is executed. Classes, normalisation and resizing are the
-folder's own, and an adapter beside the model is merged. Loading is strict, as for EDAFormer: what
-is missing, unknown, misshapen or not finite is refused.
+A SegformerForSemanticSegmentation folder of Hugging Face's is config.json and safetensors. Weights
+go by their published names or by transformers' current ones; transformers itself is not needed,
+nothing is fetched and nothing is executed. Classes, normalisation and resizing are the folder's
+own, and an adapter beside the model is merged. Loading is strict, as for EDAFormer: what is
+missing, unknown, misshapen or not finite is refused.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edaformer import files
 from edaformer.errors import CheckpointError, require
 from edaformer.families.checkpoint import Checkpoint, Coverage, Origins, misfits
+from edaformer.families.given import Given
 from edaformer.families.reading import folder
 from edaformer.families.reading.adapter import adapted
 from edaformer.families.reading.prefixes import renamed
@@ -23,6 +26,8 @@ from edaformer.families.segformer.config import (
     read_config,
     read_preprocessing,
 )
+from edaformer.families.segformer.formats.file import load_file, owns_file
+from edaformer.families.segformer.formats.smp_folder import is_smp_folder, load_smp_folder
 from edaformer.families.segformer.names import ANCHORS, Names
 from edaformer.families.segformer.sizes import SegFormerSizes
 from edaformer.isr import ISR
@@ -35,7 +40,9 @@ if TYPE_CHECKING:
 
 
 def owns(path: Path) -> bool:
-    """Whether this is a folder with a model's configuration, or with an adapter's."""
+    """Whether this is a folder with a model's configuration or an adapter's, or a file of its."""
+    if path.is_file():
+        return owns_file(path)
     return (path / CONFIG).is_file() or (path / folder.ADAPTER).is_file()
 
 
@@ -46,20 +53,26 @@ def network(sizes: SegFormerSizes, num_classes: int, isr: ISR) -> SegFormer:
     return SegFormer(sizes, num_classes, isr)
 
 
-def load(path: Path) -> Checkpoint:
-    """Read and check a folder.
+def load(path: Path, given: Given) -> Checkpoint:
+    """Read and check a folder or a file, whichever project wrote it.
 
     Raises:
         CheckpointError: if it holds no complete, sound SegFormer for semantic segmentation.
-        InputError: if its sizes or its normalisation are none that are supported.
+        InputError: if its sizes or its normalisation are none that are supported, or it does not
+            say how many heads it has.
         MissingError: without torch or safetensors.
     """
     require("torch", "export")
+    if path.is_file():
+        return load_file(path, given, network)
     if not (path / CONFIG).is_file():
         raise CheckpointError(
             f"{path} is an adapter without its base model; put it beside the model's {CONFIG} and "
             f"{folder.WEIGHTS}, or merge it: model.merge_and_unload().save_pretrained(...)"
         )
+    if is_smp_folder(path):
+        return load_smp_folder(path, given, network, sha256(path))
+    given.refuse_said(str(path), f"its {CONFIG} says it")
     config, images = read_config(path), read_preprocessing(path)
     names = Names(config.sizes)
     state = renamed(path, folder.read_folder(path, ANCHORS), names.ours)
@@ -81,12 +94,15 @@ def load(path: Path) -> Checkpoint:
         origins=_origins(images),
         notes=config.notes,
         adapted=config.adapted,
+        format="Hugging Face",
         state={k: v.float() if v.is_floating_point() else v for k, v in state.items()},
     )
 
 
 def sha256(path: Path) -> str:
-    """Of what ``sha256sum`` prints of the files that matter, in the order of their names."""
+    """A file's own; of a folder, that of what ``sha256sum`` prints of the files that matter."""
+    if path.is_file():
+        return files.sha256(path)
     return folder.sha256(path, CONFIG, PREPROCESSOR)
 
 

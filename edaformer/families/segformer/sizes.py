@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import mul
 from typing import Literal
@@ -13,6 +13,12 @@ from edaformer.isr import Place, Places
 from edaformer.preprocess import ALIGN
 
 Four = tuple[int, int, int, int]  # of stages 1..4
+# What of the network is bilinear corner to corner (align_corners=True) and not by half pixels:
+# nothing; the logits' upsampling to the image (segmentation_models_pytorch); the decoder's, too
+# (mmsegmentation, where a configuration says so)
+AlignCorners = Literal["none", "logits", "all"]
+Head = Literal["linear", "convolutions"]  # what brings a map to the decoder's width
+MAX_CLASSES = 256  # labels are uint8
 _LARGEST = 1 << 16  # of any number here: a manifest is not trusted
 
 
@@ -33,6 +39,10 @@ class SegFormerSizes:
     patches: Four = (7, 3, 3, 3)  # kernels of the patch embeddings
     strides: Four = (4, 2, 2, 2)  # of the patch embeddings
     family: Literal["segformer"] = "segformer"
+    head: Head = "linear"  # convolutions, with BatchNorm and ReLU, are mmsegmentation's
+    # of LayerNorm: in blocks and at the ends of stages; after patch embeddings and reductions
+    eps: tuple[float, float] = (1e-5, 1e-5)
+    align_corners: AlignCorners = "none"
 
     def __post_init__(self) -> None:
         numbers = (*self.widths, *self.depths, self.decoder_width, *self.heads, *self.ratios,
@@ -54,11 +64,14 @@ class SegFormerSizes:
                 f"expected strides whose product divides {ALIGN}, got {self.strides}; "
                 "no other is supported"
             )
+        if not all(0 < eps < 1 for eps in self.eps):
+            raise InputError(f"expected LayerNorm's eps between 0 and 1, got {self.eps}; mend it")
 
     @property
     def name(self) -> str:
-        """``segformer-b0``; ``segformer`` where it is none of the paper's."""
-        return next((name for name, sizes in SEGFORMERS.items() if sizes == self), "segformer")
+        """``segformer-b0``, of whichever project; ``segformer`` where it is none of the paper's."""
+        plain = replace(self, head="linear", eps=(1e-5, 1e-5), align_corners="none")
+        return next((name for name, sizes in SEGFORMERS.items() if sizes == plain), "segformer")
 
     @property
     def title(self) -> str:
@@ -68,7 +81,12 @@ class SegFormerSizes:
     @property
     def logits_stride(self) -> int:
         """Input pixels to a logit: the decoder works on stage 1's map."""
-        return self.strides[0]
+        return self.strides[0] // self.upsampling
+
+    @property
+    def upsampling(self) -> int:
+        """By how much the network itself upsamples its logits: to the image's size, or not."""
+        return 1 if self.align_corners == "none" else self.strides[0]
 
     @property
     def places(self) -> Places:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
+from edaformer.export.rewrites.fold_batchnorm import fold_batchnorm
 from edaformer.export.rewrites.fuse_argmax import FusedLabels
-from edaformer.export.rewrites.fuse_per_branch import FusePerBranch, per_branch_embedded
+from edaformer.export.rewrites.fuse_per_branch import (
+    ConvolvePerBranch,
+    FusePerBranch,
+    per_branch_embedded,
+)
 from edaformer.export.rewrites.group_queries import GroupedQueryAttention
 from edaformer.export.rewrites.project_values import project_values
 from edaformer.export.rewrites.unfuse_attention import UnfusedAttention
 from edaformer.export.wrapper import Deployment, Geometry, Labels
 from edaformer.families.attention import Attention
-from edaformer.families.segformer.network import EmbedAndFuse, ReducedAttention
+from edaformer.families.segformer.network import (
+    ConvolveAndFuse,
+    ConvolveEach,
+    EmbedAndFuse,
+    ReducedAttention,
+)
 from edaformer.families.segformer.sizes import SegFormerSizes
 from tests.export.rewrites.test_rewrites import assert_the_same, exact, relative_error
 from tests.tiny import SEGFORMER, shaken, tiny_segformer
@@ -22,6 +34,9 @@ from tests.tiny import SEGFORMER, shaken, tiny_segformer
 ODD = SegFormerSizes(
     (15, 32, 80, 63), (1, 1, 1, 1), 20, heads=(1, 2, 5, 1), mlp_ratios=(3, 2, 2, 1)
 )
+MMSEG = replace(SEGFORMER, head="convolutions", eps=(1e-6, 1e-6))
+ALIGNED = replace(MMSEG, align_corners="all")
+SMP = replace(SEGFORMER, eps=(1e-6, 1e-5), align_corners="logits")
 
 
 def deployment(
@@ -36,7 +51,7 @@ def deployment(
 
 
 @exact
-@pytest.mark.parametrize("sizes", [SEGFORMER, ODD])
+@pytest.mark.parametrize("sizes", [SEGFORMER, ODD, MMSEG, ALIGNED, SMP])
 @pytest.mark.parametrize(
     "names", [*((name,) for name in REWRITES), defaults("fp16", "segformer"), tuple(REWRITES)]
 )
@@ -45,7 +60,7 @@ def test_the_whole_model_computes_the_same(
 ) -> None:
     plain = deployment(dtype, sizes)
     rewritten, applied = apply_rewrites(plain, names)
-    idle = {"pad-hidden"} if sizes is SEGFORMER else set()  # its widths are multiples of eight
+    idle = set() if sizes is ODD else {"pad-hidden"}  # the others' are multiples of eight
     assert set(names) - set(applied) == idle & set(names)
     assert_the_same(plain, rewritten, bound)
 
@@ -80,6 +95,28 @@ def test_embedded_branches_alone(dtype: torch.dtype, bound: float, folded: bool)
 
 
 @exact
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("folded", [False, True])
+def test_convolved_branches_alone(
+    dtype: torch.dtype, bound: float, folded: bool, aligned: bool
+) -> None:
+    fuse = shaken(ConvolveAndFuse((40, 24, 16, 8), 12, aligned=aligned)).to(dtype).eval()
+    maps = [
+        torch.randn(2, c, n, n + 1, dtype=dtype) for c, n in ((40, 2), (24, 4), (16, 7), (8, 14))
+    ]
+    expected = fuse(*maps)
+    if folded:
+        holder = nn.ModuleDict({"fuse": fuse})
+        assert fold_batchnorm(holder) == 5  # type: ignore[arg-type]
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in holder.modules())
+    made = ConvolvePerBranch(fuse)
+    assert relative_error(made(*maps), expected) < bound
+    assert made.c4.weight.shape == (12, 12, 1, 1)
+    each = [module for module in made.modules() if isinstance(module, ConvolveEach)]
+    assert [one.conv.in_channels for one in each] == [40, 24, 16, 8]
+
+
+@exact
 def test_merged_values_alone(dtype: torch.dtype, bound: float) -> None:
     holder = nn.ModuleDict(
         {
@@ -97,7 +134,7 @@ def test_merged_values_alone(dtype: torch.dtype, bound: float) -> None:
     assert project_values(holder) == 0  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("stride", [2, 4, 8, 3])
+@pytest.mark.parametrize("stride", [1, 2, 4, 8, 3])
 def test_fused_labels_of_any_stride_are_the_labels(stride: int) -> None:
     size = (stride * 12, stride * 15)
     labels = Labels(Geometry(size, size))

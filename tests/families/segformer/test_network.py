@@ -1,12 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from edaformer.errors import ISRError
@@ -16,6 +15,8 @@ from edaformer.families.segformer.sizes import SEGFORMERS, SegFormerSizes
 from edaformer.families.table import FAMILIES, count, load_checkpoint
 from edaformer.isr import BASE, ISR
 from tests.families.segformer.hugging import hugging_model, save_folder
+from tests.families.segformer.pooled import pool
+from tests.tiny import SEGFORMER
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "small": {},
@@ -40,32 +41,6 @@ def test_logits_are_those_of_transformers(name: str, size: tuple[int, int], tmp_
         made, expected = model(image), hugging(image).logits
     assert made.shape == expected.shape
     assert float((made - expected).abs().max()) <= 1e-4
-
-
-class Pooled(nn.Module):
-    """transformers' sequence reduction, or none where R is 1, and what ISR adds to it."""
-
-    def __init__(self, reduction: nn.Module | None, ratio: int, factor: int) -> None:
-        super().__init__()
-        self.reduction, self.ratio, self.factor = reduction, ratio, factor
-
-    def forward(self, tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        if self.reduction is not None:
-            tokens = self.reduction(tokens, height, width)
-        size = (height // self.ratio, width // self.ratio)
-        feature = tokens.transpose(1, 2).unflatten(2, size)
-        return functional.avg_pool2d(feature, self.factor).flatten(2).transpose(1, 2)
-
-
-def pool(hugging: Any, factors: tuple[int, ...]) -> None:
-    """ISR on transformers' own modules."""
-    for stage, factor in zip(hugging.segformer.stages, factors, strict=True):
-        for block in stage.blocks:
-            attention = block.attention
-            ratio = attention.sequence_reduction_ratio
-            own = attention.sequence_reduction if ratio > 1 else None
-            attention.sequence_reduction = Pooled(own, ratio, factor)
-            attention.sequence_reduction_ratio = 2  # above 1: it asks the reduction
 
 
 @pytest.mark.parametrize("factors", [(1, 1, 1, 1), (2, 1, 2, 1), (2, 3, 4, 2), (4, 2, 2, 2)])
@@ -100,6 +75,7 @@ def test_isr_pools_the_reduced_map(factors: tuple[int, ...], ratios: list[int]) 
                        mlp_ratios=(1, 2, 3, 1), heads=(2, 1, 5, 2)),
         SegFormerSizes((16, 32, 48, 64), (2, 1, 1, 1), 40, heads=(1, 1, 1, 4), ratios=(4, 4, 2, 1),
                        patches=(3, 5, 3, 1), strides=(2, 2, 2, 1)),
+        replace(SEGFORMER, head="convolutions", align_corners="logits"),
     ],
 )  # fmt: skip
 def test_the_cost_is_what_pytorch_counts(

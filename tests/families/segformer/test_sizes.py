@@ -18,6 +18,11 @@ def test_names_and_titles() -> None:
     assert (other.name, other.title) == ("segformer", "SegFormer")
 
 
+def test_how_it_is_computed_is_no_other_variant() -> None:
+    other = replace(B0, head="convolutions", eps=(1e-6, 1e-6), align_corners="all")
+    assert (other.name, other.logits_stride, B0.logits_stride) == ("segformer-b0", 1, 4)
+
+
 def test_places_follow_the_configuration() -> None:
     places = replace(B0, ratios=(4, 2, 1, 1), strides=(2, 2, 2, 1)).places
     assert [(p.name, p.base, p.stride) for p in places.all] == [
@@ -83,10 +88,11 @@ def test_a_ratio_has_to_fit_its_map() -> None:
         ({"heads": (1, 2, 7, 8)}, "expected heads that divide"),
         ({"patches": (8, 3, 3, 3)}, "expected odd patch sizes"),
         ({"strides": (4, 4, 2, 2)}, "expected strides whose product divides 32"),
+        ({"eps": (1e-6, 0.0)}, "expected LayerNorm's eps between 0 and 1"),
         ({"depths": (2, 0, 2, 2)}, "expected a SegFormer's sizes between 1 and 65536"),
         ({"depths": (2, 2, 10**9, 2)}, "expected a SegFormer's sizes between 1 and 65536"),
     ],
 )
-def test_sizes_no_network_has(changes: dict[str, tuple[int, ...]], words: str) -> None:
+def test_sizes_no_network_has(changes: dict[str, tuple[float, ...]], words: str) -> None:
     with pytest.raises(InputError, match=words):
         replace(B0, **changes)

@@ -26,10 +26,11 @@ from tests.families.segformer.hugging import save_folder
 from tests.tiny import SEGFORMER, tiny_segformer
 
 B0 = SEGFORMERS["segformer-b0"]
+MMSEG = replace(SEGFORMER, head="convolutions", align_corners="all")
 OTHER = replace(SEGFORMER, ratios=(4, 1, 1, 2), heads=(1, 1, 5, 2))
 
 
-@pytest.mark.parametrize("sizes", [B0, SEGFORMER, OTHER])
+@pytest.mark.parametrize("sizes", [B0, SEGFORMER, OTHER, MMSEG])
 @pytest.mark.parametrize("factor", [1, 2])
 def test_layers_are_those_of_the_rewritten_network(sizes: SegFormerSizes, factor: int) -> None:
     size = (160, 256)
@@ -65,9 +66,10 @@ def test_the_model_orders_settings_as_their_layers_do() -> None:
     assert memory_bytes(B0, 11, (384, 480), B0.places.base) > weights_bytes(B0, 11)
 
 
-def test_logits_are_the_whole_model_s_to_the_bit() -> None:
+@pytest.mark.parametrize("sizes", [SEGFORMER, MMSEG])
+def test_logits_are_the_whole_model_s_to_the_bit(sizes: SegFormerSizes) -> None:
     pixels = np.random.default_rng(0).standard_normal((1, 3, 64, 96)).astype(np.float32)
-    whole = tiny_segformer()
+    whole = tiny_segformer(sizes)
     shared = Prefixes(copy.deepcopy(whole), pixels)
     for isr in every_setting((64, 96), (1, 2), SEGFORMER.places):
         whole.set_isr(isr)

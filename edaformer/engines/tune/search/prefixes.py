@@ -43,9 +43,8 @@ class Prefixes:
         import torch
 
         with torch.inference_mode():
-            decoder = self.model.decoder
             branches = (self._output(at, isr.ratios) for at in self.model.fused)
-            made: NDArray[np.float32] = decoder.classify(decoder.fuse(*branches)).numpy()[0]
+            made: NDArray[np.float32] = self.model.decoder.decide(*branches).numpy()[0]
         return made
 
     def _output(self, place: int, ratios: tuple[int, ...]) -> Tensor:

@@ -1,0 +1,104 @@
+"""segmentation_models_pytorch's own Segformer.
+
+Its package and timm import torchvision, of which SegFormer uses nothing: they are imported with an
+empty one in its place, which is taken away again.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.families.segformer.pooled import pool_tokens
+from tests.tiny import shaken
+
+
+class _Anything(type):
+    """A class with every attribute, each its own name."""
+
+    def __getattr__(cls, name: str) -> str:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return name
+
+
+class _Empty(ModuleType):
+    """A module with every class; modules to derive from."""
+
+    __path__: Sequence[str] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Anything(name, (nn.Module,), {})
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
+        if name.partition(".")[0] != "torchvision":
+            return None
+        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return _Empty(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        del module
+
+
+@contextmanager
+def _empty_torchvision() -> Iterator[None]:
+    finder = _Finder()
+    sys.meta_path.append(finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+
+
+@lru_cache(maxsize=1)
+def smp() -> Any:
+    """The package."""
+    with _empty_torchvision():
+        return pytest.importorskip(
+            "segmentation_models_pytorch", reason="needs segmentation-models-pytorch: make setup",
+        )  # fmt: skip
+
+
+def smp_model(seed: int = 0, **changes: Any) -> Any:
+    """Segformer on mit_b0, of five classes, with seeded weights."""
+    options = {"classes": 5, "decoder_segmentation_channels": 24, **changes}
+    made = smp().Segformer("mit_b0", encoder_weights=None, **options)
+    return shaken(made, seed)
+
+
+class _PooledKeys(nn.Module):
+    """The layer of keys and values, of a pooled map."""
+
+    def __init__(self, layer: nn.Module, size: tuple[int, int], factor: int) -> None:
+        super().__init__()
+        self.layer, self.size, self.factor = layer, size, factor
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.layer(pool_tokens(tokens, self.size, self.factor))
+
+
+def pool_smp(model: Any, factors: Sequence[int], size: tuple[int, int]) -> None:
+    """ISR on its own modules, for images of one size."""
+    for stage, factor in enumerate(factors, start=1):
+        for block in getattr(model.encoder, f"block{stage}"):
+            stride = (2 << stage) * block.attn.sr_ratio
+            reduced = (size[0] // stride, size[1] // stride)
+            block.attn.kv = _PooledKeys(block.attn.kv, reduced, factor)
