@@ -29,6 +29,7 @@ from pydantic import (
 from edaformer.errors import InputError, ManifestError
 from edaformer.families.adapted import Adapted
 from edaformer.families.given import Given
+from edaformer.families.identity import Hub
 from edaformer.families.table import RecordedSizes, recorded
 from edaformer.isr import EDAFORMER, ISR, Places
 from edaformer.json_text import parse_json
@@ -55,7 +56,7 @@ _SHA256 = Field(pattern="^[0-9a-f]{64}$")
 # what is left out where it is usual: as older versions wrote it
 _USUAL: dict[str, object] = {
     "sizes": None, "witness_sha256": None, "attention": "fused", "graph_sha256": None, "ties": None,
-    "seal": None, "channels": "RGB", "adapted": None,
+    "seal": None, "channels": "RGB", "adapted": None, "hub": None,
 }  # fmt: skip
 AttentionForm = Literal["fused", "unfused"]  # what the graph is written for; the proof demands it
 ONLY_IN_SIDECAR = {
@@ -237,6 +238,7 @@ class Manifest(_Record):
     ignore_label: int
     checkpoint_sha256: str = _SHA256
     adapted: Adapted | None = None  # how the checkpoint came about, where it was adapted to an ISR
+    hub: Hub | None = None  # where the checkpoint was fetched from, if it was
     onnx_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     precision: Literal["fp16", "fp32"]
     attention: AttentionForm = "fused"
@@ -281,6 +283,12 @@ class Manifest(_Record):
         return Given(
             own.mean, own.std, bgr, self.classes, origin="the artifact's record", sizes=self.sizes
         )
+
+    @property
+    def came_from(self) -> str:
+        """The checkpoint that it was exported from, for a sentence."""
+        digest = f"SHA-256 {self.checkpoint_sha256[:12]}..."
+        return digest if self.hub is None else f"{self.hub.pinned}, {digest}"
 
     @property
     def title(self) -> str:

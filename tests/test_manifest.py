@@ -5,6 +5,7 @@ import json
 import pytest
 
 from edaformer.errors import ManifestError
+from edaformer.families.identity import Hub
 from edaformer.manifest import (
     MARKER,
     NAME_LIMIT,
@@ -69,6 +70,19 @@ def test_manifests_from_before_there_were_two_ways() -> None:
     content["input"]["resize"] = "bicubic"
     with pytest.raises(ManifestError, match=r"input\.resize"):
         parse_manifest(json.dumps(content), "x")
+
+
+def test_where_it_was_fetched_from_travels_in_the_plan() -> None:
+    hub = Hub("nvidia/segformer-b0", "main", "1" * 40)
+    fetched = make(hub=hub)
+    assert parse_network_name(network_name(fetched), "x").hub == hub
+    assert fetched.came_from == f"nvidia/segformer-b0@{'1' * 40}, SHA-256 {SHA[:12]}..."
+    assert "hub" not in make().to_json() + network_name(make())
+    content = json.loads(fetched.to_json())
+    for wrong in ({"commit": "1"}, {"id": "a b/c"}, {"more": 1}):
+        damaged = content | {"hub": content["hub"] | wrong}
+        with pytest.raises(ManifestError, match="the manifest in x is damaged: hub"):
+            parse_manifest(json.dumps(damaged), "x")
 
 
 def test_unfused_attention_travels_and_fused_leaves_no_trace() -> None:

@@ -19,13 +19,13 @@ from edaformer.cli.common import (
     STD,
     VERSION,
     guarded,
-    or_demo,
     print_json,
     run,
     say,
     say_next,
     say_notes,
 )
+from edaformer.cli.options.checkpoints import CHECKPOINT, find
 from edaformer.cli.progress import steps
 from edaformer.cli.texts.adapting import print_adaptation
 from edaformer.errors import InputError, require
@@ -33,10 +33,7 @@ from edaformer.errors import InputError, require
 
 @guarded
 def adapt(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Argument(help="A checkpoint, as edaformer-export takes it. Default: the demo's."),
-    ] = None,
+    checkpoint: Annotated[str | None, CHECKPOINT] = None,
     isr: Annotated[
         list[str] | None,
         typer.Option(
@@ -108,7 +105,6 @@ def adapt(
     """
     from edaformer.data import check_data, open_dataset
     from edaformer.families.given import given, options_of
-    from edaformer.families.table import check_checkpoint
     from edaformer.isr import ISR
     from edaformer.preprocess import DEFAULT_SIZE, format_size, parse_size
 
@@ -124,11 +120,11 @@ def adapt(
     deployed = None if size is None else parse_size(size)
     pictures = None if crop is None else parse_size(crop)
     said = given(mean, std, bgr=bgr, heads=heads, align_corners=align_corners)
-    source = or_demo(checkpoint)
-    check_checkpoint(source)
     if data is not None:
         check_data(data)
-    path = out or Path(f"{source.stem}_adapted{source.suffix}")
+    source = find(checkpoint)
+    name = Path(source.name)
+    path = out or Path(f"{name.stem}_adapted{name.suffix}")
     if path.exists() and not force:
         raise InputError(f"{path} exists already; replace it with --force, or name another with -o")
     with steps("loading PyTorch") as on_step:

@@ -22,6 +22,7 @@ from edaformer.cli.common import (
     run,
     say,
 )
+from edaformer.cli.options.checkpoints import HUB, METAVAR, find
 
 if TYPE_CHECKING:
     from edaformer.engines.bench.record import Record, Result
@@ -48,7 +49,8 @@ def bench(
         str | None, typer.Option(help="Out of torch,torch-compile,onnxruntime.")
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="What PyTorch runs. Default: the demo's.")
+        str | None,
+        typer.Option(metavar=METAVAR, help=f"What PyTorch runs, or {HUB}. Default: the demo's."),
     ] = None,
     provider: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where ONNX Runtime computes.")
@@ -76,8 +78,8 @@ def bench(
 
     options = BenchOptions(
         data=data, images=images, duration=duration, rounds=rounds, rate=rate,
-        against=_against(against), checkpoint=checkpoint, provider=provider, threads=threads,
-        profile=profile,
+        against=_against(against), checkpoint=checkpoint and find(checkpoint), provider=provider,
+        threads=threads, profile=profile,
     )  # fmt: skip
     if output is not None:
         check_writable(output, *artifacts)

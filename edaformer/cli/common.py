@@ -190,16 +190,6 @@ def output_path(
     return default
 
 
-def or_demo(checkpoint: Path | None) -> Path:
-    """The checkpoint given, or the demo's, which is said."""
-    if checkpoint is not None:
-        return checkpoint
-    from edaformer.families.checkpoint import demo_checkpoint
-
-    say("no CHECKPOINT given: using the demo, EDAFormer-T trained on drawn street scenes")
-    return demo_checkpoint()
-
-
 def print_json(content: dict[str, Any]) -> None:
     """The result for a program, on stdout; what JSON lacks (NaN, infinity) is null."""
     echo(json.dumps(_finite(content), indent=1, allow_nan=False))

@@ -19,7 +19,6 @@ from edaformer.cli.common import (
     STD,
     VERSION,
     guarded,
-    or_demo,
     output_path,
     print_json,
     print_pairs,
@@ -28,6 +27,7 @@ from edaformer.cli.common import (
     say_next,
     say_notes,
 )
+from edaformer.cli.options.checkpoints import HUB, find
 from edaformer.cli.progress import steps
 from edaformer.errors import InputError, require
 
@@ -42,10 +42,10 @@ _NAMES_SHOWN = 4  # modules of a reason; the manifest has them all
 @guarded
 def export(
     checkpoint: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            help="A trained EDAFormer or SegFormer: a .pth or .safetensors, or a folder "
-            "(docs/segformer.md). Default: the demo's."
+            help="A trained EDAFormer or SegFormer: a .pth or .safetensors, a folder "
+            f"(docs/segformer.md), or {HUB}. Default: the demo's.",
         ),
     ] = None,
     isr: Annotated[
@@ -136,7 +136,6 @@ def export(
     """
     from edaformer.data import check_data
     from edaformer.families.given import given
-    from edaformer.families.table import check_checkpoint
     from edaformer.files import check_writable
     from edaformer.preprocess import parse_size
 
@@ -145,12 +144,11 @@ def export(
     said = given(mean, std, bgr=bgr, names=names, heads=heads, align_corners=align_corners)
     if limit is not None and data is None:
         raise InputError("--limit is for the images of --data; name some, or leave it out")
-    source = or_demo(checkpoint)
-    check_checkpoint(source)
     if data is not None:
         check_data(data)
+    source = find(checkpoint)
     if output is not None:
-        check_writable(output, source)
+        check_writable(output, source.path)
     with steps("loading PyTorch") as on_step:
         for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
             require(package, "export")
@@ -185,7 +183,7 @@ def export(
         )
         if loaded.adapted is not None and (other := loaded.adapted.other_than(str(options.isr))):
             say(f"warning: {other}")
-        default = Path(options.default_name(loaded.path))
+        default = Path(options.default_name(loaded))
         path = output_path(output, default, force=force, not_named=PLAN_SUFFIXES)
         count = VERIFY_IMAGES if limit is None else limit
         images = _images(data, count, options) if data is not None else None
@@ -197,7 +195,7 @@ def export(
         _print_result(result, loaded)
     say_next("edaformer-build", path)
     if data is not None or checkpoint is None:
-        own = [] if checkpoint is None else ["--checkpoint", checkpoint]
+        own = [] if checkpoint is None else ["--checkpoint", source.called]
         on = [] if data is None else ["--data", data]
         say_next("edaformer-validate", path, *own, *on, when="what it loses")
 

@@ -21,10 +21,13 @@ from edaformer.cli.common import (
     print_values,
     run,
 )
+from edaformer.cli.options.checkpoints import HUB
+from edaformer.cli.progress import steps
 from edaformer.errors import InputError
 
 if TYPE_CHECKING:
     from edaformer.engines.artifact.inspect import Description
+    from edaformer.families.given import Given
 
 
 @guarded
@@ -32,9 +35,9 @@ def info(
     subjects: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE|VARIANT...",
-            help="A checkpoint, .onnx, .plan, or a variant: T, B, segformer-b0 to -b5; "
-            "two are shown side by side.",
+            metavar="FILE|VARIANT|ID...",
+            help="A checkpoint, .onnx, .plan, or a variant: T, B, segformer-b0 to -b5; or "
+            f"{HUB}. Two are shown side by side.",
         ),
     ],
     isr: Annotated[
@@ -67,7 +70,7 @@ def info(
 
     Example: edaformer-info T --classes 150 --isr paper --size 512x512
     """
-    from edaformer.engines.artifact.inspect import describe, differences
+    from edaformer.engines.artifact.inspect import differences
     from edaformer.families.given import given
     from edaformer.preprocess import parse_size
 
@@ -75,7 +78,7 @@ def info(
     if len(subjects) > 2:
         raise InputError(f"expected one or two files, got {len(subjects)}; compare two at a time")
     described = [
-        describe(
+        _described(
             subject,
             isr=isr,
             size=parse_size(size) if size is not None else None,
@@ -99,6 +102,23 @@ def info(
         )
     else:
         _print_two(subjects, described[0], described[1])
+
+
+def _described(
+    subject: str,
+    *,
+    isr: str | None,
+    size: tuple[int, int] | None,
+    num_classes: int | None,
+    given: Given,
+) -> Description:
+    """With the steps of fetching, where it is on the Hub."""
+    from edaformer.engines.artifact.inspect import describe
+
+    with steps("reading") as on_step:
+        return describe(
+            subject, isr=isr, size=size, num_classes=num_classes, given=given, tell=on_step
+        )
 
 
 def _modelled(description: Description, device: str) -> Description:

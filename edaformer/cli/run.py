@@ -22,6 +22,7 @@ from edaformer.cli.common import (
     say,
 )
 from edaformer.cli.common import run as run_command
+from edaformer.cli.options.checkpoints import HUB, find
 from edaformer.cli.progress import image_progress
 from edaformer.errors import EXIT_GATE, InputError
 
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 @guarded
 def run(
     artifact: Annotated[
-        Path,
-        typer.Argument(help="An .onnx or a .plan; with --attention a checkpoint, or demo."),
+        str,
+        typer.Argument(
+            help=f"An .onnx or a .plan; with --attention a checkpoint, or demo, or {HUB}.",
+        ),
     ],
     inputs: Annotated[
         list[str],
@@ -130,18 +133,20 @@ def run(
         save=_kinds(save), folder=output, weight=overlay, video=video, fps=fps, show=show,
         stats=stats, limit=limit, provider=provider, reconnect=reconnect,
     )  # fmt: skip
-    refuse_checkpoint(artifact)
-    sources = open_sources(inputs, artifact_manifest(artifact).size, options, say)
+    path = Path(artifact)
+    refuse_checkpoint(path)
+    sources = open_sources(inputs, artifact_manifest(path).size, options, say)
     with _watching(sources) as watch:
-        result = run_sources(artifact, sources, options, watch)
+        result = run_sources(path, sources, options, watch)
     _finish(result, _print_run, as_json=as_json)
 
 
 def _look_inside(
-    checkpoint: Path, inputs: list[str], stage: str, output: Path | None, limit: int | None,
+    checkpoint: str, inputs: list[str], stage: str, output: Path | None, limit: int | None,
     given: dict[str, Any], *, as_json: bool,
 ) -> None:  # fmt: skip
     from edaformer.engines.inside.inside import InsideOptions, look_inside
+    from edaformer.families.identity import hub_id
     from edaformer.preprocess import parse_size
 
     if given["--isr"] is None:
@@ -151,8 +156,9 @@ def _look_inside(
         size=parse_size(given["--size"]) if given["--size"] is not None else None,
         folder=output, limit=limit,
     )  # fmt: skip
+    source = checkpoint if hub_id(checkpoint) is None else find(checkpoint)
     with _watching([]) as watch:
-        result = look_inside(checkpoint, inputs, options, watch)
+        result = look_inside(source, inputs, options, watch)
     _finish(result, _print_inside, as_json=as_json)
 
 

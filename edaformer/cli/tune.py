@@ -23,13 +23,13 @@ from edaformer.cli.common import (
     TRUST_LABELS,
     VERSION,
     guarded,
-    or_demo,
     print_json,
     run,
     say,
     say_next,
     say_notes,
 )
+from edaformer.cli.options.checkpoints import CHECKPOINT, find
 from edaformer.cli.progress import steps
 from edaformer.cli.texts.tuning import print_tuning
 from edaformer.errors import InputError, require
@@ -50,10 +50,7 @@ JSON_FILE, PAGE, PICTURE = "tune.json", "front.html", "front.png"
 
 @guarded
 def tune(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Argument(help="A checkpoint, as edaformer-export takes it. Default: the demo's."),
-    ] = None,
+    checkpoint: Annotated[str | None, CHECKPOINT] = None,
     data: Annotated[str, DATA] = "scenes:40",
     labels: Annotated[str | None, LABELS] = None,
     max_miou_drop: Annotated[
@@ -140,7 +137,6 @@ def tune(
     """
     from edaformer.data import check_data
     from edaformer.families.given import given
-    from edaformer.families.table import check_checkpoint
     from edaformer.files import check_folder
 
     check_folder(out, option="--out")
@@ -148,9 +144,8 @@ def tune(
     _check_written(ladder, attention, export=export)
     _check_adapt(adapt, frames, adapt_steps)
     said = given(mean, std, bgr=bgr, names=names, heads=heads, align_corners=align_corners)
-    source = or_demo(checkpoint)
-    check_checkpoint(source)
     check_data(data)
+    source = find(checkpoint)
     with steps("loading PyTorch") as on_step:
         for package in ("torch", "onnx", "onnxruntime"):
             require(package, "export")
@@ -300,7 +295,7 @@ def _export(
     from edaformer.export.exporter import ExportOptions, export_model
 
     options = ExportOptions(isr=result.pick.isr, size=result.size, attention=attention)
-    path = out / options.default_name(checkpoint.path)
+    path = out / options.default_name(checkpoint)
     return export_model(checkpoint, options, path, on_step=on_step)
 
 

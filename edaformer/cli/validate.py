@@ -20,6 +20,7 @@ from edaformer.cli.common import (
     run,
     say,
 )
+from edaformer.cli.options.checkpoints import HUB, METAVAR
 from edaformer.cli.texts.validation import print_saved, print_validation
 from edaformer.cli.validation_ways import Desk, by_reference
 from edaformer.errors import EXIT_GATE, InputError
@@ -39,8 +40,11 @@ def validate(
         ),
     ] = None,
     checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="The checkpoint the artifact came from. Default: the demo's."),
+        str | None,
+        typer.Option(
+            metavar=METAVAR,
+            help=f"The checkpoint the artifact came from, or {HUB}. Default: the demo's.",
+        ),
     ] = None,
     data: Annotated[str | None, DATA] = None,
     labels: Annotated[str | None, LABELS] = None,
@@ -93,10 +97,11 @@ def validate(
         bool, typer.Option("--no-cache", help="Neither read nor keep PyTorch's predictions.")
     ] = False,
     original: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
+            metavar=METAVAR,
             help="The checkpoint that an adapted one was made from: its base ISR is a row, too. "
-            "Default: the file of its name beside it."
+            "Default: the file of its name beside it.",
         ),
     ] = None,
     reference: Annotated[
@@ -174,7 +179,7 @@ def validate(
     if without_images and save_reference is None and reference is None:
         raise InputError("--without-images is for --save-reference; leave it out")
     outputs = {"--report": report, "--junit": junit, "--save-reference": save_reference}
-    _check_outputs(outputs, [artifact, checkpoint, reference])
+    _check_outputs(outputs, [artifact, Path(checkpoint) if checkpoint else None, reference])
     at_the_desk = {
         "--checkpoint": checkpoint, "--original": original, "--protocol": protocol,
         "--scales": scales != "1", "--flip": flip, "--fit": fit, "--frames": frames,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edaformer.cli.common import or_demo, say, say_notes
+from edaformer.cli.common import say, say_notes
+from edaformer.cli.options.checkpoints import find
 from edaformer.cli.progress import image_progress, steps
 from edaformer.cli.texts.validation import print_saved
 from edaformer.errors import InputError, require
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
     from edaformer.evaluation.protocol import FitName, Protocol
     from edaformer.families.checkpoint import Checkpoint
     from edaformer.families.given import Given
+    from edaformer.families.table import Found
 
 
 @dataclass(frozen=True)
 class Desk:
     """What PyTorch is asked, and about which images."""
 
-    checkpoint: Path | None  # None: the demo's
-    original: Path | None  # that it was adapted from; None: beside it, if it was
+    checkpoint: str | None  # None: the demo's
+    original: str | None  # that it was adapted from; None: beside it, if it was
     given: Given  # what a person says of it, where no artifact does
     data: str
     labels: str | None  # how they are stored; None: the data set's way
@@ -122,29 +124,29 @@ class Desk:
                 on_image(done, len(saving))
         print_saved(self.save, None, None if self.with_images else self.data)
 
-    def _source(self) -> Path:
-        """The checkpoint's path; paths that lead nowhere are refused before PyTorch is loaded."""
+    def _source(self) -> Found:
+        """The checkpoint; paths that lead nowhere are refused before PyTorch is loaded."""
         from edaformer.data import check_data
-        from edaformer.families.table import check_checkpoint
 
-        source = or_demo(self.checkpoint)
-        check_checkpoint(source)
         check_data(self.data)
-        return source
+        return find(self.checkpoint)
 
     def _original(self, loaded: Checkpoint, given: Given) -> Checkpoint | None:
         """What an adapted checkpoint was adapted from."""
-        from edaformer.families.table import checkpoint_sha256, load_checkpoint, owner
+        from edaformer.families.table import find_checkpoint, load_checkpoint, owner
 
         if self.original is not None:
-            return load_checkpoint(self.original, given)
+            return load_checkpoint(find(self.original), given)
         if loaded.adapted is None:
             return None
         beside = loaded.path.with_name(loaded.adapted.source)
-        if owner(beside) is not None and checkpoint_sha256(beside) == loaded.adapted.source_sha256:
+        if (
+            owner(beside) is not None
+            and find_checkpoint(beside).sha256 == loaded.adapted.source_sha256
+        ):
             return load_checkpoint(beside, given)
         say(
-            f"note: {loaded.path.name} was adapted from {loaded.adapted.source}, which is not "
+            f"note: {loaded.name} was adapted from {loaded.adapted.source}, which is not "
             "beside it, so base is the adapted one's; --original names it"
         )
         return None

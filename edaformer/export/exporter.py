@@ -38,7 +38,7 @@ from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.network import Network
 from edaformer.families.settings import reference_settings
 from edaformer.families.table import RecordedSizes, count
-from edaformer.files import check_writable, real_path, sha256, write_whole
+from edaformer.files import check_writable, sha256, write_whole
 from edaformer.isr import BASE, ISR
 from edaformer.labels.border import check_pictures
 from edaformer.labels.witness import Known, witness_bytes, witness_path
@@ -151,12 +151,11 @@ class ExportOptions:
             return Geometry(self.size, self.size, dynamic=True)
         return Geometry.of(self.size, None if self.input == "tensor" else self.align)
 
-    def default_name(self, checkpoint: Path) -> str:
+    def default_name(self, checkpoint: Checkpoint) -> str:
         """``best_16-8-4-1_512x512_fp16.onnx``, of ``best.pth`` or of a folder ``best``."""
         size = "dynamic" if self.dynamic_size else format_size(self.size)
-        model = real_path(checkpoint).name if checkpoint.is_dir() else checkpoint.stem
         form = "_unfused" if self.attention == "unfused" else ""
-        return f"{model}_{self.isr.slug}_{size}_{self.precision}{form}.onnx"
+        return f"{checkpoint.stem}_{self.isr.slug}_{size}_{self.precision}{form}.onnx"
 
 
 @dataclass(frozen=True)
@@ -415,6 +414,7 @@ def _manifest(
         ignore_label=IGNORE_LABEL,
         checkpoint_sha256=checkpoint.sha256,
         adapted=checkpoint.adapted,
+        hub=checkpoint.hub,
         precision=options.precision,
         attention=options.attention,
         opset=options.opset,

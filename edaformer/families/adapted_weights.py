@@ -36,7 +36,7 @@ def check_output(checkpoint: Checkpoint, path: Path) -> None:
     if own != (path.suffix == _SAFETENSORS):
         wanted = _SAFETENSORS if own else ".pth"
         raise InputError(
-            f"an adapted checkpoint has its source's format, and {checkpoint.path.name} is "
+            f"an adapted checkpoint has its source's format, and {checkpoint.name} is "
             f"{'safetensors' if own else 'a PyTorch file'}; name {path.with_suffix(wanted)} with -o"
         )
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import ISRError
+from edaformer.families.identity import Hub
 from edaformer.families.settings import reference_settings
+from edaformer.files import real_path
 from edaformer.isr import ISR, Places
 from edaformer.preprocess import RELEASE, RESIZES, Normalisation, Resize
 from edaformer.printable import in_one_line
@@ -68,7 +70,25 @@ class Checkpoint:
     options: tuple[str, ...] = ()  # of a command, by which a person said such a thing
     reduced_labels: bool = False  # trained on labels with 1 taken off, 0 being void
     adapted: Adapted | None = None  # how it came about, where edaformer-adapt made it
+    hub: Hub | None = None  # where it was fetched from, if it was
     state: dict[str, Tensor] = field(repr=False, default_factory=dict)  # our names, float32
+
+    @property
+    def name(self) -> str:
+        """What messages and records call it: its file's name, or the model's on the Hub."""
+        return self.path.name if self.hub is None else self.hub.name
+
+    @property
+    def stem(self) -> str:
+        """What files that are made of it are called after."""
+        if self.hub is not None:
+            return self.hub.name
+        return real_path(self.path).name if self.path.is_dir() else self.path.stem
+
+    @property
+    def called(self) -> str:
+        """What to type for it again."""
+        return str(self.path) if self.hub is None else self.hub.pinned
 
     @property
     def places(self) -> Places:

@@ -81,7 +81,7 @@ class Given:
         if len(names) != checkpoint.num_classes:
             raise InputError(
                 f"expected {checkpoint.num_classes} class names, one of each output of "
-                f"{checkpoint.path.name}, got {len(names)}; give as many"
+                f"{checkpoint.name}, got {len(names)}; give as many"
             )
         notes = tuple(note for note in checkpoint.notes if "class names" not in note)
         origin = self.origin if self.names_from is None else f"{GIVEN}: {self.names_from}"

@@ -21,6 +21,8 @@ from edaformer.families.edaformer import layers as edaformer_layers
 from edaformer.families.edaformer import loader as edaformer_loader
 from edaformer.families.edaformer.sizes import VARIANTS, get_variant
 from edaformer.families.given import Given, turned_round
+from edaformer.families.hub.fetch import Fetched, fetch
+from edaformer.families.identity import hint, hub_id
 from edaformer.families.layers import Layer
 from edaformer.families.segformer import adapted as segformer_adapted
 from edaformer.families.segformer import cost as segformer_cost
@@ -112,40 +114,79 @@ def recorded(variant: str, sizes: RecordedSizes | None) -> Architecture:
     return sizes or get_variant(variant)
 
 
-def load_checkpoint(path: Path, given: Given | None = None) -> Checkpoint:
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint that is here, not yet read: a file or folder, or what was fetched of the Hub."""
+
+    path: Path
+    fetched: Fetched | None = None
+
+    @property
+    def sha256(self) -> str:
+        """The hash by which artifacts know it, without reading its weights into a model."""
+        return _family(self.path).sha256(self.path) if self.fetched is None else self.fetched.sha256
+
+    @property
+    def name(self) -> str:
+        """Its file's or folder's, or the model's on the Hub."""
+        return self.path.name if self.fetched is None else self.fetched.hub.name
+
+    @property
+    def called(self) -> str:
+        """What to type for it again."""
+        return str(self.path) if self.fetched is None else self.fetched.hub.pinned
+
+
+Source = str | Path | Found
+
+
+def find_checkpoint(source: Source, tell: Callable[[str], None] = lambda _: None) -> Found:
+    """Find a checkpoint before anything is loaded; an id of the Hugging Face Hub is fetched.
+
+    Args:
+        source: a file or a folder, or ``owner/name`` or ``owner/name@revision`` of a model on the
+            Hub; a path that exists always wins (``families.identity``).
+        tell: hears what is asked for and fetched.
+
+    Raises:
+        CheckpointError: if nothing there looks like one, here or on the Hub.
+        InputError: if what is fetched cannot be written.
+        MissingError: without what fetching needs.
+    """
+    if isinstance(source, Found):
+        return source
+    wanted = hub_id(source)
+    if wanted is None:
+        _family(Path(source))
+        return Found(Path(source))
+    fetched = fetch(wanted, tell)
+    _family(fetched.folder)
+    return Found(fetched.folder, fetched)
+
+
+def load_checkpoint(
+    source: Source, given: Given | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Checkpoint:
     """Read and check a checkpoint of any family; nothing in it is executed.
 
     Args:
-        path: a file or a folder.
+        source: a file or a folder, or an id of the Hugging Face Hub, as ``find_checkpoint`` has it.
         given: what overrules the file: a person's options, or an artifact's record
             (``manifest.given``).
+        tell: hears what is fetched.
 
     Raises:
         CheckpointError: if it is not a complete, sound checkpoint.
         InputError: if what is given does not fit it.
-        MissingError: without torch (or safetensors, or another package that the format needs).
+        MissingError: without torch (or safetensors, or another package that the format needs), or
+            without what fetching needs.
     """
     require("torch", "export")
-    loaded = _family(path).load(path, given or Given())
+    found = find_checkpoint(source, tell)
+    loaded = _family(found.path).load(found.path, given or Given())
+    if found.fetched is not None:
+        loaded = replace(loaded, hub=found.fetched.hub, sha256=found.fetched.sha256)
     return loaded if given is None else given.over(loaded)
-
-
-def check_checkpoint(path: Path) -> None:
-    """Refuse a path at which there is none, before anything is loaded.
-
-    Raises:
-        CheckpointError: if nothing there looks like one.
-    """
-    _family(path)
-
-
-def checkpoint_sha256(path: Path) -> str:
-    """The hash by which artifacts know a checkpoint, without reading its weights.
-
-    Raises:
-        CheckpointError: if there is none.
-    """
-    return _family(path).sha256(path)
 
 
 def check_output(checkpoint: Checkpoint, path: Path) -> None:
@@ -180,7 +221,10 @@ def _family(path: Path) -> Family:
     if family is not None:
         return family
     what = "a folder" if path.is_dir() else "nothing there"
-    raise CheckpointError(f"expected a checkpoint file at {path}, found {what}; check the path")
+    raise CheckpointError(
+        f"expected a checkpoint file at {path}, found {what}; check the path"
+        f"{'' if path.is_dir() else hint(path)}"
+    )
 
 
 def count(variant: Architecture, num_classes: int, size: Size, isr: ISR | None = None) -> Cost:

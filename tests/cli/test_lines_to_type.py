@@ -90,7 +90,7 @@ def test_after_an_export(mine: Given, small_export: ExportResult, monkeypatch: A
     lines = parsed(printed("export", mine.checkpoint, "-o", mine.onnx, "--data", mine.data))
     assert lines["build"]["model"] == mine.onnx
     told = lines["validate"]
-    assert (told["artifact"], told["checkpoint"]) == (mine.onnx, mine.checkpoint)
+    assert (told["artifact"], told["checkpoint"]) == (mine.onnx, str(mine.checkpoint))
     check_data(told["data"])
     assert told["data"] == mine.data
     assert "validate" not in parsed(printed("export", mine.checkpoint, "-o", mine.onnx))
@@ -118,7 +118,8 @@ def test_after_a_tuning(
 ) -> None:  # fmt: skip
     own = replace(small_checkpoint, path=mine.checkpoint)
     told = parsed(export_command(own, BASE, (64, 64)))["export"]
-    assert (told["checkpoint"], told["isr"], told["size"]) == (mine.checkpoint, str(BASE), "64x64")
+    own_line = (told["checkpoint"], told["isr"], told["size"])
+    assert own_line == (str(mine.checkpoint), str(BASE), "64x64")
     rungs = LadderFiles(Path("ladder/ladder.json"), (), (mine.onnx,))
     tune_cli._say_made(None, rungs)
     assert parsed(capsys.readouterr().err)["build"]["model"] == mine.onnx
@@ -146,7 +147,7 @@ def test_a_folder_for_a_server(mine: Given) -> None:
 def test_what_mends_an_error(mine: Given) -> None:
     for command in (("run", "x.png"), ("build",), ("validate",), ("check",)):
         told = parsed(printed(command[0], mine.checkpoint, *command[1:]))["export"]
-        assert told["checkpoint"] == mine.checkpoint
+        assert told["checkpoint"] == str(mine.checkpoint)
     with pytest.raises(EdaformerError) as error:
         Engine.load(mine.onnx)
     assert parsed(str(error.value))["build"]["model"] == mine.onnx

@@ -9,6 +9,7 @@ class Reason(Enum):
     """Why a line is not run; it is parsed all the same (``grammar``)."""
 
     FETCHES = "fetches packages, or sends files to another machine"
+    NETWORK = "fetches a model of the Hugging Face Hub; tests/cli/test_hub.py has a Hub of its own"
     MACHINE = "changes the machine, or the shell, that it is typed on"
     NOT_OURS = "a program that is not of this package and need not be here"
     GPU = "needs a GPU"
@@ -84,6 +85,12 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
         "edaformer-run model.plan rtsp://camera/stream --stats areas.csv": Reason.CAMERA,
         "edaformer-run ARTIFACT INPUT... [-o FOLDER] [--save overlay,labels,ids,side-by-side] "
         "[--video out.mp4] [--show] [--stats areas.csv]": Reason.SYNOPSIS,
+    },
+    "docs/segformer.md": {
+        "edaformer-export nvidia/segformer-b0-finetuned-ade-512-512 --isr 16,8,4,1 "
+        "-o ade20k.onnx": Reason.NETWORK,
+        "edaformer-validate ade20k.onnx --checkpoint nvidia/segformer-b0-finetuned-ade-512-512 "
+        "--data ade20k:ADE20K": Reason.NETWORK,
     },
     "docs/serving.md": {
         "import tritonclient.http as triton": Reason.NOT_OURS,

@@ -132,7 +132,7 @@ def adapt(
             run.path.unlink(missing_ok=True)
             raise GateError(f"{made.verdict}; nothing is written")
         record = Adapted(
-            source=checkpoint.path.name, source_sha256=checkpoint.sha256,
+            source=checkpoint.name, source_sha256=checkpoint.sha256,
             isr=tuple(map(str, settings)), frames=len(frames), frames_sha256=frames.sha256,
             steps=made.best.step, seed=options.seed, tool_version=__version__,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,16 @@ from edaformer.families.architecture import Architecture
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.cost import Cost
 from edaformer.families.given import Given
-from edaformer.families.table import count, named, names, owner
+from edaformer.families.identity import hint, hub_id
+from edaformer.families.table import (
+    Found,
+    count,
+    find_checkpoint,
+    load_checkpoint,
+    named,
+    names,
+    owner,
+)
 from edaformer.files import sha256
 from edaformer.isr import ISR
 from edaformer.manifest import Bounds, EngineRecord, Manifest
@@ -70,15 +80,18 @@ def describe(
     size: tuple[int, int] | None,
     num_classes: int | None,
     given: Given | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Description:
     """Describe a file, or a variant by its name.
 
     Args:
-        subject: a path, or a variant such as ``T`` where no such file exists.
+        subject: a path, or a variant such as ``T`` where no such file exists, or an id of the
+            Hugging Face Hub (``families.identity``), which is fetched.
         isr: to count at, for checkpoints and variants; text is read as theirs.
         size: (H, W) to count at, likewise.
         num_classes: of a bare variant.
         given: what a checkpoint does not say itself.
+        tell: hears what is fetched.
 
     Raises:
         InputError: if it is none of these, or an option is baked into the file.
@@ -88,19 +101,22 @@ def describe(
     if variant is not None and owner(path) is None:
         given.refuse_said(subject, "a variant has its own")
         return _describe_variant(variant, isr, size, num_classes)
+    if hub_id(subject) is not None:
+        _refuse_classes(subject, num_classes)
+        return _describe_checkpoint(find_checkpoint(subject, tell), isr, size, given)
     if not path.exists():
-        raise InputError(f"expected a file or a variant ({names()}), found nothing at {subject}")
-    if num_classes is not None:
-        raise InputError(f"--classes is for a bare variant; {subject} has its own, leave it out")
+        raise InputError(f"expected a file or a variant ({names()}), found nothing at {subject}"
+                         f"{hint(subject)}")  # fmt: skip
+    _refuse_classes(subject, num_classes)
     if path.is_dir():
-        return _describe_checkpoint(path, isr, size, given)
+        return _describe_checkpoint(find_checkpoint(path), isr, size, given)
     with path.open("rb") as file:
         head = file.read(9)
     if is_plan(path):
         _refuse_baked(subject, isr, size, given)
         return _describe_plan(path)
     if head.startswith(_CHECKPOINT_MAGIC) or head[8:9] == b"{":
-        return _describe_checkpoint(path, isr, size, given)
+        return _describe_checkpoint(find_checkpoint(path), isr, size, given)
     if head[:1] == b"\x08":  # ModelProto field 1, ir_version
         _refuse_baked(subject, isr, size, given)
         return _describe_onnx(path)
@@ -170,12 +186,15 @@ def _isr(isr: ISR | str | None, model: Architecture) -> ISR:
     return ISR.parse(str(isr), model.places)
 
 
-def _describe_checkpoint(
-    path: Path, isr: ISR | str | None, size: tuple[int, int] | None, given: Given
-) -> Description:
-    from edaformer.families.table import load_checkpoint
+def _refuse_classes(subject: str, num_classes: int | None) -> None:
+    if num_classes is not None:
+        raise InputError(f"--classes is for a bare variant; {subject} has its own, leave it out")
 
-    loaded = load_checkpoint(path, given)
+
+def _describe_checkpoint(
+    found: Found, isr: ISR | str | None, size: tuple[int, int] | None, given: Given
+) -> Description:
+    loaded = load_checkpoint(found, given)
     left_over = ", ".join(loaded.coverage.left_over) or "none"
     facts: list[tuple[str, object]] = [
         ("model", f"{loaded.variant.title}, {loaded.num_classes} classes"),
@@ -188,6 +207,7 @@ def _describe_checkpoint(
         ("normalised by", normalised(loaded)),
         ("frames resized by", loaded.resize),
         ("left out", "; ".join(loaded.notes) or None),
+        ("fetched from", loaded.hub and loaded.hub.text),
         ("SHA-256", loaded.sha256),
     ]
     extra = {
@@ -200,6 +220,7 @@ def _describe_checkpoint(
         "format": loaded.format or None,
         "assumed": dict(loaded.assumed),
         "adapted": None if loaded.adapted is None else loaded.adapted.model_dump(mode="json"),
+        "hub": None if loaded.hub is None else asdict(loaded.hub),
         "notes": list(loaded.notes),
         "coverage": {"used": loaded.coverage.used, "left_over": list(loaded.coverage.left_over)},
     }
@@ -313,6 +334,7 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
         ("rewrites", None if manifest.rewrites is None else ", ".join(manifest.rewrites) or "none"),
         ("verified", f"logit error max {check.max_logit_error:.2g} on {check.source}"
          if check else None),
+        ("checkpoint from", manifest.hub and manifest.hub.text),
         ("checkpoint SHA-256", manifest.checkpoint_sha256),
         ("made by", f"edaformer-deploy {manifest.tool_version}"),
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from edaformer.engines.bench.runners import Contender, Device
 from edaformer.engines.bench.state import cores
 from edaformer.errors import InputError
 from edaformer.families.checkpoint import demo_checkpoint
-from edaformer.families.table import checkpoint_sha256
+from edaformer.families.table import Found, find_checkpoint
 from edaformer.files import real_path, sha256
 
 Against = Literal["torch", "torch-compile", "onnxruntime"]
@@ -30,7 +30,7 @@ class BenchOptions:
     rounds: int = 10
     rate: float | None = None  # frames a second of a simulated camera
     against: tuple[Against, ...] = ()
-    checkpoint: Path | None = None  # for PyTorch; None: the demo's
+    checkpoint: Path | str | Found | None = None  # for PyTorch; None: the demo's
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None  # of the CPU; None: all cores
     profile: bool = False
@@ -89,14 +89,14 @@ def _onnx_device(options: BenchOptions) -> Device:
 
 def _other(name: Against, first: Contender, options: BenchOptions) -> Contender:
     if name != "onnxruntime":
-        checkpoint = options.checkpoint or demo_checkpoint()
-        made = artifact_manifest(first.artifact).checkpoint_sha256
-        if checkpoint_sha256(checkpoint) != made:
+        checkpoint = find_checkpoint(options.checkpoint or demo_checkpoint())
+        made = artifact_manifest(first.artifact)
+        if checkpoint.sha256 != made.checkpoint_sha256:
             raise InputError(
-                f"{first.artifact} was made from another checkpoint (SHA-256 {made[:12]}...) than "
-                f"{checkpoint}; name its own with --checkpoint"
+                f"{first.artifact} was made from another checkpoint ({made.came_from}) than "
+                f"{checkpoint.called}; name its own with --checkpoint"
             )
-        return replace(first, kind=name, checkpoint=checkpoint)
+        return replace(first, kind=name, checkpoint=checkpoint.called)
     if first.kind == "onnx":
         raise InputError(
             f"{first.artifact} runs through ONNX Runtime already; leave it out of --against"

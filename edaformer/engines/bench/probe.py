@@ -101,10 +101,7 @@ def _packed(contender: Contender) -> dict[str, Any]:
 
 
 def _unpacked(fields: dict[str, Any]) -> Contender:
-    checkpoint = fields["checkpoint"]
-    paths = {"artifact": Path(fields["artifact"]),
-             "checkpoint": Path(checkpoint) if checkpoint else None}  # fmt: skip
-    return Contender(**{**fields, **paths})
+    return Contender(**{**fields, "artifact": Path(fields["artifact"])})
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ class Contender:
     artifact: Path  # PyTorch takes its size, ISR and precision from it
     device: Device
     threads: int  # of the CPU
-    checkpoint: Path | None = None  # for PyTorch
+    checkpoint: str | None = None  # for PyTorch: a path, or an id of the Hub at a commit
     runtime_cache: bool = True  # for plans
     witness: bool = True  # for plans: whether its frames are asked before it is timed
 

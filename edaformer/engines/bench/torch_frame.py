@@ -39,7 +39,7 @@ class TorchFrame(nn.Module):
         return logits
 
 
-def make_frame(checkpoint: Path, manifest: Manifest, *, half: bool) -> TorchFrame:
+def make_frame(checkpoint: Path | str, manifest: Manifest, *, half: bool) -> TorchFrame:
     """The checkpoint as the artifact runs it: its ISR, its size, its padding.
 
     Raises:
@@ -48,9 +48,8 @@ def make_frame(checkpoint: Path, manifest: Manifest, *, half: bool) -> TorchFram
     loaded = load_checkpoint(checkpoint, manifest.given)
     if loaded.sha256 != manifest.checkpoint_sha256:
         raise InputError(
-            f"the artifact was made from a checkpoint with SHA-256 "
-            f"{manifest.checkpoint_sha256[:12]}..., and {checkpoint} has {loaded.sha256[:12]}...; "
-            "name its own with --checkpoint"
+            f"the artifact was made from another checkpoint ({manifest.came_from}; "
+            f"{loaded.called} has {loaded.sha256[:12]}...); name its own with --checkpoint"
         )
     geometry = Geometry.of(manifest.size, manifest.input.alignment)
     model = loaded.model(manifest.isr_value)

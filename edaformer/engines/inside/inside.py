@@ -25,7 +25,7 @@ from edaformer.engines.run.sinks import refuse_input
 from edaformer.engines.run.watch import Skipped, Skips, Watch, read_frames, total
 from edaformer.errors import FrameError, InputError
 from edaformer.families.checkpoint import demo_checkpoint
-from edaformer.families.table import load_checkpoint
+from edaformer.families.table import Found, Source, load_checkpoint
 from edaformer.files import real_path, write_whole
 from edaformer.isr import ISR
 from edaformer.labels.resize import resize_picture
@@ -70,7 +70,7 @@ class InsidePicture:
 class InsideResult:
     """What was looked at."""
 
-    checkpoint: Path
+    checkpoint: str  # what to type for it again
     stage: str
     base: str
     isr: str
@@ -82,17 +82,17 @@ class InsideResult:
     def to_json(self) -> dict[str, Any]:
         """Everything."""
         pictures = [vars(one) | {"path": str(one.path)} for one in self.pictures]
-        own = {"checkpoint": str(self.checkpoint), "folder": str(self.folder), "pictures": pictures}
+        own = {"folder": str(self.folder), "pictures": pictures}
         return vars(self) | own | {"skipped": [vars(one) for one in self.skipped]}
 
 
 def look_inside(
-    checkpoint: Path, inputs: Iterable[str], options: InsideOptions, watch: Watch | None = None
+    checkpoint: Source, inputs: Iterable[str], options: InsideOptions, watch: Watch | None = None
 ) -> InsideResult:
     """Draw ``FOLDER/attention/NAME.png`` for every frame of the inputs.
 
     Args:
-        checkpoint: as edaformer.families.checkpoint reads it; ``demo`` is the one in this package.
+        checkpoint: as edaformer.families.table finds it; ``demo`` is the one in this package.
         inputs: as in edaformer.media.inputs.
         options: what to look at.
         watch: hears of progress.
@@ -130,7 +130,7 @@ def look_inside(
     if not made:
         raise InputError(f"no frame could be drawn{skips.first()}; check the inputs")
     return InsideResult(
-        checkpoint=loaded.path, stage=options.stage, base=str(base), isr=str(isr), size=size,
+        checkpoint=loaded.called, stage=options.stage, base=str(base), isr=str(isr), size=size,
         folder=folder, pictures=tuple(made), skipped=tuple(skips.all),
     )  # fmt: skip
 
@@ -173,9 +173,12 @@ def _query(point: Point, frame: Frame, size: Size) -> Query:
     return Query(f"query at {x},{y}", (y * size[0] // height, x * size[1] // width))
 
 
-def _checkpoint(path: Path) -> Path:
+def _checkpoint(source: Source) -> Source:
     """The file; an artifact is refused, since it no longer has its attention apart."""
-    if str(path) == _DEMO and not path.exists():
+    if isinstance(source, Found):
+        return source
+    path = Path(source)
+    if str(source) == _DEMO and not path.exists():
         return demo_checkpoint()
     if path.is_file() and (is_plan(path) or path.suffix == ".onnx"):
         kind = "a plan" if is_plan(path) else "an ONNX model"
@@ -183,4 +186,4 @@ def _checkpoint(path: Path) -> Path:
             f"--attention looks inside PyTorch's model, and {path} is {kind}, whose attention is "
             "fused; name the checkpoint it was exported from"
         )
-    return path
+    return source

@@ -181,7 +181,7 @@ def _overruled(finding: Finding | None) -> tuple[str, ...]:
 
 def export_command(checkpoint: Checkpoint, isr: ISR, size: tuple[int, int]) -> str:
     """The line that exports it."""
-    named = [] if checkpoint.path == demo_checkpoint() else [str(checkpoint.path)]
+    named = [] if checkpoint.path == demo_checkpoint() else [checkpoint.called]
     at = ["--isr", str(isr), "--size", format_size(size)]
     return shlex.join(["edaformer-export", *named, *at, *options_of(checkpoint)])
 

@@ -92,9 +92,8 @@ def check_together(artifact: Path, manifest: Manifest, source: Source) -> None:
     setting = source.setting
     if manifest.checkpoint_sha256 != setting.checkpoint_sha256:
         raise InputError(
-            f"{artifact} was exported from another checkpoint (SHA-256 "
-            f"{manifest.checkpoint_sha256[:12]}..., {source.origin} has "
-            f"{setting.checkpoint_sha256[:12]}...); name the one it came from"
+            f"{artifact} was exported from another checkpoint ({manifest.came_from}; "
+            f"{source.origin} has {setting.checkpoint_sha256[:12]}...); name the one it came from"
         )
     own_size = None if manifest.input.dynamic_size else manifest.size
     differing = {
@@ -120,7 +119,7 @@ def check_classes(checkpoint: Checkpoint, data: Dataset) -> None:
     """
     if checkpoint.num_classes != len(data.classes):
         raise DataError(
-            f"{data.name} has {len(data.classes)} classes and {checkpoint.path.name} predicts "
+            f"{data.name} has {len(data.classes)} classes and {checkpoint.name} predicts "
             f"{checkpoint.num_classes}; use the data set it was trained on"
         )
 

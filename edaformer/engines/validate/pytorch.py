@@ -104,7 +104,7 @@ class PyTorchAnswers:
             self.original = Reference.of(original, original.places.base, align, cache)
         same = isr == self.base.isr
         self.reference = self.base if same else Reference.of(checkpoint, isr, align, cache)
-        self.origin = checkpoint.path.name
+        self.origin = checkpoint.name if checkpoint.hub is None else checkpoint.hub.pinned
         protocol = procedure.protocol
         self.setting = Setting(
             data=data.record,
@@ -161,13 +161,13 @@ def _check_original(checkpoint: Checkpoint, original: Checkpoint) -> None:
     record = checkpoint.adapted
     if record is None:
         raise InputError(
-            f"--original is for a checkpoint that was adapted, and {checkpoint.path.name} was not; "
+            f"--original is for a checkpoint that was adapted, and {checkpoint.name} was not; "
             "leave it out"
         )
     if record.source_sha256 != original.sha256:
         raise InputError(
-            f"{checkpoint.path.name} was adapted from {record.source} (SHA-256 "
-            f"{record.source_sha256[:12]}...), and {original.path.name} is another "
+            f"{checkpoint.name} was adapted from {record.source} (SHA-256 "
+            f"{record.source_sha256[:12]}...), and {original.name} is another "
             f"({original.sha256[:12]}...); name that one with --original"
         )
 

@@ -44,7 +44,7 @@ def test_plans_are_built_where_they_will_run(
 
     def make(_: Any, options: ExportOptions, folder: Path, *, build: bool) -> Path:
         asked.append(build)
-        return folder / options.default_name(tiny_checkpoint.path)
+        return folder / options.default_name(tiny_checkpoint)
 
     monkeypatch.setattr(rungs, "make_artifact", make)
     monkeypatch.setattr(rungs, "gpu_visible", lambda: gpu)

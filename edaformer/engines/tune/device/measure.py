@@ -91,7 +91,7 @@ def make_artifact(
     checkpoint: Checkpoint, options: ExportOptions, folder: Path, *, build: bool
 ) -> Path:
     """The export in ``folder``, or the plan built from it."""
-    onnx = folder / options.default_name(checkpoint.path)
+    onnx = folder / options.default_name(checkpoint)
     export_model(checkpoint, options, onnx)
     return build_engine(onnx, onnx.with_suffix(".plan"), BuildOptions()).path if build else onnx
 

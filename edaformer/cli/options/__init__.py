@@ -1,0 +1,1 @@
+"""What several commands take, and do something about before they begin."""
