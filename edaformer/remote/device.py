@@ -156,7 +156,7 @@ class Device(Closing):
 
     def lay(self, folder: str, named: Mapping[str, str]) -> None:
         """Give contents their names in a folder there."""
-        self._told("lay", folder, *(f"{name}={digest}" for name, digest in named.items()))
+        self._told("lay", folder, *_pairs(named))
 
     def run(self, folder: str, words: Sequence[str], *, once: bool = False) -> Ran:
         """One of our commands, in a folder there; it ends when this desk is gone.
@@ -225,26 +225,35 @@ class Device(Closing):
                 self._unpack(channel, target, renamed)
             return bool(told.get("there"))
 
-    def install(self, wheel: Mapping[str, str], wheels: Mapping[str, str]) -> None:
-        """A wheel, and what it needs, into the environment there.
+    def install(
+        self, wheel: Mapping[str, str], wheels: Mapping[str, str], extra: str | None,
+        others: Sequence[str],
+    ) -> bool:  # fmt: skip
+        """A wheel, and what it needs, into the environment there; False where pip could not.
 
         Args:
             wheel: its name and hash.
             wheels: likewise; none: pip there fetches what is needed.
+            extra: of it.
+            others: further requirements.
+
+        Raises:
+            MissingError: if no environment can be made there.
         """
-        (own,) = (f"{name}={digest}" for name, digest in wheel.items())
-        others = ",".join(f"{name}={digest}" for name, digest in wheels.items())
-        line = self._line("install", own, self.python, others)
+        (own,) = _pairs(wheel)
+        words = (own, ",".join(_pairs(wheels)) or "-", extra or "-", *others)
+        line = self._line("install", *words)
         self._on_command(line)
         if self.dry:
-            return
+            return True
         with self._ssh.start(line, self._on_line, beats=True) as channel:
-            told = self._next(channel) or {}
+            told = self._next(channel)
             code = channel.wait()
+            if told is None:
+                raise self._lost(channel, code, "installing")
             if "failed" in told:
                 raise MissingError(f"{self.host}: {_text(told, 'failed')}")
-            if not told.get("installed"):
-                raise self._lost(channel, code, "installing")
+            return bool(told.get("installed"))
 
     def trim(self, keep: int) -> None:
         """Keep so many folders there."""
@@ -383,6 +392,10 @@ def _parsed(raw: bytes) -> Told:
     except ValueError as error:
         raise RemoteError(f"the device's answer cannot be read: {error}; run it again") from error
     return dict(told) if isinstance(told, dict) else {}
+
+
+def _pairs(named: Mapping[str, str]) -> list[str]:
+    return [f"{name}={digest}" for name, digest in named.items()]
 
 
 def _text(told: Told, name: str) -> str:

@@ -25,6 +25,7 @@ class Facts:
     host: str
     system: str  # such as Linux aarch64
     python: str  # the system's python3
+    libc: str | None  # glibc's version
     board: str | None
     l4t: str | None
     packages: dict[str, str]  # JetPack's, of dpkg
@@ -43,6 +44,7 @@ class Facts:
             host=_text(told.get("host")) or "unknown",
             system=_text(told.get("system")) or "unknown",
             python=_text(told.get("python")) or "unknown",
+            libc=_text(told.get("libc")),
             board=_text(told.get("board")),
             l4t=_text(told.get("l4t")),
             packages=_texts(told.get("packages")),

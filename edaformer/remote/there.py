@@ -42,6 +42,7 @@ LOST = 130
 _CHUNK = 1 << 20
 _FILES, _ONCE = "files", ".once"
 _NEVER_TRIMMED = {_FILES}
+_NVCC = "/usr/local/cuda/bin"  # JetPack's, with which PyCUDA is compiled
 
 # Asked of each Python that may have our package; what raises has not
 _PROBE = """
@@ -77,6 +78,7 @@ def ask(python: str | None) -> None:
             "host": platform.node(),
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
+            "libc": platform.libc_ver()[1] or None,
             "board": _read("/proc/device-tree/model").strip("\0\n ") or None,
             "l4t": next(iter(_read("/etc/nv_tegra_release").splitlines()), None),
             "packages": _dpkg(),
@@ -237,34 +239,33 @@ def trim(keep: str) -> None:
     answer({"kept": min(len(folders), int(keep)), "freed": freed})
 
 
-def install(wheel: str, python: str | None, wheels: str) -> int:
+def install(wheel: str, wheels: str, extra: str, *others: str) -> int:
     """Our wheel, and what it needs, into a virtual environment that sees the system's packages.
 
     Args:
         wheel: NAME=SHA256.
-        python: that makes the environment; None takes this one.
-        wheels: NAME=SHA256 of what it needs, with ``,`` between; without any pip fetches it.
+        wheels: NAME=SHA256 of what it needs, with ``,`` between; ``-``: pip fetches it.
+        extra: of ours; ``-`` is none.
+        others: further requirements.
     """
     home = cache() / f"install-{secrets.token_hex(4)}"
     try:
         home.mkdir()
-        for pair in [wheel, *filter(None, wheels.split(","))]:
+        for pair in [wheel, *([] if wheels == "-" else wheels.split(","))]:
             name, _, sha256 = pair.partition("=")
             os.link(cache() / _FILES / _hash(sha256), home / _plain(name))
-        maker = python or sys.executable
-        made = [maker, "-m", "venv", "--system-site-packages", str(environment())]
-        code, _ = _watched(made, home)
+        code, _ = _watched(
+            [sys.executable, "-m", "venv", "--system-site-packages", str(environment())], home
+        )
         if code:
-            return _fail(
-                "python3 -m venv does not work here; once: sudo apt install python3-venv", code
-            )
-        offline = ["--no-index", "--find-links", str(home)] if wheels else []
+            return _fail("python3 -m venv fails there; run: sudo apt install python3-venv", code)
+        offline = ["--no-index", "--find-links", str(home)] if wheels != "-" else []
         pip = [str(environment() / "bin" / "python"), "-m", "pip", "install", "--no-input",
-               "--disable-pip-version-check", "--quiet", *offline]  # fmt: skip
-        name = str(home / wheel.partition("=")[0])
-        code, _ = _watched([*pip, name], home)  # what is missing
-        if code == 0:  # and our own, of whatever version was there
-            code, _ = _watched([*pip, "--no-deps", "--force-reinstall", name], home)
+               "--disable-pip-version-check", "--quiet", "--retries", "1", *offline]  # fmt: skip
+        own = str(home / wheel.partition("=")[0])
+        code, _ = _watched([*pip, own if extra == "-" else f"{own}[{extra}]", *others], home)
+        if code == 0:  # the same version may be another state of ours
+            code, _ = _watched([*pip, "--no-deps", "--force-reinstall", own], home)
         answer({"installed": code == 0})
         return code
     finally:
@@ -292,7 +293,8 @@ def _watched(command: list[str], folder: Path) -> tuple[int, str]:
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, start_new_session=True,
-            env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1",
+                 "PATH": f"{os.environ.get('PATH', os.defpath)}:{_NVCC}"},
         )  # fmt: skip
         try:
             lost = _wait(process)
@@ -501,7 +503,7 @@ def main(words: list[str]) -> int:
         folder, once, python, *command = rest
         return run(folder, once, _given(python), command)
     elif verb == "install":
-        return install(rest[0], _given(rest[1]), rest[2])
+        return install(*rest)
     else:
         verbs[verb](*rest)
     return 0

@@ -28,6 +28,7 @@ _TAKEN: Mapping[str, frozenset[str]] = {
     "--save": frozenset({"run", "deploy"}),
     "--limit": frozenset({"run", "deploy"}),
     "--out": frozenset({"check", "build", "validate", "bench", "run", "deploy"}),
+    "--install": frozenset({"ask", "check", "build", "validate", "bench", "run", "deploy"}),
 }
 _NO_ARTIFACT = {"ask", "clear"}
 
@@ -108,6 +109,14 @@ def device(
             "that of --install, ~/edaformer's, else python3."
         ),
     ] = None,
+    install: Annotated[
+        bool,
+        typer.Option(
+            "--install",
+            help="Where this package is missing there, or of another version: install it into "
+            "~/.local/share/edaformer-device/venv, which sees JetPack's TensorRT.",
+        ),
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Where another desk is at work there, wait for it.")
     ] = False,
@@ -132,9 +141,10 @@ def device(
         "--backend": backend, "--workspace": workspace, "--allow-unfused": allow_unfused or None,
         "--rebuild": rebuild or None, "--reference": reference, "--checkpoint": checkpoint,
         "--data": data, "--duration": duration, "--rounds": rounds, "--input": inputs or None,
-        "--save": save, "--limit": limit, "--out": out,
+        "--save": save, "--limit": limit, "--out": out, "--install": install or None,
     }  # fmt: skip
-    _check(command, artifacts or [], given, keep)
+    _check(command, artifacts or [], given)
+    _check_together(given, python, keep)
     if sys.platform == "win32":
         raise MissingError(
             "edaformer-device shares one connection (ssh's ControlMaster), which Windows' ssh "
@@ -149,13 +159,15 @@ def device(
         reference=reference, checkpoint=checkpoint, data=data, duration=duration, rounds=rounds,
         inputs=tuple(inputs or ()), save=save, limit=limit, out=out,
     )  # fmt: skip
-    errand = Errand(host, python=python, wait=wait, keep=keep, dry=dry_run, as_json=as_json)
+    errand = Errand(
+        host, python=python, wait=wait, keep=keep, install=install, dry=dry_run, as_json=as_json
+    )
     code = run_errand(errand, wanted)
     if code:
         raise typer.Exit(code)
 
 
-def _check(command: Command, artifacts: list[Path], given: Mapping[str, object], keep: int) -> None:
+def _check(command: Command, artifacts: list[Path], given: Mapping[str, object]) -> None:
     for option, value in given.items():
         if value is not None and command not in _TAKEN[option]:
             raise InputError(f"{option} is not for {command}; leave it out")
@@ -167,8 +179,15 @@ def _check(command: Command, artifacts: list[Path], given: Mapping[str, object],
         raise InputError(f"{command} takes one artifact, got {len(artifacts)}; bench takes several")
     if command == "run" and given["--input"] is None:
         raise InputError("name what is to be labelled with --input: a picture, a video, scenes:4")
+
+
+def _check_together(given: Mapping[str, object], python: str | None, keep: int) -> None:
     if given["--reference"] is not None and (given["--checkpoint"] or given["--data"]):
         raise InputError("--reference holds the answers; leave --checkpoint and --data out")
+    if given["--install"] and python is not None:
+        raise InputError(
+            "--install makes a Python of its own, and --python names another; leave one out"
+        )
     if keep < 1:
         raise InputError(f"expected --keep of 1 or more, got {keep}")
 

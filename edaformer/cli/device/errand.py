@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ class Errand:
     python: str | None
     wait: bool
     keep: int
+    install: bool
     dry: bool
     as_json: bool
     log: list[str] = field(default_factory=list)
@@ -99,15 +101,19 @@ def run_errand(errand: Errand, wanted: Wanted) -> int:
         return _finish(errand, {"freed": freed}, f"freed {freed / 1e6:.1f} MB on {errand.host}")
     if wanted.command == "ask":
         with _connected(errand) as device:
+            if errand.install:
+                device.hold(wait=errand.wait, on_wait=_waiting(errand))
             facts = device.ask()
+            if errand.install and not _is_ours(facts):
+                facts = _install(errand, device, facts)
         return _show(errand, facts)
     out = wanted.folder(errand.host)
     check_folder(out, option="--out")
     load, todo = _prepare(wanted)
     try:
         with _connected(errand) as device:
-            _require_ours(errand, device.ask())
             device.hold(wait=errand.wait, on_wait=_waiting(errand))
+            _require_ours(errand, device)
             return _work(errand, device, load, todo, out)
     finally:
         if not errand.dry:
@@ -157,7 +163,8 @@ def _jobs(wanted: Wanted, load: Load, inputs: Inputs, *, validates: bool) -> lis
     if wanted.command == "deploy":
         made = [jobs.build_job(name, wanted.building), jobs.check_job(jobs.PLAN)]
         made += [jobs.validate_job(jobs.PLAN)] if validates else []
-        made.append(jobs.bench_job([jobs.PLAN], bench))
+        frames = ["--data", f"reference:{jobs.REFERENCE}"] if validates else []
+        made.append(jobs.bench_job([jobs.PLAN], [*frames, *bench]))
         return made + ([jobs.run_job(jobs.PLAN, inputs.words, drawn)] if inputs.words else [])
     one = {
         "build": lambda: jobs.build_job(name, wanted.building),
@@ -169,20 +176,34 @@ def _jobs(wanted: Wanted, load: Load, inputs: Inputs, *, validates: bool) -> lis
     return [one[wanted.command]()]
 
 
-def _require_ours(errand: Errand, facts: Facts | None) -> None:
+def _require_ours(errand: Errand, device: Device) -> None:
+    facts = device.ask()
+    if errand.install and not _is_ours(facts):
+        facts = _install(errand, device, facts)
     if facts is None:  # a dry run
         return
-    if not errand.as_json:
-        for name, value in facts.pairs:
-            errand.log.append(f"{name}: {value}")
-    if facts.ours is None or facts.ours.version != __version__:
+    errand.log.extend(f"{name}: {value}" for name, value in facts.pairs if value is not None)
+    if not _is_ours(facts):
         has = "no edaformer-deploy"
         if facts.ours is not None:
             has = f"edaformer-deploy {facts.ours.version} ({facts.ours.path})"
+        line = shlex.join(["edaformer-device", errand.host, "ask", "--install"])
         raise MissingError(
-            f"{errand.host} has {has}, and this is {__version__}; install it there as "
-            "docs/jetson.md has it, and name its Python with --python where it is in another place"
+            f"{errand.host} has {has}, and this is {__version__}; --python names another Python "
+            f"there; to install it into an environment of its own: {line}"
         )
+
+
+def _is_ours(facts: Facts | None) -> bool:
+    return facts is not None and facts.ours is not None and facts.ours.version == __version__
+
+
+def _install(errand: Errand, device: Device, facts: Facts | None) -> Facts | None:
+    from edaformer.remote.installing import install
+
+    with steps(f"installing on {errand.host}") as on_step:
+        install(device, facts, on_step)
+    return device.ask()
 
 
 def _work(errand: Errand, device: Device, load: Load, todo: list[Job], out: Path) -> int:
