@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from edaformer.errors import MissingError
 from edaformer.printable import in_one_line
+from edaformer.version import __version__
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,28 @@ class Facts:
         if self.memory is None or self.memory_available is None:
             return None
         return f"{self.memory_available / 1e9:.1f} of {self.memory / 1e9:.1f} GB available"
+
+
+def require_ours(facts: Facts, asked: str) -> Ours:
+    """Our package there, of this version.
+
+    Args:
+        facts: of a device.
+        asked: the host, as ssh was asked for it.
+
+    Raises:
+        MissingError: with the command that installs it.
+    """
+    if facts.ours is not None and facts.ours.version == __version__:
+        return facts.ours
+    has = "no edaformer-deploy"
+    if facts.ours is not None:
+        has = f"edaformer-deploy {facts.ours.version} ({facts.ours.path})"
+    line = shlex.join(["edaformer-device", asked, "ask", "--install"])
+    raise MissingError(
+        f"{asked} has {has}, and this is {__version__}; edaformer-device's --python names another "
+        f"Python there; to install it into an environment of its own: {line}"
+    )
 
 
 def _text(value: object) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +14,13 @@ from edaformer.cli.device.inputs import Inputs, find_inputs
 from edaformer.cli.device.reference import find_reference
 from edaformer.cli.device.results import print_result
 from edaformer.cli.progress import steps
-from edaformer.errors import InputError, MissingError, RemoteError
+from edaformer.errors import InputError, RemoteError
 from edaformer.files import check_folder, write_whole
 from edaformer.json_text import parse_json
 from edaformer.printable import in_one_line
 from edaformer.remote import jobs
 from edaformer.remote.device import Device, Ran, memory_sentence
-from edaformer.remote.facts import Facts
+from edaformer.remote.facts import Facts, require_ours
 from edaformer.remote.jobs import Building, Job, Kind, Load
 from edaformer.remote.there import KILLED_FOR_MEMORY
 from edaformer.version import __version__
@@ -183,15 +182,7 @@ def _require_ours(errand: Errand, device: Device) -> None:
     if facts is None:  # a dry run
         return
     errand.log.extend(f"{name}: {value}" for name, value in facts.pairs if value is not None)
-    if not _is_ours(facts):
-        has = "no edaformer-deploy"
-        if facts.ours is not None:
-            has = f"edaformer-deploy {facts.ours.version} ({facts.ours.path})"
-        line = shlex.join(["edaformer-device", errand.host, "ask", "--install"])
-        raise MissingError(
-            f"{errand.host} has {has}, and this is {__version__}; --python names another Python "
-            f"there; to install it into an environment of its own: {line}"
-        )
+    require_ours(facts, errand.host)
 
 
 def _is_ours(facts: Facts | None) -> bool:
