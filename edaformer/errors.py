@@ -11,6 +11,7 @@ EdaformerError            anything a user can cause; ``exit_code`` is the comman
 │   ├── NaNError          the network answered with what is no number
 │   └── BuildError        TensorRT refused the network or could not build it
 ├── DeviceError           the GPU or its driver failed at work (exit 3)
+├── RemoteError           another machine that is not to be reached, or not any more (exit 3)
 └── MissingError          a package, GPU or driver that is not here (exit 3)
 """
 
@@ -75,6 +76,12 @@ class BuildError(GateError):
 
 class DeviceError(EdaformerError):
     """The GPU or its driver failed while it was at work."""
+
+    exit_code = EXIT_MISSING
+
+
+class RemoteError(EdaformerError):
+    """Another machine that cannot be reached, or not any more."""
 
     exit_code = EXIT_MISSING
 

@@ -43,8 +43,8 @@ _NAME = "edaformer-deploy"
 
 def install_line(extra: str) -> str:
     """What adds ``extra`` to this installation, by how it came to be: pip finds it there again."""
-    sources = Path(__file__).resolve().parents[1]
-    if _is_clone(sources):  # run from its sources, installed or not
+    sources = clone()
+    if sources is not None:  # run from its sources, installed or not
         return f"pip install -e {_quoted(f'{sources}[{extra}]')}"
     came = _direct_url()
     url = str(came.get("url", ""))
@@ -53,6 +53,12 @@ def install_line(extra: str) -> str:
     path = _local(url)
     gone = "" if Path(path).exists() else " (which is no longer there: bring it back first)"
     return f"pip install {_quoted(f'{path}[{extra}]')}{gone}"
+
+
+def clone() -> Path | None:
+    """The clone that this is run from; None where it is run from none."""
+    sources = Path(__file__).resolve().parents[1]
+    return sources if _is_clone(sources) else None
 
 
 def _is_clone(folder: Path) -> bool:

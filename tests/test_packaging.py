@@ -18,7 +18,9 @@ from edaformer.packages import install_line
 from tests.conftest import ROOT
 
 LINKS = ("export", "engines", "cli")  # into edaformer/, at the root
-COMMANDS = ("export", "build", "validate", "info", "check", "bench", "run", "tune", "adapt")
+COMMANDS = (
+    "export", "build", "validate", "info", "check", "bench", "run", "tune", "adapt", "device",
+)  # fmt: skip
 SHIPPED = {".py", ".md", ".txt", ".hpp", ".cpp"}  # of examples/; an interpreter leaves others
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -199,7 +201,7 @@ def test_the_wheel_holds_exactly_the_intended_packages(without_links: Path, tmp_
     assert {name for name in packages if name.count("/") == 1} == {
         f"edaformer/{room}"
         for room in ("cli", "data", "engines", "evaluation", "export", "families", "labels",
-                     "machine", "media")
+                     "machine", "media", "remote")
     }  # fmt: skip
     demo = {name for name in names if name.startswith("edaformer/demo/")}
     assert demo == {"edaformer/demo/README.md", "edaformer/demo/edaformer_t_scenes.safetensors"}

@@ -90,7 +90,7 @@ def bench(
     if as_json:
         print_json(record.to_json())
     else:
-        _print_record(record)
+        print_record(record)
 
 
 def _against(text: str | None) -> tuple[Any, ...]:
@@ -98,7 +98,8 @@ def _against(text: str | None) -> tuple[Any, ...]:
     return tuple(part.strip() for part in text.split(",")) if text is not None else ()
 
 
-def _print_record(record: Record) -> None:
+def print_record(record: Record) -> None:
+    """All of it, on stdout."""
     machine, results = record.machine, record.results
     gpu = machine["gpu"]
     print_pairs(

@@ -139,7 +139,7 @@ def build(
         hand_over_command(
             model, target, output, options,
             lambda onnx, plan: _build(onnx, plan, options, None)[0],
-            on_built=(lambda _: None) if as_json else _print_result, as_json=as_json,
+            on_built=(lambda _: None) if as_json else print_result, as_json=as_json,
         )  # fmt: skip
         return
     recorded: EngineRecord | None = None
@@ -168,7 +168,7 @@ def build(
             extra["differences"] = [vars(difference) for difference in differences]
         print_json(result.to_json() | extra)
     else:
-        _print_result(result)
+        print_result(result)
         _print_repetition(repetition)
         _print_differences(differences)
     if repetition is not None and False in {repetition.same_precision, repetition.same_labels}:
@@ -250,7 +250,8 @@ def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int
         )
 
 
-def _print_result(result: BuildResult) -> None:
+def print_result(result: BuildResult) -> None:
+    """The plan, how it was built and what proves it, on stdout."""
     manifest, record = result.manifest, result.record
     shown = record.warnings[:_WARNINGS_SHOWN]
     targets = ", ".join(record.compute_capabilities) or None

@@ -71,7 +71,7 @@ def check(
         witness = {"witness": None if trial is None else trial.to_json()} if run_ else {}
         print_json(verdict.to_json() | witness)
     else:
-        _print(verdict, trial, seconds)
+        print_verdict(verdict, None if trial is None else f"{trial} ({seconds:.1f} s)")
     if trial is not None and not trial.right:
         _tell(verdict, trial, pictures)
         raise typer.Exit(EXIT_GATE)
@@ -88,10 +88,16 @@ def _try(artifact: Path) -> tuple[Trial, float]:
     return trial, time.perf_counter() - start
 
 
-def _print(verdict: Verdict, trial: Trial | None, seconds: float) -> None:
+def print_verdict(verdict: Verdict, witness: str | None) -> None:
+    """All of it, on stdout.
+
+    Args:
+        verdict: of an artifact.
+        witness: what became of its frames; None: they were not run.
+    """
     facts = dict(verdict.facts) | {"verdict": verdict.sentence}
-    if trial is not None:
-        facts["witness"] = f"{trial} ({seconds:.1f} s)"
+    if witness is not None:
+        facts["witness"] = witness
     print_pairs(str(verdict.path), list(facts.items()))
     for problem in verdict.problems:
         echo_line(f"  {problem.kind}: {problem.text}")

@@ -12,6 +12,7 @@ from edaformer.cli.bench import bench
 from edaformer.cli.build import build
 from edaformer.cli.check import check
 from edaformer.cli.common import VERSION, echo, new_app
+from edaformer.cli.device.command import device
 from edaformer.cli.export import export
 from edaformer.cli.info import info
 from edaformer.cli.run import run
@@ -29,6 +30,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     run: "Label pictures, video and cameras, and draw what is seen.",
     tune: "Find the ISR for a budget of accuracy, time or multiply-adds.",
     adapt: "Teach a checkpoint, without labels, the ISR it will run at.",
+    device: "Do all this on a device that ssh reaches, from the desk.",
 }
 app = new_app()
 for command, sentence in COMMANDS.items():

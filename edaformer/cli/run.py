@@ -138,7 +138,7 @@ def run(
     sources = open_sources(inputs, artifact_manifest(path).size, options, say)
     with _watching(sources) as watch:
         result = run_sources(path, sources, options, watch)
-    _finish(result, _print_run, as_json=as_json)
+    _finish(result, print_run, as_json=as_json)
 
 
 def _look_inside(
@@ -228,7 +228,8 @@ def _point(text: str) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def _print_run(result: RunResult) -> None:
+def print_run(result: RunResult) -> None:
+    """What was seen, on stdout."""
     print_pairs(
         str(result.artifact),
         [

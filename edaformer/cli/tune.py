@@ -66,10 +66,12 @@ def tune(
     device: Annotated[
         str | None,
         typer.Option(
-            help="this, cpu, or a device by name (orin-nano, orin-nano-super, orin-nx, agx-orin, "
-            "thor, rtx-3060, rtx-3080, rtx-3090, rtx-4060, rtx-4070, rtx-4080, rtx-4090, "
+            help="this, cpu, ssh://USER@HOST, or a device by name (orin-nano, "
+            "orin-nano-super, orin-nx, agx-orin, thor, rtx-3060, rtx-3080, rtx-3090, rtx-4060, "
+            "rtx-4070, rtx-4080, rtx-4090, "
             "rtx-5060, rtx-5070, rtx-5080, rtx-5090, rtx-a2000, t4, l4, a100, h100, h200). "
-            "Measured where it is this machine, else modelled. Default: cost is multiply-adds."
+            "Measured where it is this machine or HOST, else modelled. Default: cost is "
+            "multiply-adds."
         ),
     ] = None,
     size: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from edaformer.data import Dataset
 from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.engines.tune.adapting import AdaptedTo, Adapting
 from edaformer.engines.tune.budget import Budget
+from edaformer.engines.tune.device.afar import MOST_BUILT
 from edaformer.engines.tune.device.costs import Costs
 from edaformer.engines.tune.device.measure import ROUNDS
 from edaformer.engines.tune.device.targets import Target
@@ -120,7 +121,11 @@ def tune(
         named = tuple(isr for isr in names_of(places) if isr in space.index)
         search = Search(space, evaluator, split, options.budget, options.trials, named, on_step)
         done = search.run()
-        costs.measure(_worth_measuring(search, done), trials, on_step)
+        worth = _worth_measuring(search, done)
+        if options.device is not None and options.device.host is not None:
+            worth = _thinned(worth, {places.base, *search.named}, search.pick(done))
+            on_step(f"to be built and measured on {options.device.host}: {len(worth)} settings")
+        costs.measure(worth, trials, on_step)
         maker = Points(search, costs)
         points = {isr: maker.point(isr) for isr in done}
         compared = [point for isr, point in points.items() if isr in (costs.measured or points)]
@@ -195,6 +200,17 @@ def _worth_measuring(search: Search, done: Sequence[ISR]) -> list[ISR]:
     return list(dict.fromkeys((*search.named, *front, *([] if pick is None else [pick]))))
 
 
+def _thinned(worth: list[ISR], named: Container[ISR], pick: ISR | None) -> list[ISR]:
+    """MOST_BUILT at most: those with a name, the pick so far, and some along the front."""
+    kept = [isr for isr in worth if isr in named or isr == pick]
+    others = [isr for isr in worth if isr not in kept]
+    room = max(MOST_BUILT - len(kept), 0)
+    if len(others) > room:
+        at = np.linspace(0, len(others) - 1, room).round().astype(int).tolist()
+        others = [others[index] for index in at]
+    return [isr for isr in worth if isr in {*kept, *others}]
+
+
 def _pick(budget: Budget, points: Sequence[Point]) -> Point:
     """The best within the budget, by Budget's rule."""
     cost = [point.gmacs if budget.kind == "gmacs" else cost_of(point) for point in points]
@@ -216,7 +232,8 @@ def _runs(device: Target | None) -> Runs | None:
     if device.measured_on is None:
         how = f"roofline, a lower bound; {device.source}"
         return Runs(device.name, device.label, "modelled", how, device.memory_bytes)
-    how = f"median of {ROUNDS} interleaved rounds of whole frames on this machine"
+    where = device.host or "this machine"
+    how = f"median of {ROUNDS} interleaved rounds of whole frames on {where}"
     return Runs(device.name, device.label, "measured", how, device.memory_bytes)
 
 

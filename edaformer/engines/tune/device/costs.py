@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from edaformer.engines.tune.device.afar import AT_ONCE, measure_there
 from edaformer.engines.tune.device.measure import measure
 from edaformer.engines.tune.device.roofline import Roofline
 from edaformer.engines.tune.device.targets import Target
@@ -57,7 +58,7 @@ class Costs:
     def measure(
         self, settings: Sequence[ISR], trials: Trials, on_step: Callable[[str], None]
     ) -> None:
-        """Time ``settings`` where the device is this machine; what the trials hold is taken.
+        """Time ``settings`` where the device can be asked; what the trials hold is taken.
 
         Base's time sets the model's scale.
         """
@@ -66,11 +67,23 @@ class Costs:
             return
         known = trials.latencies
         missing = [isr for isr in settings if (isr, device.label) not in known]
-        if missing:
-            made = measure(
-                self.checkpoint, missing, self.size, on=device.measured_on, on_step=on_step
-            )
-            for isr, latency in made.items():
+        for batch in _batches(missing, None if device.host is None else AT_ONCE):
+            for isr, latency in self._measured(device, batch, on_step).items():
                 trials.add_latency(isr, device.label, latency)
         self.measured |= {isr: known[isr, device.label] for isr in settings}
         self._scale *= self.measured[self.base].seconds / self.seconds(self.base)
+
+    def _measured(
+        self, device: Target, settings: Sequence[ISR], on_step: Callable[[str], None]
+    ) -> dict[ISR, Latency]:
+        if device.host is not None:
+            return measure_there(
+                self.checkpoint, settings, self.size, host=device.host, on_step=on_step
+            )
+        assert device.measured_on is not None
+        return measure(self.checkpoint, settings, self.size, on=device.measured_on, on_step=on_step)
+
+
+def _batches(settings: Sequence[ISR], most: int | None) -> list[Sequence[ISR]]:
+    size = most or max(len(settings), 1)
+    return [settings[at : at + size] for at in range(0, len(settings), size)]

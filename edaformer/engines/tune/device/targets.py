@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from edaformer.engines.tune.device import afar
 from edaformer.engines.tune.device.devices import Device, get_device, recognise
 from edaformer.engines.tune.device.roofline import Ceilings
 from edaformer.errors import MissingError
@@ -33,16 +34,21 @@ class Target:
     ceilings: Ceilings | None  # None: nothing is published of it here
     memory_bytes: int | None
     source: str  # of the ceilings
-    measured_on: Literal["cuda", "cpu"] | None  # None: it is not this machine
+    measured_on: Literal["cuda", "cpu"] | None  # None: it is modelled alone
+    host: str | None = None  # where it is measured; None: this machine
 
 
 def resolve(name: str) -> Target:
-    """The target of ``this``, ``cpu`` or a device of the table.
+    """The target of ``this``, ``cpu``, ``ssh://HOST`` or a device of the table.
 
     Raises:
         InputError: for an unknown name, listing the known ones.
-        MissingError: if this machine's GPU is meant and no TensorRT is here to build for it.
+        MissingError: if this machine's GPU is meant and no TensorRT is here to build for it, or
+            HOST lacks this package.
+        RemoteError: if HOST cannot be reached.
     """
+    if name.startswith(afar.PREFIX):
+        return _afar(name)
     gpu = query_gpu()
     here = None if gpu is None else recognise(f"{gpu.name} {_board()}")
     if name == "cpu" or (name == "this" and gpu is None):
@@ -54,10 +60,21 @@ def resolve(name: str) -> Target:
             name, gpu.name, here.ceilings if here else None, gpu.memory_bytes,
             here.source if here else "nothing published is known here", "cuda",
         )  # fmt: skip
-    device = get_device(name, also="this, cpu or ")
+    device = get_device(name, also="this, cpu, ssh://HOST or ")
     if device == here:
         _require_builder(device.label)
     return _published(device, here=device == here)
+
+
+def _afar(name: str) -> Target:
+    """A machine that ssh reaches; in another power mode it has another label: trials are new."""
+    facts = afar.ask(name)
+    known = recognise(facts.board or "")
+    words = [facts.board or facts.host, facts.power_mode, f"at {name}"]
+    return Target(
+        name, ", ".join(word for word in words if word), known.ceilings if known else None,
+        facts.memory, known.source if known else "nothing published is known here", _HERE, name,
+    )  # fmt: skip
 
 
 def _published(device: Device, *, here: bool) -> Target:

@@ -1,0 +1,1 @@
+"""``edaformer-device``: our commands on a machine at the other end of a cable."""

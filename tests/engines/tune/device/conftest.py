@@ -1,0 +1,7 @@
+"""The device of tests/remote."""
+
+from __future__ import annotations
+
+from tests.remote.conftest import orin, short
+
+__all__ = ["orin", "short"]

@@ -1,0 +1,90 @@
+"""Onto a device that has Debian's own Python and nothing of ours."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edaformer.errors import MissingError
+from edaformer.remote import installing
+from edaformer.remote.device import Device
+from edaformer.remote.facts import Facts
+from edaformer.version import __version__
+from tests.conftest import ROOT
+from tests.remote.sshd import NAME, Sshd, sshd
+
+SYSTEM = Path("/usr/bin/python3")
+FACTS = Facts.of(
+    {"system": "Linux aarch64", "python": "3.10.12", "libc": "2.35", "l4t": "# R36 (release)"}
+)
+
+
+@pytest.fixture
+def bare(short: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
+    """No edaformer anywhere; python3 is the system's."""
+    found = subprocess.run([SYSTEM, "-c", "import venv, ensurepip"], check=False)
+    if found.returncode:
+        pytest.skip(f"needs {SYSTEM} with venv (Debian: python3-venv)")
+    with sshd(short, {"PATH": "/usr/bin:/bin", "PYTHONPATH": ""}) as made:
+        monkeypatch.setenv("PATH", made.path)
+        yield made
+
+
+def test_jetpack_6_gets_what_fits_its_cuda_and_numpy() -> None:
+    assert installing._for(FACTS) == ("cuda", ("cuda-bindings<13", "numpy<2"))
+    assert installing._for(replace(FACTS, l4t="# R38 (release)")) == ("cuda", ())
+    assert installing._for(replace(FACTS, l4t=None)) == (None, ())
+    assert installing._for(None) == (None, ())
+
+
+def test_wheels_are_those_of_the_device() -> None:
+    words = installing._target(FACTS)
+    assert words[:4] == ["--python-version", "3.10", "--implementation", "cp"]
+    assert words[4:6] == ["--platform", "manylinux_2_35_aarch64"]
+    assert words[-2:] == ["--platform", "manylinux2014_aarch64"]
+
+
+def test_without_a_clone_there_is_no_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installing, "clone", lambda: None)
+    with pytest.raises(MissingError, match="this runs from none"):
+        installing.make_wheel(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", [True, False])
+def test_it_goes_into_an_environment_of_its_own(
+    network: bool, bare: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.name for path in ROOT.iterdir()}
+    if not network:
+        (bare.home / ".config/pip").mkdir(parents=True)
+        (bare.home / ".config/pip/pip.conf").write_text("[global]\nno-index = true\nfind-links =\n")
+    steps: list[str] = []
+    with Device(NAME) as device:
+        facts = device.ask()
+        assert facts is not None
+        assert facts.ours is None
+        installing.install(device, facts, steps.append)
+        after = device.ask()
+    assert after is not None
+    assert after.ours is not None
+    assert after.ours.version == __version__
+    venv = bare.home / ".local/share/edaformer-device/venv"
+    assert after.ours.path == str(venv / "bin/python")
+    assert "include-system-site-packages = true" in (venv / "pyvenv.cfg").read_text()
+    assert ("fetching wheels for orin, whose pip could not" in steps) == (not network)
+    listed = subprocess.run(
+        [venv / "bin/python", "-m", "pip", "list", "--local", "--format=json"],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    names = {one["name"].lower() for one in json.loads(listed.stdout)}
+    assert {"edaformer-deploy", "numpy", "pydantic", "typer"} <= names
+    assert "torch" not in names
+    assert {path.name for path in ROOT.iterdir()} == before
+    assert not list(bare.cache.glob("install-*"))
+    assert bare.left() == []
