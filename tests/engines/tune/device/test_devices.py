@@ -76,7 +76,9 @@ def test_the_page_has_every_row() -> None:
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(InputError, match=r"this, cpu, ssh://HOST or one of orin-nano, .*; got 'tpu'"):
+    with pytest.raises(
+        InputError, match=r"this, cpu, ssh://HOST or one of orin-nano, .*; got 'tpu'"
+    ):
         resolve("tpu")
 
 
