@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import shlex
 import shutil
 import socket
 import tarfile
@@ -140,7 +141,7 @@ class Device(Closing):
                 raise RemoteError(
                     f"{self.host} has {_megabytes(told['full'])} free, and {path.name} needs "
                     f"{_megabytes(told['needed'])}; make room there: edaformer-device "
-                    f"{self.host} clear"
+                    f"{shlex.quote(self.host)} clear"
                 )
             start = size if told is None else int(told.get("have", size))
             if told is not None and start < size:

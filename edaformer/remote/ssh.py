@@ -170,12 +170,13 @@ class Ssh(Closing):
 
     def explain(self, said: str) -> str:
         """Why there is no connection, and what to do."""
+        host = shlex.quote(self.host)
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         reason = next((text for pattern, text in _REASONS if re.search(pattern, said)), None)
         why = in_one_line(lines[-1]) if lines else "ssh gave no reason"
         if reason is None:
-            return f"no connection to {self.host}: {why}; try it by hand: ssh {self.host}"
-        return f"no connection to {self.host}: {reason.format(host=self.host)} ({why})"
+            return f"no connection to {self.host}: {why}; try it by hand: ssh {host}"
+        return f"no connection to {self.host}: {reason.format(host=host)} ({why})"
 
     def close(self) -> None:
         """Give the connection back."""

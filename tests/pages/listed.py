@@ -68,6 +68,9 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
         "python benchmarks/performance.py": Reason.GPU,
     },
     "docs/jetson.md": {
+        "edaformer-device jetson@orin ask --install": Reason.FETCHES,
+        "edaformer-device jetson@orin deploy model.onnx --checkpoint edaformer_t.pth "
+        "--data folder:street": Reason.FETCHES,
         "edaformer-bench model.plan --data reference:street.ref": Reason.MINUTES,
         "python3 examples/camera.py model.plan 0": Reason.CAMERA,
     },

@@ -7,9 +7,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edaformer.cli.common import say
 from edaformer.errors import InputError
+
+if TYPE_CHECKING:
+    from edaformer.evaluation.protocol import FitName
 
 _KEPT = "references"
 
@@ -43,17 +47,19 @@ def find_reference(
     check_data(text)
     size = "dynamic" if spec.dynamic_size else format_size(manifest.size)
     align = None if spec.dynamic_size else str(spec.align or "none")
-    key = [manifest.checkpoint_sha256, str(manifest.isr), size, align, text, *_state(text)]
+    averages = any(output.name == "logits" for output in manifest.outputs)
+    fit: FitName | None = None if spec.dynamic_size else "slide" if averages else "resize"
+    key = [manifest.checkpoint_sha256, manifest.isr, size, align, fit, text, *_state(text)]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
     path = folder / _KEPT / f"{name}.ref"
     if path.is_file():
         return path
     desk = Desk(
         checkpoint=checkpoint, original=None, given=manifest.given, data=text, labels=None,
-        limit=None, protocol=None, scales=(1.0,), flip=False, fit=None, frames=False,
+        limit=None, protocol=None, scales=(1.0,), flip=False, fit=fit, frames=False,
         cache=ReferenceCache(folder, on_note=say), workers=1, save=path, with_images=True,
     )  # fmt: skip
-    desk.save_for(str(manifest.isr), size, align)
+    desk.save_for(manifest.isr, size, align)
     return path
 
 
