@@ -105,6 +105,13 @@ def _segformer(kit: Kit, path: Path) -> None:
     save_folder(path, {"do_resize": False}, id2label=dict(enumerate(CLASSES)))
 
 
+def _mmseg(kit: Kit, path: Path) -> None:
+    from tests.families.segformer.formats.projects import mmseg_model, save
+
+    model = mmseg_model(width=32, heads=(1, 2, 5, 8), depths=(2, 2, 2, 2), channels=256, classes=19)
+    save(path, model.state_dict())
+
+
 def _scenes() -> list[np.ndarray]:
     from edaformer.data import open_dataset
 
@@ -167,6 +174,7 @@ MAKERS: dict[str, Maker] = {
     "mine.pth": partial(_same, of="edaformer_t.pth"),
     "segformer_b0_camvid": _segformer,
     "segformer-b0-finetuned-ade-512-512": _segformer,
+    "segformer_mmseg.pth": _mmseg,
     "CamVid": partial(_data, images="val", labels="valannot"),
     "street": partial(_data, images="images", labels="labels"),
     "street.jpg": _picture,
