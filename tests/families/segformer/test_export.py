@@ -15,7 +15,7 @@ import torch
 from edaformer.engines.artifact.inspect import describe
 from edaformer.engines.artifact.onnx_file import read_onnx_manifest
 from edaformer.engines.validate.bisect import bisect
-from edaformer.errors import InputError, ISRError
+from edaformer.errors import InputError, ISRError, ManifestError
 from edaformer.evaluation.protocol import PROTOCOLS
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.rewrites import defaults
@@ -89,6 +89,16 @@ def test_the_manifest_says_what_it_is(exported: ExportResult, checkpoint: Checkp
     ):
         with pytest.raises(ISRError, match=words):
             parse_manifest(json.dumps(content | changes), "x")
+
+
+def test_older_manifests_are_of_transformers_networks(exported: ExportResult) -> None:
+    content = json.loads(exported.manifest.to_json())
+    for name, usual in (("head", "linear"), ("eps", [1e-5, 1e-5]), ("align_corners", "none")):
+        assert content["sizes"].pop(name) == usual
+    assert parse_manifest(json.dumps(content), "x") == exported.manifest
+    content["logits_stride"] = 8
+    with pytest.raises(ManifestError, match="contradicts itself: a logit for 8 pixels"):
+        parse_manifest(json.dumps(content), "x")
 
 
 def test_an_edaformer_s_manifest_has_no_sizes(small_export: ExportResult) -> None:
