@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from edaformer.export.exporter import ExportOptions, export_model
     from edaformer.families.checkpoint import demo_checkpoint
     from edaformer.families.table import load_checkpoint
+    from edaformer.remote.device import Device
 
 # Nothing leaves the machine: ONNX Runtime's wheels for Linux count and keep what they are used for
 # from the first import on, and so does Hugging Face's hub. Who wants that sets them himself.
@@ -54,6 +55,7 @@ __all__ = [
     "AdaptOptions",
     "BenchOptions",
     "BuildOptions",
+    "Device",
     "EdaformerError",
     "Engine",
     "ExportOptions",
@@ -84,6 +86,7 @@ _HOMES = {
     "AdaptOptions": "edaformer.engines.adapt.adapt",
     "BenchOptions": "edaformer.engines.bench.contenders",
     "BuildOptions": "edaformer.engines.build.compiler",
+    "Device": "edaformer.remote.device",
     "Engine": "edaformer.engines.runtime",
     "ExportOptions": "edaformer.export.exporter",
     "Gates": "edaformer.engines.validate.validation",

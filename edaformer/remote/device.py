@@ -6,6 +6,7 @@ those of the real one: a copy that is there already is told so when its bytes ar
 
 from __future__ import annotations
 
+import errno
 import getpass
 import hashlib
 import os
@@ -32,6 +33,7 @@ from edaformer.remote.ssh import LOST, Channel, Ssh, quoted
 CACHE = "~/.cache/edaformer-device"
 _CHUNK = 1 << 18
 _NO_PROGRAM = 127  # a shell's exit code
+_FULL = os.strerror(errno.ENOSPC)
 _MEMORY = (
     "{host} killed it for memory{sure}: run it without a desktop, bound the builder with "
     "--workspace 0.5, or give it swap (docs/jetson.md, Memory)"
@@ -371,7 +373,9 @@ class Device(Closing):
                 f"the connection to {self.host} was lost while {doing} ({said}); whole files stay "
                 "where they are, and the same command goes on from there"
             )
-        return RemoteError(f"{self.host} stopped while {doing}: {said}")
+        full = _FULL in said
+        room = f"; make room: edaformer-device {shlex.quote(self.host)} clear" if full else ""
+        return RemoteError(f"{self.host} stopped while {doing}: {said}{room}")
 
 
 def memory_sentence(host: str, certain: str) -> str:

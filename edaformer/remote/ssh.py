@@ -125,9 +125,6 @@ class Ssh(Closing):
 
     def __init__(self, host: str) -> None:
         self.host = checked_host(host)
-        self.program = shutil.which("ssh")
-        if self.program is None:
-            raise MissingError("ssh is not installed here; run: sudo apt install openssh-client")
         # A socket's path has a hundred characters at most, and a temporary folder may be deep
         self._folder = Path(tempfile.mkdtemp(prefix="eda-", dir=_shallow()))
         self._master: subprocess.Popen[bytes] | None = None
@@ -136,8 +133,11 @@ class Ssh(Closing):
         """Connect.
 
         Raises:
+            MissingError: without ssh.
             RemoteError: if that is not possible, in words.
         """
+        if shutil.which("ssh") is None:
+            raise MissingError("ssh is not installed here; run: sudo apt install openssh-client")
         command = [*self._ssh(), "-M", "-N", "--", self.host]
         with tempfile.TemporaryFile() as errors:
             self._master = subprocess.Popen(
@@ -195,7 +195,7 @@ class Ssh(Closing):
 
     def _ssh(self) -> list[str]:
         path = str(self._socket).replace("%", "%%")
-        return [str(self.program), *_OPTIONS, "-o", f'ControlPath="{path}"',
+        return ["ssh", *_OPTIONS, "-o", f'ControlPath="{path}"',
                 "-o", "ControlPersist=no"]  # fmt: skip
 
 

@@ -491,19 +491,26 @@ def main(words: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _stopped)
     os.umask(0o077)
-    cache().mkdir(parents=True, exist_ok=True)
-    verb, *rest = words
+    try:
+        cache().mkdir(parents=True, exist_ok=True)
+        return _do(*words)
+    except OSError as error:
+        sys.stderr.write(f"{error.strerror or error}: {error.filename or 'the cache'}\n")
+        return 1
+
+
+def _do(verb: str, *rest: str) -> int:
     verbs: dict[str, Callable[..., None]] = {
         "hold": hold, "put": put, "lay": lay, "get": get, "tree": tree, "trim": trim,
         "clear": clear,
     }  # fmt: skip
-    if verb == "ask":
-        ask(_given(rest[0]))
-    elif verb == "run":
+    if verb == "run":
         folder, once, python, *command = rest
         return run(folder, once, _given(python), command)
-    elif verb == "install":
+    if verb == "install":
         return install(*rest)
+    if verb == "ask":
+        ask(_given(rest[0]))
     else:
         verbs[verb](*rest)
     return 0

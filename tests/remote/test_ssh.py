@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from edaformer.errors import InputError, RemoteError
+from edaformer.errors import InputError, MissingError, RemoteError
 from edaformer.remote.ssh import Ssh, checked_host, quoted
 from tests.remote.sshd import NAME, Sshd, free_port
 
@@ -60,9 +61,14 @@ def test_a_home_is_that_of_the_other_side() -> None:
     ],
 )
 def test_what_ssh_says_is_explained(said: str, told: str) -> None:
-    ssh = Ssh(NAME)
-    assert told in ssh.explain(said)
-    ssh.close()
+    with Ssh(NAME) as ssh:
+        assert told in ssh.explain(said)
+
+
+def test_without_ssh_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with Ssh(NAME) as ssh, pytest.raises(MissingError, match="sudo apt install openssh-client"):
+        ssh.open()
 
 
 def test_one_connection_serves_all(orin: Sshd) -> None:
@@ -96,6 +102,7 @@ def test_a_refused_key_says_what_to_do(orin: Sshd) -> None:
         ssh.open()
 
 
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh (Debian: openssh-client)")
 def test_nobody_at_home() -> None:
     with Ssh(f"ssh://127.0.0.1:{free_port()}") as ssh, pytest.raises(RemoteError, match="listens"):
         ssh.open()

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,23 @@ def test_a_full_disk_is_told_before_a_byte(
     assert told["full"] > 0
 
 
+def test_a_disk_that_fills_meanwhile_is_told(home: Path) -> None:
+    """A limit on a file's size stands for it."""
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\nfrom edaformer.remote import there\n"
+        f"raise SystemExit(there.main(['put', {SHA!r}, '{len(DATA)}']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=DATA, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.decode() == "File too large: the cache\n"
+    assert [path.name for path in (home / "files").iterdir()] == [f"{SHA}.part"]
+    assert typed("put", SHA, str(len(DATA)), sent=DATA[500_000:])[-1] == {"whole": True}
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/x", ".ssh", "-rf", "a b", "", "a/b"])
 def test_names_lead_nowhere_else(home: Path, name: str) -> None:
     typed("lay", name, code=1)
@@ -113,8 +132,14 @@ def fake(home: Path, script: str) -> str:
 
 
 def alive(mark: str) -> bool:
-    found = subprocess.run(["pgrep", "-f", mark], capture_output=True, check=False)
-    return found.returncode == 0
+    return any(mark in line for line in command_lines())
+
+
+def command_lines() -> Iterator[str]:
+    """Of what runs now."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 class Desk:
@@ -157,7 +182,7 @@ def test_what_it_runs_ends_with_the_desk(home: Path, how: str) -> None:
         f"raise SystemExit(there.main(['run', 'folder', 'always', {python!r}, 'build']))"
     )
     desk = Desk([sys.executable, "-c", code])
-    while not alive(f"sleep 987{mark}"):
+    while not alive(f"sleep 987{mark} "):
         time.sleep(0.02)
     start = time.monotonic()
     if how == "the desk closes":
@@ -166,7 +191,7 @@ def test_what_it_runs_ends_with_the_desk(home: Path, how: str) -> None:
         desk.process.terminate()
     assert desk.process.wait(5) in {there.LOST, 128 + 15}
     assert time.monotonic() - start < (2 + silence if "pulled" in how else 2)
-    assert not alive(f"sleep 987{mark}")
+    assert not alive(f"sleep 987{mark} ")
     desk.close()
 
 

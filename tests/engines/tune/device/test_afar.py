@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ def test_a_device_without_our_package_is_said(stand: Sshd) -> None:
         resolve(HOST)
 
 
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh (Debian: openssh-client)")
 def test_nobody_there() -> None:
     with pytest.raises(RemoteError, match="no host of that name"):
         resolve("ssh://nobody.invalid")
