@@ -74,7 +74,7 @@ def run(files: list[Path], size: tuple[int, int]) -> tuple[Times, Times]:
     from edaformer.export.runtime import OnnxSession
     from edaformer.export.verify import natural_noise
 
-    sessions, image = [OnnxSession(str(file)) for file in files], natural_noise(1, size)
+    sessions, image = [OnnxSession(str(file), eager=True) for file in files], natural_noise(1, size)
     wall: list[list[float]] = [[] for _ in files]
     cpu: list[list[float]] = [[] for _ in files]
     for number in range(1 + ROUNDS):

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from edaformer.export.exporter import ExportOptions, export_model
     from edaformer.families.checkpoint import demo_checkpoint
     from edaformer.families.table import load_checkpoint
+    from edaformer.machine.threads import share_cores
     from edaformer.remote.device import Device
 
 # Nothing leaves the machine: ONNX Runtime's wheels for Linux count and keep what they are used for
@@ -77,6 +78,7 @@ __all__ = [
     "open_labeller",
     "preflight",
     "run",
+    "share_cores",
     "try_witness",
     "tune",
     "validate",
@@ -106,6 +108,7 @@ _HOMES = {
     "open_labeller": "edaformer.engines.run.labeller",
     "preflight": "edaformer.engines.artifact.preflight",
     "run": "edaformer.engines.run.run",
+    "share_cores": "edaformer.machine.threads",
     "try_witness": "edaformer.engines.segmenters.trial",
     "tune": "edaformer.engines.tune.tune",
     "validate": "edaformer.engines.validate.validate",

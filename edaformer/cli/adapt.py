@@ -26,9 +26,11 @@ from edaformer.cli.common import (
     say_notes,
 )
 from edaformer.cli.options.checkpoints import CHECKPOINT, find
+from edaformer.cli.options.threads import THREADS
 from edaformer.cli.progress import steps
 from edaformer.cli.texts.adapting import print_adaptation
 from edaformer.errors import InputError, require
+from edaformer.machine.threads import share_cores
 
 
 @guarded
@@ -83,6 +85,7 @@ def adapt(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where it learns; auto: a GPU if any.")
     ] = "auto",
+    threads: Annotated[int | None, THREADS] = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was cut.")
@@ -108,6 +111,7 @@ def adapt(
     from edaformer.isr import ISR
     from edaformer.preprocess import DEFAULT_SIZE, format_size, parse_size
 
+    share_cores(threads)
     if not isr or not frames:
         raise InputError(
             f"expected {'--isr, the setting to learn' if not isr else '--frames, to learn from'}, "

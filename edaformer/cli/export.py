@@ -28,8 +28,10 @@ from edaformer.cli.common import (
     say_notes,
 )
 from edaformer.cli.options.checkpoints import HUB, find
+from edaformer.cli.options.threads import THREADS
 from edaformer.cli.progress import steps
 from edaformer.errors import InputError, require
+from edaformer.machine.threads import share_cores
 
 if TYPE_CHECKING:
     from edaformer.export.exporter import ExportOptions, ExportResult
@@ -123,6 +125,7 @@ def export(
             "attention is wrong (docs/attention.md)."
         ),
     ] = "fused",
+    threads: Annotated[int | None, THREADS] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing file of the default name.")
     ] = False,
@@ -139,6 +142,7 @@ def export(
     from edaformer.files import check_writable
     from edaformer.preprocess import parse_size
 
+    share_cores(threads)
     dynamic = size == "dynamic"
     wanted = parse_size(size) if size is not None and not dynamic else None
     said = given(mean, std, bgr=bgr, names=names, heads=heads, align_corners=align_corners)

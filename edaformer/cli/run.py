@@ -23,8 +23,10 @@ from edaformer.cli.common import (
 )
 from edaformer.cli.common import run as run_command
 from edaformer.cli.options.checkpoints import HUB, find
+from edaformer.cli.options.threads import THREADS
 from edaformer.cli.progress import image_progress
 from edaformer.errors import EXIT_GATE, InputError
+from edaformer.machine.threads import share_cores
 
 if TYPE_CHECKING:
     from edaformer.engines.inside.inside import InsideResult
@@ -102,6 +104,7 @@ def run(
         typer.Option(help="With --attention: run at this HxW. Default: the checkpoint's own where "
                      "recorded, else 512x512."),
     ] = None,
+    threads: Annotated[int | None, THREADS] = None,
     as_json: Annotated[bool, JSON] = False,
     debug: Annotated[bool, DEBUG] = False,
     version: Annotated[bool, VERSION] = False,
@@ -115,6 +118,7 @@ def run(
 
     Example: edaformer-run model.onnx street.mp4 --video seen.mp4
     """
+    share_cores(threads)
     drawing = {
         "--save": save, "--overlay": overlay, "--video": video, "--fps": fps, "--stats": stats,
         "--show": show or None, "--provider": None if provider == "auto" else provider,

@@ -30,9 +30,11 @@ from edaformer.cli.common import (
     say_notes,
 )
 from edaformer.cli.options.checkpoints import CHECKPOINT, find
+from edaformer.cli.options.threads import THREADS
 from edaformer.cli.progress import steps
 from edaformer.cli.texts.tuning import print_tuning
 from edaformer.errors import InputError, require
+from edaformer.machine.threads import share_cores
 
 if TYPE_CHECKING:
     from edaformer.engines.tune.adapting import Adapting
@@ -125,6 +127,7 @@ def tune(
     heads: Annotated[str | None, HEADS] = None,
     align_corners: Annotated[Literal["none", "logits", "all"] | None, ALIGN_CORNERS] = None,
     names: Annotated[Path | None, NAMES] = None,
+    threads: Annotated[int | None, THREADS] = None,
     attention: Annotated[
         Literal["fused", "unfused"],
         typer.Option(help="Of what --export and --ladder write, as edaformer-export takes it."),
@@ -141,6 +144,7 @@ def tune(
     from edaformer.families.given import given
     from edaformer.files import check_folder
 
+    share_cores(threads)
     check_folder(out, option="--out")
     budget = _budget(max_miou_drop, max_latency, max_gmacs)
     _check_written(ladder, attention, export=export)

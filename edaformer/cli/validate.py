@@ -21,9 +21,11 @@ from edaformer.cli.common import (
     say,
 )
 from edaformer.cli.options.checkpoints import HUB, METAVAR
+from edaformer.cli.options.threads import THREADS
 from edaformer.cli.texts.validation import print_saved, print_validation
 from edaformer.cli.validation_ways import Desk, by_reference
 from edaformer.errors import EXIT_GATE, InputError
+from edaformer.machine.threads import share_cores
 
 if TYPE_CHECKING:
     from edaformer.engines.validate.reference_cache import ReferenceCache
@@ -86,6 +88,7 @@ def validate(
     provider: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where ONNX Runtime computes.")
     ] = "auto",
+    threads: Annotated[int | None, THREADS] = None,
     workers: Annotated[int, typer.Option(help="Threads that read images ahead.")] = 1,
     cache: Annotated[
         Path | None,
@@ -175,6 +178,7 @@ def validate(
     from edaformer.engines.validate.validation import Gates
     from edaformer.families.given import given
 
+    share_cores(threads)
     gates = Gates(max_miou_drop, min_agreement, trust_labels=trust_labels)
     if without_images and save_reference is None and reference is None:
         raise InputError("--without-images is for --save-reference; leave it out")

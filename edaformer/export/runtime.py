@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edaformer.border import border
 from edaformer.errors import InputError, MissingError, require
 from edaformer.machine.gpu import gpu_visible
+from edaformer.machine.threads import threads as share
 
 # On a CPU, ONNX Runtime 1.31's fused kernel takes three times as long as Add and LayerNormalization
 # on rows of 32 and 64 channels
@@ -22,7 +23,9 @@ class OnnxSession:
 
     ``frugal`` runs a node as soon as it can be, so that a tensor dies with its last reader even
     where many outputs hang on the graph: with the ranges of EDAFormer-T at 1024x1024 measured, the
-    default order takes 9.6 GB and this one 1.3. ``threads`` of the CPU compute (None: all cores);
+    default order takes 9.6 GB and this one 1.3. ``threads`` of the CPU compute (None: as
+    ``machine.threads`` says), and sleep while they wait, unless they are ``eager``: then they spin
+    within a run, which is quicker on cores of their own and is what edaformer-bench times.
     ``profile`` is the path prefix of ONNX Runtime's own profile, which ``end_profile`` completes.
     """
 
@@ -33,6 +36,7 @@ class OnnxSession:
         cuda: bool = False,
         frugal: bool = False,
         threads: int | None = None,
+        eager: bool = False,
         profile: str | None = None,
     ) -> None:
         ort = require("onnxruntime", "export")
@@ -40,13 +44,14 @@ class OnnxSession:
         options.log_severity_level = 3  # errors only; the rest is about missing GPUs
         if frugal:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        options.intra_op_num_threads = share(threads)
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, profile
         # Its threads spin while they wait for work, and by default after each run, which halves the
         # speed of whoever shares the cores; validation alternates it with PyTorch
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        if not eager:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         provider = "CUDAExecutionProvider" if cuda else "CPUExecutionProvider"
         with border(lambda said: InputError(f"ONNX Runtime cannot load this model: {said}")):
             self.session: Any = ort.InferenceSession(

@@ -20,6 +20,19 @@ def test_runs_by_name(traced: bytes, one_image: np.ndarray) -> None:
     assert (made["labels"] == frugal["labels"]).all()
 
 
+def test_threads_sleep_while_they_wait_unless_they_are_timed(
+    traced: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    own = OnnxSession(traced).session.get_session_options()
+    assert own.intra_op_num_threads == 3
+    assert own.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    timed = OnnxSession(traced, threads=2, eager=True).session.get_session_options()
+    assert timed.intra_op_num_threads == 2
+    with pytest.raises(RuntimeError, match="allow_spinning"):  # ONNX Runtime's own default
+        timed.get_session_config_entry("session.intra_op.allow_spinning")
+
+
 def test_runs_every_gelu_as_one_kernel_and_no_slow_ones(
     traced: bytes, one_image: np.ndarray, tmp_path: Path
 ) -> None:

@@ -59,7 +59,7 @@ def _profile_onnx(
     with tempfile.TemporaryDirectory() as folder:
         session = OnnxSession(
             str(contender.artifact), cuda=contender.device == "cuda",
-            threads=contender.threads, profile=str(Path(folder) / "ort"),
+            threads=contender.threads, eager=True, profile=str(Path(folder) / "ort"),
         )  # fmt: skip
         for number in range(FRAMES):
             image = images[number % len(images)]

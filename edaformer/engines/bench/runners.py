@@ -102,7 +102,9 @@ class OnnxRunner:
         from edaformer.export.runtime import OnnxSession
 
         on_gpu = contender.device == "cuda"
-        self.session = OnnxSession(str(contender.artifact), cuda=on_gpu, threads=contender.threads)
+        self.session = OnnxSession(
+            str(contender.artifact), cuda=on_gpu, threads=contender.threads, eager=True
+        )
         self.manifest = manifest
         self.geometry = Geometry.of_input(manifest.input, manifest.size)
         names = self.session.output_names
