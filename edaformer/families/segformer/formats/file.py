@@ -98,7 +98,7 @@ def loaded(path: Path, read: Weights, given: Given, network: Make, digest: str) 
     origins = made.origins
     if origins.normalisation == Origins.normalisation:
         origins = replace(origins, normalisation="assumed, ImageNet's: the file says none")
-    return replace(made, notes=(*made.notes, *_notes(fitted.num_classes)), origins=origins)
+    return replace(made, notes=(*made.notes, *class_notes(fitted.num_classes)), origins=origins)
 
 
 def fit(path: Path, read: Weights, given: Given, network: Make) -> Fitted:
@@ -161,7 +161,8 @@ def _check(
         )
 
 
-def _notes(num_classes: int) -> tuple[str, ...]:
+def class_notes(num_classes: int) -> tuple[str, ...]:
+    """What to say of a network of one class."""
     if num_classes > 1:
         return ()
     return (
