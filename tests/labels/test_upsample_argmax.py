@@ -43,6 +43,13 @@ def test_equals_torch_up_to_ties(seed: int) -> None:
     assert decided.mean() > 0.99
 
 
+@pytest.mark.parametrize("valid", [(64, 96), (60, 90)])
+def test_logits_as_large_as_the_image_are_not_resized(valid: tuple[int, int]) -> None:
+    logits = np.random.default_rng(0).standard_normal((7, 64, 96)).astype(np.float32)
+    made = upsample_argmax(logits, Geometry(valid, valid, (64, 96)))
+    np.testing.assert_array_equal(made, logits.argmax(0)[: valid[0], : valid[1]])
+
+
 def test_a_class_that_wins_at_no_corner_can_win_between_them() -> None:
     logits = np.array([[[1.0, 0.0]], [[0.0, 1.0]], [[0.9, 0.9]]], np.float32)
     assert 2 in upsample_argmax(logits, Geometry((1, 16), (1, 16), (8, 16)))

@@ -26,7 +26,7 @@ from edaformer.families.segformer.config import (
     read_config,
     read_preprocessing,
 )
-from edaformer.families.segformer.formats.file import load_file, owns_file
+from edaformer.families.segformer.formats.file import class_notes, load_file, owns_file
 from edaformer.families.segformer.formats.smp_folder import is_smp_folder, load_smp_folder
 from edaformer.families.segformer.names import ANCHORS, Names
 from edaformer.families.segformer.sizes import SegFormerSizes
@@ -92,7 +92,7 @@ def load(path: Path, given: Given) -> Checkpoint:
         resize=images.resize,
         reduced_labels=images.reduced_labels,
         origins=_origins(images),
-        notes=config.notes,
+        notes=(*config.notes, *class_notes(config.num_classes)),
         adapted=config.adapted,
         format="Hugging Face",
         state={k: v.float() if v.is_floating_point() else v for k, v in state.items()},

@@ -96,6 +96,24 @@ def test_loads_the_published_format(published: dict[str, torch.Tensor], tmp_path
     assert torch.equal(loaded.model().encoder.stage1.blocks[0].attention.kv.weight, weight)
 
 
+def test_loads_it_as_mmengine_wraps_it(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    """mmsegmentation 1.x: another meta, a message hub, and the raw weights beside the averaged."""
+    normalisation = "mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True"
+    content = {
+        "meta": {"cfg": f"data_preprocessor = dict({normalisation})\ncrop_size = (512, 1024)\n",
+                 "dataset_meta": {"classes": tuple("abcde"), "palette": [[1, 2, 3]] * 5}},
+        "state_dict": published,
+        "ema_state_dict": {key: value + 1 for key, value in published.items()},
+        "message_hub": {"log_scalars": {}},
+        "optimizer": {"state": {}, "param_groups": [{"lr": 1e-4}]},
+    }  # fmt: skip
+    torch.save(content, tmp_path / "x.pth")
+    loaded = load_checkpoint(tmp_path / "x.pth")
+    assert (loaded.variant.family, loaded.classes) == ("edaformer", tuple("abcde"))
+    assert (loaded.input_size, loaded.origins.normalisation) == ((512, 1024), "meta's cfg")
+    assert "ema_state_dict" in loaded.coverage.left_over
+
+
 def test_a_bare_state_dict_loads(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save(published, tmp_path / "x.pth")
     assert load_checkpoint(tmp_path / "x.pth").num_classes == 5

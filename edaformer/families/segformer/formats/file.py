@@ -6,10 +6,10 @@ decided in ``decided.py``. Whatever is missing, unknown, misshapen or not finite
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edaformer.errors import CheckpointError
 from edaformer.families.checkpoint import Checkpoint, Coverage, Origins, misfits, some
@@ -98,15 +98,15 @@ def loaded(path: Path, read: Weights, given: Given, network: Make, digest: str) 
     origins = made.origins
     if origins.normalisation == Origins.normalisation:
         origins = replace(origins, normalisation="assumed, ImageNet's: the file says none")
-    return replace(made, notes=(*made.notes, *_notes(fitted.num_classes)), origins=origins)
+    return replace(made, notes=(*made.notes, *class_notes(fitted.num_classes)), origins=origins)
 
 
 def fit(path: Path, read: Weights, given: Given, network: Make) -> Fitted:
     """Find out what the weights are, and check all of them."""
     keys = read.tensors.keys()
     form = _format(path, keys)
-    left_over = tuple(sorted(key for key in keys if form.unused.fullmatch(key)))
-    used = {key: value for key, value in read.tensors.items() if key not in set(left_over)}
+    left_over = {key for key in keys if form.unused.fullmatch(key)}
+    used = {key: value for key, value in read.tensors.items() if key not in left_over}
     naming = Naming(form, used)
     shapes = read_shapes(path, form, naming, used)
     decided = decide(path, form, shapes, model_of(read.meta), given)
@@ -114,10 +114,10 @@ def fit(path: Path, read: Weights, given: Given, network: Make) -> Fitted:
     places = naming.places(expected)
     what = f"a network of {form.title} with {shapes.num_classes} classes"
     _check(path, what, {key: place.shape(expected) for key, place in places.items()}, used)
-    return Fitted(form, decided, shapes.num_classes, places, left_over)
+    return Fitted(form, decided, shapes.num_classes, places, tuple(sorted(left_over)))
 
 
-def _format(path: Path, keys: Any) -> Format:
+def _format(path: Path, keys: Collection[str]) -> Format:
     refuse_glpn(path, keys)
     refuse_averages(path, keys)
     form = next((form for form in FORMATS if form.known_by(keys)), None)
@@ -161,7 +161,8 @@ def _check(
         )
 
 
-def _notes(num_classes: int) -> tuple[str, ...]:
+def class_notes(num_classes: int) -> tuple[str, ...]:
+    """What to say of a network of one class."""
     if num_classes > 1:
         return ()
     return (
