@@ -28,9 +28,9 @@ _BEAT = 2.0  # seconds between the desk's signs of life
 _PATIENCE = 40.0  # seconds for a connection to come about
 _ENDING = 2.0  # seconds that a remote command has to end, once asked
 _LINES = 20  # of ssh's own errors that are kept
-# A cable that is pulled is noticed after fifteen seconds
+# A pulled cable is noticed after fifteen seconds; the person's own ssh may forward the ports
 _OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=5",
-            "-o", "ServerAliveCountMax=3")  # fmt: skip
+            "-o", "ServerAliveCountMax=3", "-o", "ClearAllForwardings=yes")  # fmt: skip
 # What ssh says, and what to do about it
 _REASONS = (
     (

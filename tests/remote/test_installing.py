@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,19 +21,33 @@ from edaformer.version import __version__
 from tests.conftest import ROOT
 from tests.remote.sshd import NAME, Sshd, sshd
 
-SYSTEM = Path("/usr/bin/python3")
+OTHER = "3.10"  # JetPack 6's
 FACTS = Facts.of(
     {"system": "Linux aarch64", "python": "3.10.12", "libc": "2.35", "l4t": "# R36 (release)"}
 )
 
 
+def python_of(version: str) -> Path:
+    """The system's Python, or another that is here; skipped where it cannot make environments."""
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)  # $HOME is the tests'
+    beside = sorted(home.glob(f".pyenv/versions/{version}.*/bin/python3"))
+    named = shutil.which(f"python{version}", path="/usr/bin:/usr/local/bin")
+    found = (
+        Path("/usr/bin/python3") if version == "system" else Path(named or [*beside, "/none"][0])
+    )
+    can = found.exists() and subprocess.run([found, "-c", "import venv, ensurepip"], check=False)
+    if not can or can.returncode:
+        pytest.skip(f"needs Python {version} with venv, not tried")
+    return found
+
+
 @pytest.fixture
-def bare(short: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    """No edaformer anywhere; python3 is the system's."""
-    found = subprocess.run([SYSTEM, "-c", "import venv, ensurepip"], check=False)
-    if found.returncode:
-        pytest.skip(f"needs {SYSTEM} with venv (Debian: python3-venv)")
-    with sshd(short, {"PATH": "/usr/bin:/bin", "PYTHONPATH": ""}) as made:
+def bare(
+    short: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Sshd]:
+    """No edaformer anywhere; python3 is the system's, or another."""
+    folder = python_of(request.param).parent
+    with sshd(short, {"PATH": f"{folder}:/usr/bin:/bin", "PYTHONPATH": ""}) as made:
         monkeypatch.setenv("PATH", made.path)
         yield made
 
@@ -56,7 +73,9 @@ def test_without_a_clone_there_is_no_wheel(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", [True, False])
+@pytest.mark.parametrize(
+    ("bare", "network"), [("system", True), ("system", False), (OTHER, False)], indirect=["bare"]
+)
 def test_it_goes_into_an_environment_of_its_own(
     network: bool, bare: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +90,8 @@ def test_it_goes_into_an_environment_of_its_own(
         assert facts.ours is None
         installing.install(device, facts, steps.append)
         after = device.ask()
+        device.lay("folder", {})
+        assert device.run("folder", ["--version"]).text == f"{__version__}\n"
     assert after is not None
     assert after.ours is not None
     assert after.ours.version == __version__

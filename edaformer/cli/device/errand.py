@@ -236,16 +236,22 @@ def _told(errand: Errand, job: Job, ran: Ran, here: dict[str, Path]) -> dict[str
         raise RemoteError(memory_sentence(errand.host, ran.memory))
     if not ran.text.strip():
         return None
-    try:
-        told = parse_json(ran.text)
-    except ValueError as error:
-        raise RemoteError(
-            f"edaformer-{job.command}'s answer on {errand.host} cannot be read: {error}"
-        ) from error
+    told = _object(job.command, ran.text, errand.host)
     if not ran.again:
         say("note: built there before, alike; --rebuild builds again")
     made: dict[str, Any] = jobs.named_here(told, here)
     return made
+
+
+def _object(command: str, text: str, host: str) -> dict[str, Any]:
+    try:
+        told = parse_json(text)
+    except ValueError as error:
+        what = f"edaformer-{command}'s answer on {host}"
+        raise RemoteError(f"{what} cannot be read: {error}; run it again") from error
+    if not isinstance(told, dict):
+        raise RemoteError(f"edaformer-{command}'s answer on {host} is no JSON; run it again")
+    return told
 
 
 def _keep(job: Job, told: dict[str, Any], path: Path, artifact: Path, errand: Errand) -> None:

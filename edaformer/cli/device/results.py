@@ -33,7 +33,7 @@ def print_result(command: str, told: Told, kept: Path, artifact: Path) -> None:
     }
     try:
         printers[command]()
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"the device's answer to {command} is of another kind than expected ({error!r:.200}); "
             "use the same version on both machines"
