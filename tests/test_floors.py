@@ -23,7 +23,7 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = ("export", "video", "plots")  # the others want a GPU's libraries
+EXTRAS = ("export", "video", "plots", "segformer")  # the others want a GPU's libraries
 WITH_TORCH = re.compile(
     r"torch|triton|sympy|mpmath|networkx|fsspec|filelock|setuptools|nvidia-|cuda-"
 )

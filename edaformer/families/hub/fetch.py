@@ -117,12 +117,11 @@ def _ask(wanted: HubId) -> Exception | None:
 
     hf_hub_download would take a refusal for silence, and quietly what the cache has.
     """
-    from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HTTPError
 
     try:
-        url = hf_hub_url(wanted.id, CONFIG, revision=wanted.revision)
-        get_hf_file_metadata(url, token=get_token())
+        get_hf_file_metadata(hf_hub_url(wanted.id, CONFIG, revision=wanted.revision))
     except EntryNotFoundError as error:
         raise refusals.no_config(wanted) from error
     except HTTPError as error:  # nobody there, or too slow, or an answer
