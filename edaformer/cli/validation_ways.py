@@ -133,17 +133,14 @@ class Desk:
 
     def _original(self, loaded: Checkpoint, given: Given) -> Checkpoint | None:
         """What an adapted checkpoint was adapted from."""
-        from edaformer.families.table import find_checkpoint, load_checkpoint, owner
+        from edaformer.families.table import checkpoint_sha256, load_checkpoint, owner
 
         if self.original is not None:
             return load_checkpoint(find(self.original), given)
         if loaded.adapted is None:
             return None
         beside = loaded.path.with_name(loaded.adapted.source)
-        if (
-            owner(beside) is not None
-            and find_checkpoint(beside).sha256 == loaded.adapted.source_sha256
-        ):
+        if owner(beside) is not None and checkpoint_sha256(beside) == loaded.adapted.source_sha256:
             return load_checkpoint(beside, given)
         say(
             f"note: {loaded.name} was adapted from {loaded.adapted.source}, which is not "

@@ -164,6 +164,15 @@ def find_checkpoint(source: Source, tell: Callable[[str], None] = lambda _: None
     return Found(fetched.folder, fetched)
 
 
+def checkpoint_sha256(source: Source) -> str:
+    """The hash by which artifacts know a checkpoint, without reading its weights into a model.
+
+    Raises:
+        EdaformerError: if there is none, as ``find_checkpoint`` says.
+    """
+    return find_checkpoint(source).sha256
+
+
 def load_checkpoint(
     source: Source, given: Given | None = None, tell: Callable[[str], None] = lambda _: None
 ) -> Checkpoint:
