@@ -9,6 +9,7 @@ EdaformerError            anything a user can cause; ``exit_code`` is the comman
 │   └── FrameError        a picture or video that cannot be read, or not any further
 ├── GateError             it ran, and the figures miss the gate (exit 1)
 │   ├── NaNError          the network answered with what is no number
+│   ├── WorkerError       processes died of one image, again and again
 │   └── BuildError        TensorRT refused the network or could not build it
 ├── DeviceError           the GPU or its driver failed at work (exit 3)
 ├── RemoteError           another machine that is not to be reached, or not any more (exit 3)
@@ -68,6 +69,10 @@ class NaNError(GateError):
     """The network answered with what is no number."""
 
     at: int | None = None  # of the data set's images, where an artifact did so in a validation
+
+
+class WorkerError(GateError):
+    """Processes that work on one image die of it, again and again."""
 
 
 class BuildError(GateError):

@@ -13,14 +13,17 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 import typer
 
 from edaformer.cli import layout
-from edaformer.errors import EXIT_INPUT, EdaformerError, InputError
+from edaformer.errors import EXIT_INPUT, EdaformerError, InputError, require
 from edaformer.printable import encodable, in_one_line, printable
 from edaformer.version import __version__
+
+if TYPE_CHECKING:
+    from edaformer.engines.spread.spread import Spread
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +44,37 @@ TRUST_LABELS = typer.Option(
     "--trust-labels", help="Take the truth as it is, whatever is found wrong with it; recorded."
 )
 JSON = typer.Option("--json", help="Print the result as JSON on stdout.")
+
+
+PROCESSES = typer.Option(
+    help="Spread the work over so many processes, each with its share of the cores, or its own "
+    "GPU. With --ray: workers over all machines. Default: this process alone."
+)
+RAY = typer.Option(
+    help="Spread the work over a Ray cluster: auto, local or ray://HOST:10001 (extra cluster)."
+)
+
+
+def spread_of(processes: int | None, ray: str | None) -> Spread | None:
+    """What was asked for; None: this process alone.
+
+    Raises:
+        InputError: for a number or an address that cannot be.
+        MissingError: for Ray where it is not installed.
+    """
+    if processes is None and ray is None:
+        return None
+    from edaformer.engines.spread.spread import Spread
+
+    if ray is None:
+        return Spread("processes", processes, on_note=say)
+    require("ray", "cluster")
+    return Spread("ray", processes, ray, on_note=say)
+
+
+def shares(spread: Spread | None) -> dict[str, Any]:
+    """What JSON says of who did how much, where there were many."""
+    return {} if spread is None else {"workers": spread.team.to_json()}
 
 
 def _print_version(value: bool) -> None:

@@ -60,10 +60,15 @@ def steps(first: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def image_progress() -> Iterator[Callable[[int, int | None], None]]:
+def image_progress(
+    who: Callable[[], str] = lambda: "",
+) -> Iterator[Callable[[int, int | None], None]]:
     """A bar where stderr is a terminal, a line every few seconds elsewhere.
 
     It is told how many images are done, and of how many; None where nobody knows.
+
+    Args:
+        who: says who is at work, where that is worth a word.
     """
     start = time.monotonic()
     if not sys.stderr.isatty():
@@ -74,7 +79,7 @@ def image_progress() -> Iterator[Callable[[int, int | None], None]]:
             nonlocal done, total
             done, total = now, of
 
-        teller = _Teller(lambda: _line(done, total, time.monotonic() - start))
+        teller = _Teller(lambda: _line(done, total, time.monotonic() - start, who()))
         try:
             yield tell
         finally:
@@ -94,21 +99,27 @@ def image_progress() -> Iterator[Callable[[int, int | None], None]]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:.2f} images/s"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[who]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("images", total=None, rate=0.0)
+        task = bar.add_task("images", total=None, rate=0.0, who="")
         yield lambda done, total: bar.update(
-            task, completed=done, total=total, rate=_rate(done, time.monotonic() - start)
+            task,
+            completed=done,
+            total=total,
+            rate=_rate(done, time.monotonic() - start),
+            who=who(),
         )
 
 
-def _line(done: int, total: int | None, seconds: float) -> str:
+def _line(done: int, total: int | None, seconds: float, who: str = "") -> str:
+    by = f", {who}" if who else ""
     if not done:
-        return f"... no image yet, {seconds:.0f} s"
+        return f"... no image yet, {seconds:.0f} s{by}"
     rate = _rate(done, seconds)
     if total is None:
-        return f"... {done}, {rate:.2f} images/s"
-    return f"... {done} of {total}, {rate:.2f} images/s, {(total - done) / rate:.0f} s left"
+        return f"... {done}, {rate:.2f} images/s{by}"
+    return f"... {done} of {total}, {rate:.2f} images/s, {(total - done) / rate:.0f} s left{by}"
 
 
 def _rate(done: int, seconds: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,6 +20,8 @@ from edaformer.cli.common import (
     LABELS,
     MEAN,
     NAMES,
+    PROCESSES,
+    RAY,
     STD,
     TRUST_LABELS,
     VERSION,
@@ -28,6 +31,8 @@ from edaformer.cli.common import (
     say,
     say_next,
     say_notes,
+    shares,
+    spread_of,
 )
 from edaformer.cli.options.checkpoints import CHECKPOINT, find
 from edaformer.cli.options.threads import THREADS
@@ -37,6 +42,7 @@ from edaformer.errors import InputError, require
 from edaformer.machine.threads import share_cores
 
 if TYPE_CHECKING:
+    from edaformer.engines.spread.spread import Spread
     from edaformer.engines.tune.adapting import Adapting
     from edaformer.engines.tune.budget import Budget
     from edaformer.engines.tune.result import Tuning
@@ -100,6 +106,8 @@ def tune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the trials in --out.")
     ] = False,
+    processes: Annotated[int | None, PROCESSES] = None,
+    ray: Annotated[str | None, RAY] = None,
     export: Annotated[
         bool, typer.Option("--export", help="Also export the pick to FP16 ONNX, into --out.")
     ] = False,
@@ -150,6 +158,7 @@ def tune(
     _check_written(ladder, attention, export=export)
     _check_adapt(adapt, frames, adapt_steps)
     said = given(mean, std, bgr=bgr, names=names, heads=heads, align_corners=align_corners)
+    spread = spread_of(processes, ray)
     check_data(data)
     source = find(checkpoint)
     with steps("loading PyTorch") as on_step:
@@ -172,10 +181,10 @@ def tune(
         out.mkdir(parents=True, exist_ok=True)
         adapting = _adapting(loaded, wanted, adapt, frames or [], adapt_steps) if adapt else None
         result = tune_checkpoint(
-            loaded, dataset, options, out, adapting=adapting, resume=resume, on_step=on_step,
-            on_image=_tell_images,
+            loaded, dataset, options, out, adapting=adapting, resume=resume, spread=spread,
+            on_step=on_step, on_image=partial(_tell_images, spread),
         )  # fmt: skip
-        made = result.to_json()
+        made = result.to_json() | shares(spread)
         exported = _export(loaded, result, attention, out, on_step) if export else None
         rungs = _ladder(loaded, result, ladder, attention, out, on_step) if ladder else None
     if exported is not None:
@@ -290,9 +299,10 @@ def _size(
     return height, width
 
 
-def _tell_images(done: int, total: int) -> None:
+def _tell_images(spread: Spread | None, done: int, total: int) -> None:
     if done % _EVERY == 0:
-        say(f"... {done} of {total} images")
+        by = "" if spread is None else f", {spread.team.text}"
+        say(f"... {done} of {total} images{by}")
 
 
 def _export(

@@ -13,12 +13,16 @@ from edaformer.cli.common import (
     DEBUG,
     JSON,
     LABELS,
+    PROCESSES,
+    RAY,
     TRUST_LABELS,
     VERSION,
     guarded,
     print_json,
     run,
     say,
+    shares,
+    spread_of,
 )
 from edaformer.cli.options.checkpoints import HUB, METAVAR
 from edaformer.cli.options.threads import THREADS
@@ -28,6 +32,7 @@ from edaformer.errors import EXIT_GATE, InputError
 from edaformer.machine.threads import share_cores
 
 if TYPE_CHECKING:
+    from edaformer.engines.spread.spread import Spread
     from edaformer.engines.validate.reference_cache import ReferenceCache
     from edaformer.engines.validate.validation import Validation
 
@@ -89,7 +94,11 @@ def validate(
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where ONNX Runtime computes.")
     ] = "auto",
     threads: Annotated[int | None, THREADS] = None,
-    workers: Annotated[int, typer.Option(help="Threads that read images ahead.")] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Threads that read images ahead, in each process.")
+    ] = 1,
+    processes: Annotated[int | None, PROCESSES] = None,
+    ray: Annotated[str | None, RAY] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -191,6 +200,7 @@ def validate(
         "--bisect": find, "--save-reference": save_reference, "--labels": labels,
         "--without-images": without_images,
     }  # fmt: skip
+    spread = _spread(processes, ray, save_reference)
     described = {
         "--isr": isr, "--size": size, "--align": align, "--mean": mean, "--std": std, "--bgr": bgr,
         "--heads": heads, "--align-corners": align_corners,
@@ -198,7 +208,7 @@ def validate(
     if reference is not None:
         why = "the reference says it, or stands in for it; leave it out"
         _refuse({**at_the_desk, **described}, why)
-        result = by_reference(artifact, reference, data, limit, gates, provider, workers)
+        result = by_reference(artifact, reference, data, limit, gates, provider, workers, spread)
     else:
         desk = Desk(
             checkpoint=checkpoint, original=original,
@@ -207,13 +217,13 @@ def validate(
             labels=labels, limit=limit, protocol=protocol,
             scales=_ratios(scales), flip=flip, fit=fit, frames=frames,
             cache=_cache(cache, unused=no_cache), workers=workers, save=save_reference,
-            with_images=not without_images,
+            with_images=not without_images, spread=spread,
         )  # fmt: skip
         if artifact is None:
             judging = {
                 "--report": report, "--junit": junit, "--bisect": find, "--json": as_json,
                 "--per-class": per_class, "--trust-labels": trust_labels,
-                "--provider": provider != "auto",
+                "--provider": provider != "auto", "--processes": processes, "--ray": ray,
                 "--max-miou-drop": max_miou_drop != Gates().max_miou_drop,
                 "--min-agreement": min_agreement != Gates().min_agreement,
             }  # fmt: skip
@@ -224,7 +234,7 @@ def validate(
         result = desk.validate(artifact, gates, provider, find=find)
     _write(result, report, junit)
     if as_json:
-        print_json(result.to_json())
+        print_json({**result.to_json(), **shares(spread)})
     else:
         print_validation(result, per_class=per_class)
     if save_reference is not None:
@@ -236,6 +246,15 @@ def validate(
             say(f"gate failed: {gate.failure}")
     if result.failures:
         raise typer.Exit(EXIT_GATE)
+
+
+def _spread(processes: int | None, ray: str | None, save: Path | None) -> Spread | None:
+    if save is not None and (processes, ray) != (None, None):
+        raise InputError(
+            "--save-reference writes the images in their order, from one process: validate with "
+            "many first and save then, alone; what they computed is in the cache"
+        )
+    return spread_of(processes, ray)
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from edaformer.errors import InputError, require
 
 if TYPE_CHECKING:
     from edaformer.data import Dataset
+    from edaformer.engines.spread.spread import Spread
     from edaformer.engines.validate.reference_cache import ReferenceCache
     from edaformer.engines.validate.validation import Gates, Validation
     from edaformer.evaluation.protocol import FitName, Protocol
@@ -41,6 +43,7 @@ class Desk:
     workers: int
     save: Path | None
     with_images: bool
+    spread: Spread | None
 
     def validate(self, artifact: Path, gates: Gates, provider: str, *, find: bool) -> Validation:
         """An artifact that is here."""
@@ -60,11 +63,12 @@ class Desk:
             original = self._original(loaded, manifest.given)
             dataset = self._dataset(manifest.size, loaded)
             protocol = self._protocol(dataset)
-        with image_progress() as on_image:
+        with image_progress(_who(self.spread)) as on_image:
             result = validate(
                 artifact, loaded, dataset, gates=gates, provider=provider, protocol=protocol,
                 fit=self.fit, frames=self.frames, cache=self.cache, workers=self.workers,
-                original=original, save=self.save, with_images=self.with_images, on_image=on_image,
+                original=original, save=self.save, with_images=self.with_images,
+                spread=self.spread, on_image=on_image,
             )  # fmt: skip
         if find:
             worst = result.worst[0]
@@ -171,6 +175,7 @@ def by_reference(
     gates: Gates,
     provider: str,
     workers: int,
+    spread: Spread | None,
 ) -> Validation:
     """With the base install and the artifact's runtime alone."""
     from edaformer.data import open_dataset
@@ -179,11 +184,19 @@ def by_reference(
 
     if artifact is None:
         raise InputError(f"name the artifact that is compared with {reference}: a .plan or .onnx")
-    with SavedAnswers(reference, workers=workers) as answers, image_progress() as on_image:
+    who = _who(spread)
+    with SavedAnswers(reference, workers=workers) as answers, image_progress(who) as on_image:
         answers.head(limit)
         say_notes(answers.setting.data.notes)
         if data is not None:
             if answers.has_images:
                 raise InputError(f"{reference} holds its images; leave --data out")
             answers.look_in(open_dataset(data, answers.setting.size or (0, 0)))
-        return compare(artifact, answers, gates=gates, provider=provider, on_image=on_image)
+        return compare(
+            artifact, answers, gates=gates, provider=provider, workers=workers, spread=spread,
+            on_image=on_image,
+        )  # fmt: skip
+
+
+def _who(spread: Spread | None) -> Callable[[], str]:
+    return (lambda: "") if spread is None else (lambda: spread.team.text)

@@ -15,7 +15,7 @@ reference:FILE     the images of a reference file (edaformer-validate --save-ref
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -94,6 +94,18 @@ class Dataset(ABC):
     def load(self, index: int) -> Sample:
         """One image with its truth; safe to call from several threads."""
 
+    def files(self, index: int) -> tuple[Path, ...]:  # noqa: ARG002
+        """What is read of one image alone; none where it is drawn, or in a file with others."""
+        return ()
+
+    def name_of(self, index: int) -> str:
+        """Its name, without reading it."""
+        return f"image {index}"
+
+    def moved(self, moves: Mapping[Path, Path]) -> Self:  # noqa: ARG002
+        """The same data, where files lie elsewhere; ``moves`` is asked when one is read."""
+        return self
+
     def __iter__(self) -> Iterator[Sample]:
         for index in range(len(self)):
             yield self.load(index)
@@ -134,6 +146,7 @@ class FileDataset(Dataset):
 
     pairs: tuple[tuple[Path, Path], ...]
     reading: Reading  # how what is stored becomes classes
+    moves: Mapping[Path, Path] = field(default_factory=dict, kw_only=True)  # that lie elsewhere
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -145,9 +158,10 @@ class FileDataset(Dataset):
             DataError: if a file cannot be read or the two do not belong together.
         """
         image_path, label_path = self.pairs[index]
-        picture = read_image(image_path)
+        picture = read_image(self.moves.get(image_path, image_path))
         image = picture.pixels
-        labels = self.reading.labels(label_path, len(self.classes), self.ignore_label)
+        stored = self.moves.get(label_path, label_path)
+        labels = self.reading.labels(stored, len(self.classes), self.ignore_label)
         labels = _turned_with(picture, labels)
         if image.shape[:2] != labels.shape:
             raise DataError(
@@ -155,6 +169,18 @@ class FileDataset(Dataset):
                 "expected a label for every pixel"
             )
         return Sample(image_path.stem, image, labels)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Image and labels."""
+        return self.pairs[index]
+
+    def name_of(self, index: int) -> str:
+        """As the sample has it."""
+        return self.pairs[index][0].stem
+
+    def moved(self, moves: Mapping[Path, Path]) -> Self:
+        """As Dataset has it."""
+        return replace(self, moves=moves)
 
     def _first(self, limit: int) -> Self:
         return replace(self, pairs=self.pairs[:limit])
@@ -177,6 +203,14 @@ class ReferenceDataset(Dataset):
         """
         name = self.archive.images[index].name
         return Sample(name, self.archive.pixels(index), self.archive.plane(index, TRUTH))
+
+    def name_of(self, index: int) -> str:
+        """As the file has it."""
+        return self.archive.images[index].name
+
+    def __reduce__(self) -> tuple[Callable[[str, int], Dataset], tuple[str, int]]:
+        """A process that is sent it opens the file itself."""
+        return _reopened, (self.name, len(self))
 
     def _first(self, limit: int) -> Self:
         return replace(self, archive=self.archive.head(limit))
@@ -315,6 +349,10 @@ def _reference(spec: str, file: Path, labels: str | None) -> Dataset:
         spec, data.classes, data.ignore_label, archive, palette=data.palette,
         protocol=str(archive.about.get("protocol")), notes=data.notes, labels=data.labels,
     )  # fmt: skip
+
+
+def _reopened(spec: str, count: int) -> Dataset:
+    return open_dataset(spec, (0, 0)).head(count)
 
 
 def _open(

@@ -19,6 +19,8 @@ def test_images_have_rate_and_time_left() -> None:
     assert progress._line(25, 100, 5.0) == "... 25 of 100, 5.00 images/s, 15 s left"
     assert progress._line(25, None, 5.0) == "... 25, 5.00 images/s"
     assert progress._line(0, 100, 5.0) == "... no image yet, 5 s"  # the first was skipped
+    told = progress._line(25, 100, 5.0, "2 workers, 1 died")
+    assert told == "... 25 of 100, 5.00 images/s, 15 s left, 2 workers, 1 died"
 
 
 def test_images_are_counted_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,10 @@ OUTSIDE: dict[tuple[str, ...], Reason] = {
     ("trtexec",): Reason.NOT_OURS,
     ("tritonserver",): Reason.NOT_OURS,
     ("gst-launch-1.0",): Reason.NOT_OURS,
+    ("#!/bin/bash",): Reason.NOT_OURS,
+    ("#SBATCH",): Reason.NOT_OURS,
+    ("srun",): Reason.NOT_OURS,
+    ("sleep",): Reason.NOT_OURS,
 }
 
 # By page: a command line as it stands there, without its comment, or any line of a snippet
@@ -53,6 +57,18 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
         "edaformer-bench model.plan other.plan --against torch-compile --rate 30 "
         "-o record.json": Reason.MINUTES,
         "edaformer-bench model.onnx --against torch": Reason.MINUTES,
+    },
+    "docs/cluster.md": {
+        "edaformer-validate model.onnx --checkpoint edaformer_t.pth --data camvid:CamVid "
+        "--processes 2": Reason.MINUTES,
+        "edaformer-tune edaformer_t.pth --data camvid:CamVid --processes 2": Reason.MINUTES,
+        "edaformer-validate model.onnx --checkpoint edaformer_t.pth --data camvid:CamVid "
+        "--ray local": Reason.MINUTES,
+        "edaformer-validate model.plan --checkpoint edaformer_t.pth --data camvid:CamVid "
+        "--processes 4": Reason.GPU,
+        'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)': Reason.NOT_OURS,
+        "edaformer-validate model.onnx --checkpoint edaformer_t.pth --data camvid:CamVid "
+        "--ray auto": Reason.MINUTES,
     },
     "docs/devices.md": {
         "edaformer-check model.plan --run": Reason.GPU,

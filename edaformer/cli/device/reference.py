@@ -57,7 +57,8 @@ def find_reference(
     desk = Desk(
         checkpoint=checkpoint, original=None, given=manifest.given, data=text, labels=None,
         limit=None, protocol=None, scales=(1.0,), flip=False, fit=fit, frames=False,
-        cache=ReferenceCache(folder, on_note=say), workers=1, save=path, with_images=True,
+        cache=ReferenceCache(folder, on_note=say), workers=1, spread=None, save=path,
+        with_images=True,
     )  # fmt: skip
     desk.save_for(manifest.isr, size, align)
     return path

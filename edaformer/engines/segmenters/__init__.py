@@ -14,14 +14,21 @@ from edaformer.engines.segmenters.onnx import OnnxSegmenter
 from edaformer.engines.segmenters.plan import PlanSegmenter
 
 
-def open_artifact(path: Path, *, provider: str = "auto") -> ArtifactSegmenter:
+def open_artifact(
+    path: Path, *, provider: str = "auto", threads: int | None = None
+) -> ArtifactSegmenter:
     """The segmenter of an ``.onnx`` or ``.plan``, told apart by content.
+
+    Args:
+        path: the file.
+        provider: for ONNX: auto, cpu or cuda.
+        threads: of the CPU, for ONNX; None: all.
 
     Raises:
         InputError: if it is neither.
         MissingError: for a plan without a GPU.
     """
     if not is_plan(path):
-        return OnnxSegmenter(path, provider=provider)
+        return OnnxSegmenter(path, provider=provider, threads=threads)
     refuse_provider(path, provider)
     return PlanSegmenter(path)

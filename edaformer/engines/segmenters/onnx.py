@@ -19,7 +19,7 @@ from edaformer.labels.frame import unhidden
 class OnnxSegmenter(ArtifactSegmenter):
     """ONNX Runtime; on the CPU an FP16 graph runs as its rounding twin."""
 
-    def __init__(self, path: Path, *, provider: str = "auto") -> None:
+    def __init__(self, path: Path, *, provider: str = "auto", threads: int | None = None) -> None:
         from edaformer.export.runtime import OnnxSession, uses_cuda
         from edaformer.export.twin import rounding_twin, with_logits
 
@@ -33,7 +33,7 @@ class OnnxSegmenter(ArtifactSegmenter):
         if manifest.precision == "fp16" and not on_gpu:
             model = rounding_twin(model)
             description += ", float16 rounding emulated"
-        self.session = OnnxSession(model, cuda=on_gpu)
+        self.session = OnnxSession(model, cuda=on_gpu, threads=threads)
         super().__init__(manifest, description)
 
     def infer(self, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -16,6 +16,7 @@ from edaformer.engines.tune.points import Points
 from edaformer.engines.tune.result import AdaptedPoint, Point, cost_of
 from edaformer.engines.tune.search.accuracy import Evaluator
 from edaformer.engines.tune.search.trials import Trials
+from edaformer.engines.tune.search.trying import hired
 from edaformer.errors import GateError, InputError
 from edaformer.families.given import same_as
 from edaformer.families.table import load_checkpoint
@@ -24,6 +25,7 @@ from edaformer.preprocess import ALIGN
 if TYPE_CHECKING:
     from edaformer.engines.adapt.adapt import AdaptOptions
     from edaformer.engines.adapt.frames import Frames
+    from edaformer.engines.spread.spread import Spread
     from edaformer.engines.tune.budget import Budget
     from edaformer.engines.validate.procedure import Procedure
     from edaformer.families.checkpoint import Checkpoint
@@ -43,6 +45,7 @@ class AdaptedTo:
     budget: Budget
     bound: Mapping[str, str]  # what a trial depends on
     folder: Path  # of the checkpoints
+    spread: Spread | None = None  # over which processes they are tried
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,13 @@ def _judged(to: AdaptedTo, before: Point, adapted: Checkpoint) -> AdaptedPoint:
     images = sorted(search.split.every)
     bound = {**to.bound, "checkpoint": adapted.sha256}
     path = adapted.path.with_name(adapted.path.name + _TRIALS)
-    with Trials.open(path, bound, isr.places, resume=True) as trials:
-        data = search.evaluator.data
-        Evaluator(adapted.model(), data, to.procedure, ALIGN, trials).evaluate([isr], images)
+    data = search.evaluator.data
+    with (
+        Trials.open(path, bound, isr.places, resume=True) as trials,
+        hired(to.spread, adapted, data, to.procedure, ALIGN) as crew,
+    ):
+        evaluator = Evaluator(adapted.model(), data, to.procedure, ALIGN, trials, hired=crew)
+        evaluator.evaluate([isr], images)
         point = to.points.point(isr, trials.matrix([isr], images)[0])
     within = to.budget.allows(_cost(to.budget, point), -point.worst_change)
     return AdaptedPoint(point, before, adapted.path, within)

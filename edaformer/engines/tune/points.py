@@ -76,7 +76,7 @@ def _interval(pair: NDArray[np.float64]) -> Interval | None:
         return None
     bootstrap = Bootstrap(2 * figures * classes)
     for at in range(images):
-        bootstrap.add(pair[:, at].astype(np.int64).ravel())
+        bootstrap.add(at, pair[:, at].astype(np.int64).ravel())
     base, own = mean_iou(bootstrap.replicates().reshape(-1, 2, figures, classes)).T
     return interval(own - base)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from edaformer.data import Dataset
 from edaformer.engines.segmenters.pytorch import TorchSegmenter
+from edaformer.engines.spread.spread import Spread
 from edaformer.engines.tune.adapting import AdaptedTo, Adapting
 from edaformer.engines.tune.budget import Budget
 from edaformer.engines.tune.device.afar import MOST_BUILT
@@ -24,6 +25,7 @@ from edaformer.engines.tune.search.accuracy import Evaluator
 from edaformer.engines.tune.search.search import Search, Split, regret
 from edaformer.engines.tune.search.space import Space, every_setting
 from edaformer.engines.tune.search.trials import Trials
+from edaformer.engines.tune.search.trying import hired
 from edaformer.engines.validate.answers import check_classes
 from edaformer.engines.validate.procedure import Procedure, decide_image
 from edaformer.engines.validate.truth import Finding, Stored, examine, stored_counts
@@ -80,6 +82,7 @@ def tune(
     *,
     adapting: Adapting | None = None,
     resume: bool = False,
+    spread: Spread | None = None,
     on_step: Callable[[str], None] = lambda _: None,
     on_image: Callable[[int, int], None] = lambda *_: None,
 ) -> Tuning:
@@ -92,6 +95,7 @@ def tune(
         out: an existing folder; TRIALS_FILE in it holds every trial.
         adapting: what to adapt settings with that miss the budget; None: nothing.
         resume: go on with the trials that are there.
+        spread: over which processes settings are tried; None: this one.
         on_step: told what is being done.
         on_image: told how many images of a step are done, and of how many.
 
@@ -100,6 +104,7 @@ def tune(
         DataError: if data and checkpoint do not belong together.
         GateError: if nothing that was tried meets the budget, or the truth is found not to be
             the truth.
+        WorkerError: if processes die of one image again and again.
     """
     start = time.perf_counter()
     check_classes(checkpoint, data)
@@ -111,13 +116,16 @@ def tune(
     if finding is not None and not options.trust_labels:
         raise GateError(f"{data.name}: {finding.refusal}")
     bound = _bound(checkpoint, data, options)
-    with Trials.open(out / TRIALS_FILE, bound, places, resume=resume, on_note=on_step) as trials:
+    procedure = Procedure(protocol, options.size, "resize")
+    with (
+        Trials.open(out / TRIALS_FILE, bound, places, resume=resume, on_note=on_step) as trials,
+        hired(spread, checkpoint, data, procedure, ALIGN) as crew,
+    ):
         costs = Costs(checkpoint, options.size, options.padded, options.device)
         costs.measure([places.base], trials, on_step)
         space = Space.of(settings, costs.seconds if options.by_time else costs.gmacs)
         _check_reachable(options, space)
-        procedure = Procedure(protocol, options.size, "resize")
-        evaluator = Evaluator(checkpoint.model(), data, procedure, ALIGN, trials, on_image)
+        evaluator = Evaluator(checkpoint.model(), data, procedure, ALIGN, trials, on_image, crew)
         named = tuple(isr for isr in names_of(places) if isr in space.index)
         search = Search(space, evaluator, split, options.budget, options.trials, named, on_step)
         done = search.run()
@@ -132,7 +140,7 @@ def tune(
         pick = _pick(options.budget, compared)
         front = front_of(compared)
         adapted = () if adapting is None else adapting.run(
-            AdaptedTo(checkpoint, maker, procedure, options.budget, bound, out / ADAPTED),
+            AdaptedTo(checkpoint, maker, procedure, options.budget, bound, out / ADAPTED, spread),
             front, pick, on_step,
         )  # fmt: skip
         return Tuning(

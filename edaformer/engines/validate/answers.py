@@ -6,10 +6,10 @@ data are (saved.py). Whoever compares an artifact with it cannot tell the two ap
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,49 @@ class Source(Protocol):
 
     def answered(self) -> Iterator[tuple[Sample, Answers]]:
         """In the data's order; each time from the first on."""
+
+    def shared(self) -> Shared:
+        """For other processes.
+
+        Raises:
+            InputError: if it cannot be: it writes as it answers.
+        """
+
+
+class Shared(Protocol):
+    """A Source that is sent to other processes: picklable, and open nowhere yet."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read when it is opened."""
+
+    def unit_files(self, index: int) -> tuple[Path, ...]:
+        """What is read of one image."""
+
+    def called(self, index: int) -> str:
+        """The image's name."""
+
+    def open(self, moves: Mapping[Path, Path]) -> Remote:
+        """In the other process; ``moves`` says where files lie that are elsewhere."""
+
+    def write(self, entries: Sequence[tuple[Path, bytes]]) -> None:
+        """In the process that it came from: keep what another computed."""
+
+
+class Remote(Protocol):
+    """A Source in another process, which answers what it is asked."""
+
+    def read(self, index: int) -> Any:
+        """What can be had of an image without computing; called from several threads."""
+
+    def answer(self, read: Any) -> tuple[Sample, Answers]:
+        """The rest."""
+
+    def take(self) -> Sequence[tuple[Path, bytes]]:
+        """What is to be kept of the answers since this was last asked for."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
 
 
 def check_together(artifact: Path, manifest: Manifest, source: Source) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -13,7 +14,7 @@ from edaformer.data.archive import image_sha256
 from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.engines.validate.answers import Answers, Labels, Setting
 from edaformer.engines.validate.procedure import Image, Procedure, decide_image
-from edaformer.engines.validate.reference_cache import CacheKey, ReferenceCache
+from edaformer.engines.validate.reference_cache import CacheKey, ReadCache, ReferenceCache
 from edaformer.errors import InputError
 from edaformer.evaluation.protocol import Passes
 from edaformer.families.checkpoint import Checkpoint
@@ -123,17 +124,32 @@ class PyTorchAnswers:
             original=None if original is None else original.sha256,
         )
         self._procedure = procedure
+        self._shared = SharedPyTorch(
+            checkpoint, data, isr, procedure, align, frames, original,
+            None if cache is None else cache.folder, cache,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self._data)
 
     def answered(self) -> Iterator[tuple[Sample, Answers]]:
         """In the data set's order."""
-        samples = read_ahead(
-            lambda at: _with_hash(self._data.load(at)), len(self), workers=self._workers
-        )
-        for sample, image_hash in samples:
-            yield sample, self._answers(sample.image, image_hash)
+        for read in read_ahead(self.read, len(self), workers=self._workers):
+            yield self.answer(read)
+
+    def shared(self) -> SharedPyTorch:
+        """For other processes."""
+        return self._shared
+
+    def read(self, index: int) -> tuple[Sample, str]:
+        """An image, and the hash of its pixels."""
+        sample = self._data.load(index)
+        return sample, image_sha256(sample.image)
+
+    def answer(self, read: tuple[Sample, str]) -> tuple[Sample, Answers]:
+        """Compute the answers, or take them out of the cache."""
+        sample, image_hash = read
+        return sample, self._answers(sample.image, image_hash)
 
     def _answers(self, image: Image, image_hash: str) -> Answers:
         size = (image.shape[0], image.shape[1])
@@ -172,5 +188,71 @@ def _check_original(checkpoint: Checkpoint, original: Checkpoint) -> None:
         )
 
 
-def _with_hash(sample: Sample) -> tuple[Sample, str]:
-    return sample, image_sha256(sample.image)
+@dataclass
+class SharedPyTorch:
+    """PyTorchAnswers for other processes, which read the cache and do not write it."""
+
+    checkpoint: Checkpoint
+    data: Dataset
+    isr: ISR
+    procedure: Procedure
+    align: int | None
+    frames: bool
+    original: Checkpoint | None
+    folder: Path | None  # of the cache
+    cache: ReferenceCache | None  # here alone
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """None: the checkpoint's weights go with it."""
+        return ()
+
+    def unit_files(self, index: int) -> tuple[Path, ...]:
+        """Image and labels."""
+        return self.data.files(index)
+
+    def called(self, index: int) -> str:
+        """The image's name."""
+        return self.data.name_of(index)
+
+    def open(self, moves: Mapping[Path, Path]) -> RemotePyTorch:
+        """Load the network at both settings."""
+        cache = None if self.folder is None else ReadCache(self.folder)
+        return RemotePyTorch(
+            PyTorchAnswers(
+                self.checkpoint, self.data.moved(moves), self.isr, self.procedure,
+                align=self.align, frames=self.frames, cache=cache, original=self.original,
+            ),
+            cache,
+        )  # fmt: skip
+
+    def write(self, entries: Sequence[tuple[Path, bytes]]) -> None:
+        """Into the cache."""
+        if self.cache is not None:
+            self.cache.write(entries)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "cache": None}  # it has one writer
+
+
+@dataclass(frozen=True)
+class RemotePyTorch:
+    """In another process."""
+
+    answers: PyTorchAnswers
+    cache: ReadCache | None
+
+    def read(self, index: int) -> tuple[Sample, str]:
+        """An image, and the hash of its pixels."""
+        return self.answers.read(index)
+
+    def answer(self, read: tuple[Sample, str]) -> tuple[Sample, Answers]:
+        """Compute the answers, or take them out of the cache."""
+        return self.answers.answer(read)
+
+    def take(self) -> Sequence[tuple[Path, bytes]]:
+        """New entries of the cache."""
+        return () if self.cache is None else self.cache.take()
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -4,7 +4,7 @@ An entry is one image under one checkpoint, ISR and way of running it, and holds
 margins: everything validation asks of PyTorch. It is named by the hash of all that decides it, ends
 with a hash over that name and its own bytes, and is written whole or not at all; one that is
 damaged, or another's under this name, is computed again. So a validation that was killed goes on
-where it was.
+where it was. Where several processes compute, one writes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -72,10 +72,22 @@ class ReferenceCache:
             self.found += 1
             return entry
         made = make()
-        self._make_folder(path.parent)
-        write_whole(path, encode(made, key))
+        self._keep(path, encode(made, key))
         self.made += 1
         return made
+
+    def write(self, entries: Iterable[tuple[Path, bytes]]) -> None:
+        """What other processes computed, by paths below the folder.
+
+        Raises:
+            InputError: if the folder cannot be written.
+        """
+        for path, data in entries:
+            self._keep(self.folder / path, data)
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        self._make_folder(path.parent)
+        write_whole(path, data)
 
     def _read(self, path: Path, key: CacheKey) -> Decision | None:
         try:
@@ -98,6 +110,21 @@ class ReferenceCache:
                 "another with --cache, or leave it out with --no-cache"
             ) from error
         self._ready.add(folder)
+
+
+@dataclass
+class ReadCache(ReferenceCache):
+    """One that another process writes: entries are read where they are, and new ones handed on."""
+
+    new: list[tuple[Path, bytes]] = field(default_factory=list)
+
+    def take(self) -> tuple[tuple[Path, bytes], ...]:
+        """What was computed since this was last asked for, for ``write``."""
+        taken, self.new = tuple(self.new), []
+        return taken
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        self.new.append((path.relative_to(self.folder), data))
 
 
 def default_folder() -> Path | None:

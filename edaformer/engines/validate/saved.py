@@ -7,7 +7,8 @@ counts with, bit for bit, so that a validation by the file is the validation by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from edaformer.errors import DataError, InputError
 from edaformer.labels.decide import Decision
 
 if TYPE_CHECKING:
-    from edaformer.engines.validate.answers import Source
+    from edaformer.engines.validate.answers import Shared, Source
 
 _BASE, _LABELS, _LETTER, _FRAMED = "base", "labels", "letter", "framed"
 _ORIGINAL = "original"
@@ -47,6 +48,17 @@ class Saving:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def shared(self) -> Shared:
+        """It writes the images in their order.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "--save-reference writes the images in their order, from one process; validate with "
+            "many first and save then, alone: what they computed is in the cache"
+        )
 
     def answered(self) -> Iterator[tuple[Sample, Answers]]:
         """As the other one; the file is there once the last image was taken.
@@ -148,13 +160,26 @@ class SavedAnswers(Closing):
             raise DataError(
                 f"{self.origin} was made without images; name the data it was made from with --data"
             )
-        return read_ahead(self._read, len(self), workers=self._workers)
+        return read_ahead(self.read, len(self), workers=self._workers)
+
+    def shared(self) -> SharedSaved:
+        """For other processes."""
+        return SharedSaved(Path(self.origin), self._pictures, [r.name for r in self.records])
+
+    def answer(self, read: tuple[Sample, Answers]) -> tuple[Sample, Answers]:
+        """It was read with the image."""
+        return read
+
+    def take(self) -> Sequence[tuple[Path, bytes]]:
+        """Nothing is to be kept."""
+        return ()
 
     def close(self) -> None:
         """Close the file."""
         self._archive.close()
 
-    def _read(self, at: int) -> tuple[Sample, Answers]:
+    def read(self, at: int) -> tuple[Sample, Answers]:
+        """An image and its answers."""
         record = self._archive.images[at]
         labels, low, high = (self._archive.plane(at, name) for name in (_LABELS, _LOW, _HIGH))
         same = self.setting.isr == self.setting.isr_base
@@ -177,6 +202,39 @@ class SavedAnswers(Closing):
                 "pixels differ. Name the data it was made from"
             )
         return image
+
+
+@dataclass(frozen=True)
+class SharedSaved:
+    """SavedAnswers for other processes."""
+
+    path: Path
+    pictures: Dataset | None
+    names: list[str]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file itself."""
+        return (self.path,)
+
+    def unit_files(self, index: int) -> tuple[Path, ...]:
+        """Of the data set that holds the pixels, where the file does not."""
+        return () if self.pictures is None else self.pictures.files(index)
+
+    def called(self, index: int) -> str:
+        """The image's name."""
+        return self.names[index]
+
+    def open(self, moves: Mapping[Path, Path]) -> SavedAnswers:
+        """Open the file again."""
+        made = SavedAnswers(moves.get(self.path, self.path))
+        if self.pictures is not None:
+            made.look_in(self.pictures.moved(moves))
+        return made
+
+    def write(self, entries: Sequence[tuple[Path, bytes]]) -> None:
+        """There are none."""
+        assert not entries
 
 
 def _reason(error: ValidationError | InputError) -> str:

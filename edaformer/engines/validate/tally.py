@@ -1,31 +1,32 @@
-"""Sums over images: confusion matrices, agreement, margins, replicates. Flat in their number."""
+"""Sums over images: confusion matrices, agreement, margins, replicates. Flat in their number.
+
+All of them are exact, so tallies of parts of the data merge to that of the whole, whatever the
+parts and their order.
+"""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edaformer.data import Sample
-from edaformer.engines.validate.answers import Answers, Labels
-from edaformer.engines.validate.truth import stored_counts
+from edaformer.engines.validate.contribution import (
+    PATTERNS,
+    ROWS,
+    Contribution,
+    Equal,
+    Framed,
+    Sparse,
+    Worst,
+)
 from edaformer.engines.validate.validation import Agreement, Flips, Shown
 from edaformer.evaluation.bootstrap import Bootstrap, Interval, interval
-from edaformer.evaluation.metrics import (
-    Confusion,
-    boundary_band,
-    class_counts,
-    confusion_matrix,
-    iou_of_counts,
-)
+from edaformer.evaluation.metrics import iou_of_counts
 
-BASE, REFERENCE, CANDIDATE, LETTER, ORIGINAL = range(5)  # the rows
-_ROWS = 5
+BASE, REFERENCE, CANDIDATE, LETTER, ORIGINAL = range(ROWS)
 WITH_ORIGINAL = ("delta_adapted", "delta_deployed")  # differences that need that row
-_PATTERNS = 1 << 16  # of a half-precision number; those of magnitudes ascend with them
 _EXTRA = 4  # figures beside the counts: equal to base, to the reference, to the letter; all pixels
 
 
@@ -39,15 +40,19 @@ class AgreementTally:
     band_pixels: int = 0
     worst: float = 1.0
 
-    def add(self, same: NDArray[np.bool_], band: NDArray[np.bool_]) -> int:
-        """One image; the number of its equal pixels."""
-        equal = int(np.count_nonzero(same))
-        self.equal += equal
-        self.pixels += same.size
-        self.band_equal += int(np.count_nonzero(same & band))
-        self.band_pixels += int(np.count_nonzero(band))
-        self.worst = min(self.worst, equal / same.size)
-        return equal
+    def add(self, one: Equal) -> None:
+        """One image."""
+        self.merge(
+            AgreementTally(one.equal, one.pixels, one.band_equal, one.band_pixels, one.share)
+        )
+
+    def merge(self, other: AgreementTally) -> None:
+        """Those of other images."""
+        self.equal += other.equal
+        self.pixels += other.pixels
+        self.band_equal += other.band_equal
+        self.band_pixels += other.band_pixels
+        self.worst = min(self.worst, other.worst)
 
     def result(self) -> Agreement:
         """As fractions."""
@@ -59,17 +64,20 @@ class AgreementTally:
 class FlipTally:
     """The margins of flipped pixels, by half-precision bit pattern: exact, and flat."""
 
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_PATTERNS, np.int64))
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(PATTERNS, np.int64))
 
-    def add(self, margin: NDArray[np.float16], same: NDArray[np.bool_]) -> None:
+    def add(self, one: Sparse) -> None:
         """One image."""
-        if not same.all():
-            self.counts += np.bincount(margin[~same].view(np.uint16), minlength=_PATTERNS)
+        one.add_to(self.counts)
+
+    def merge(self, other: FlipTally) -> None:
+        """Those of other images."""
+        self.counts += other.counts
 
     def result(self, tolerance: float | None) -> Flips:
         """Ties and the margins' median (the lower of two) and maximum."""
         flipped = int(self.counts.sum())
-        margins = np.arange(_PATTERNS, dtype=np.uint16).view(np.float16)
+        margins = np.arange(PATTERNS, dtype=np.uint16).view(np.float16)
         below = None if tolerance is None else int(self.counts[margins < tolerance].sum())
         if not flipped:
             return Flips(0, tolerance, below, None, None)
@@ -83,19 +91,21 @@ class FramesTally:
     """Frames behind the checkpoint's own processor, and behind the runtime's resizing."""
 
     classes: int
-    ignore: int
     confusions: NDArray[np.int64] = field(init=False)  # (PyTorch's and the artifact's, ...)
     agreement: AgreementTally = field(default_factory=AgreementTally)
 
     def __post_init__(self) -> None:
         self.confusions = np.zeros((2, self.classes, self.classes), np.int64)
 
-    def add(self, sample: Sample, framed: Labels, own: Labels) -> None:
+    def add(self, one: Framed) -> None:
         """One frame."""
-        for row, labels in enumerate((framed, own)):
-            counts = confusion_matrix(sample.labels, labels, self.classes, self.ignore)
-            self.confusions[row] += counts
-        self.agreement.add(framed == own, boundary_band(framed))
+        one.confusions.add_to(self.confusions)
+        self.agreement.add(one.agreement)
+
+    def merge(self, other: FramesTally) -> None:
+        """Those of other images."""
+        self.confusions += other.confusions
+        self.agreement.merge(other.agreement)
 
 
 @dataclass
@@ -103,55 +113,64 @@ class Tally:
     """Everything that is summed."""
 
     classes: int
-    ignore: int
     keep_worst: int
     images: int = 0
     fitted: int = 0
-    confusions: NDArray[np.int64] = field(init=False)  # (rows, classes, classes)
+    confusions: NDArray[np.int64] = field(init=False)  # (ROWS, classes, classes)
     stored: NDArray[np.int64] = field(init=False)  # (256, classes): the reference, void and all
     adapted: AgreementTally = field(default_factory=AgreementTally)
     isr: AgreementTally = field(default_factory=AgreementTally)
     artifact: AgreementTally = field(default_factory=AgreementTally)
     flips: FlipTally = field(default_factory=FlipTally)
     bootstrap: Bootstrap = field(init=False)
-    _worst: list[tuple[float, int, Shown]] = field(default_factory=list)
+    frames: FramesTally = field(init=False)
+    _worst: Worst = field(init=False)
 
     def __post_init__(self) -> None:
-        self.confusions = np.zeros((_ROWS, self.classes, self.classes), np.int64)
+        self.confusions = np.zeros((ROWS, self.classes, self.classes), np.int64)
         self.stored = np.zeros((256, self.classes), np.int64)
-        self.bootstrap = Bootstrap(_ROWS * 3 * self.classes + _EXTRA)
+        self.bootstrap = Bootstrap(ROWS * 3 * self.classes + _EXTRA)
+        self.frames = FramesTally(self.classes)
+        self._worst = Worst(self.keep_worst)
 
-    def add(
-        self, sample: Sample, answers: Answers, candidate: Labels, *, resized: bool = False
-    ) -> None:
-        """One image: PyTorch's answers, and the artifact's labels; whether those were resized."""
-        reference, base = answers.reference.labels, answers.base
-        original = base if answers.original is None else answers.original
-        band = boundary_band(reference)
-        self.adapted.add(base == original, band)
-        same = candidate == reference
-        equal_isr = self.isr.add(reference == base, band)
-        equal = self.artifact.add(same, band)
-        self.flips.add(answers.reference.margin, same | band if resized else same)
-        letter = reference if answers.letter is None else answers.letter
-        confusions = self._confusions(sample.labels, base, reference, candidate, letter, original)
-        self.confusions += confusions
-        self.stored += stored_counts(sample.labels, reference, self.classes)
-        counts = np.concatenate([class_counts(one).ravel() for one in confusions])
-        extra = [equal_isr, equal, np.count_nonzero(letter == reference), same.size]
-        self.bootstrap.add(np.concatenate([counts, extra]))
-        self._show(sample, reference, candidate, equal / same.size)
-        self.fitted += answers.letter is not None
+    def add(self, one: Contribution) -> None:
+        """One image."""
         self.images += 1
+        self.fitted += one.fitted
+        one.confusions.add_to(self.confusions)
+        one.stored.add_to(self.stored)
+        self.adapted.add(one.adapted)
+        self.isr.add(one.isr)
+        self.artifact.add(one.artifact)
+        self.flips.add(one.flips)
+        self.bootstrap.add(one.index, one.figures)
+        if one.framed is not None:
+            self.frames.add(one.framed)
+        if one.shown is not None:
+            self._worst.add(one.shown)
+
+    def merge(self, other: Tally) -> None:
+        """Those of other images: exact, and the same whatever is merged first."""
+        self.images += other.images
+        self.fitted += other.fitted
+        self.confusions += other.confusions
+        self.stored += other.stored
+        self.adapted.merge(other.adapted)
+        self.isr.merge(other.isr)
+        self.artifact.merge(other.artifact)
+        self.flips.merge(other.flips)
+        self.bootstrap.merge(other.bootstrap)
+        self.frames.merge(other.frames)
+        self._worst.merge(other._worst)
 
     def worst(self) -> tuple[Shown, ...]:
         """The images of least agreement, the least first."""
-        return tuple(shown for *_, shown in sorted(self._worst, key=lambda kept: kept[:2])[::-1])
+        return self._worst.result()
 
     def intervals(self) -> Mapping[str, Interval | None]:
         """Of every difference, by the names of Validation's JSON; None for a single image."""
         sums = self._replicates()
-        miou = [_mean(self._iou(sums, row)) for row in range(_ROWS)]
+        miou = [_mean(self._iou(sums, row)) for row in range(ROWS)]
         pixels = sums[:, -1]
         return {
             "delta_adapted": interval(miou[BASE] - miou[ORIGINAL]),
@@ -174,14 +193,6 @@ class Tally:
             for name, changed in changes.items()
         }
 
-    def _confusions(self, truth: Labels, *rows: Labels) -> NDArray[np.int64]:
-        """(rows, classes, classes); equal label maps are counted once."""
-        made: dict[int, Confusion] = {}
-        for labels in rows:
-            if id(labels) not in made:
-                made[id(labels)] = confusion_matrix(truth, labels, self.classes, self.ignore)
-        return np.stack([made[id(labels)] for labels in rows])
-
     def _replicates(self) -> NDArray[np.float64]:
         sums = self.bootstrap.replicates()
         return sums if self.images > 1 else sums[:0]
@@ -191,14 +202,6 @@ class Tally:
         start = row * 3 * self.classes
         counts = sums[:, start : start + 3 * self.classes]
         return iou_of_counts(counts.reshape(-1, 3, self.classes))
-
-    def _show(self, sample: Sample, reference: Labels, candidate: Labels, agreement: float) -> None:
-        shown = Shown(
-            self.images, sample.name, agreement, sample.image, sample.labels, reference, candidate
-        )
-        entry = (-agreement, -self.images, shown)  # the heap drops its least: the best, then latest
-        push = heapq.heappush if len(self._worst) < self.keep_worst else heapq.heappushpop
-        push(self._worst, entry)
 
 
 def _mean(iou: NDArray[np.float64]) -> NDArray[np.float64]:

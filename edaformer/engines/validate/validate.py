@@ -9,21 +9,16 @@ letter, PyTorch does so in a fourth row, and the difference is what the fit cost
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edaformer.data import Dataset, Sample
 from edaformer.engines.artifact.kind import artifact_manifest
-from edaformer.engines.segmenters import open_artifact
-from edaformer.engines.validate.answers import Labels, Setting, Source, check_together
-from edaformer.engines.validate.procedure import (
-    Procedure,
-    artifact_labels,
-    procedure_of,
-    resizes_labels,
-)
+from edaformer.engines.spread.spread import Spread
+from edaformer.engines.validate.answers import Setting, Source, check_together
+from edaformer.engines.validate.comparing import Question, contributions
+from edaformer.engines.validate.procedure import Procedure, procedure_of
 from edaformer.engines.validate.saved import Saving
 from edaformer.engines.validate.tally import (
     BASE,
@@ -40,7 +35,6 @@ from edaformer.engines.validate.validation import Flips, Frames, GateResult, Gat
 from edaformer.errors import EdaformerError, NaNError
 from edaformer.evaluation.metrics import score
 from edaformer.evaluation.protocol import FitName, Protocol, get_protocol
-from edaformer.labels.no_class import check_labels
 from edaformer.manifest import Manifest
 
 WITHOUT_TIES = 0.999  # least share of equal labels, of an artifact that does not say what a tie is
@@ -65,6 +59,7 @@ def validate(
     original: Checkpoint | None = None,
     save: Path | None = None,
     with_images: bool = True,
+    spread: Spread | None = None,
     keep_worst: int = 6,
     on_image: Callable[[int, int], None] = lambda *_: None,
 ) -> Validation:
@@ -82,10 +77,11 @@ def validate(
         frames: whether to validate the way from the picture, too: PyTorch behind the checkpoint's
             own processor against the artifact behind the runtime's resizing.
         cache: where PyTorch's predictions are kept; None computes them here and now.
-        workers: threads that read ahead; 0 reads in between.
+        workers: threads that read ahead, in each process; 0 reads in between.
         original: the checkpoint that ``checkpoint`` was adapted from, for a row of its own.
         save: where PyTorch's answers are saved for validations without it; None: nowhere.
         with_images: whether the pixels are saved with them.
+        spread: over which processes; None: this one.
         keep_worst: how many images of least agreement the result holds.
         on_image: told how many images are done, and of how many.
 
@@ -94,6 +90,7 @@ def validate(
             logits that the artifact does not give.
         MissingError: for a plan without a GPU.
         NaNError: if the artifact gives no number, naming image and block, or PyTorch does.
+        WorkerError: if processes die of one image again and again.
     """
     from edaformer.engines.validate.pytorch import PyTorchAnswers
 
@@ -107,8 +104,8 @@ def validate(
         source = Saving(source, save, with_images=with_images)
     try:
         return compare(
-            artifact, source, gates=gates, provider=provider, keep_worst=keep_worst,
-            on_image=on_image,
+            artifact, source, gates=gates, provider=provider, workers=workers, spread=spread,
+            keep_worst=keep_worst, on_image=on_image,
         )  # fmt: skip
     except NaNError as error:
         if error.at is None:
@@ -142,6 +139,8 @@ def compare(
     *,
     gates: Gates | None = None,
     provider: str = "auto",
+    workers: int = 1,
+    spread: Spread | None = None,
     keep_worst: int = 6,
     on_image: Callable[[int, int], None] = lambda *_: None,
 ) -> Validation:
@@ -152,6 +151,8 @@ def compare(
         source: the answers, to what this artifact is asked.
         gates: what must hold; None takes the defaults.
         provider: for ONNX: auto, cpu or cuda.
+        workers: threads that read ahead in each of the processes of ``spread``.
+        spread: over which processes; None: this one.
         keep_worst: how many images of least agreement the result holds.
         on_image: told how many images are done, and of how many.
 
@@ -164,39 +165,16 @@ def compare(
     manifest = artifact_manifest(artifact)
     check_together(artifact, manifest, source)
     setting = source.setting
-    asked = setting.procedure
-    procedure = procedure_of(
-        manifest, asked.protocol, None if manifest.input.dynamic_size else asked.fit
-    )
-    classes, void = len(setting.data.classes), setting.data.ignore_label
-    tally, frames = Tally(classes, void, keep_worst), FramesTally(classes, void)
-    with closing(open_artifact(artifact, provider=provider)) as candidate:
-        for done, (sample, answers) in enumerate(source.answered(), start=1):
-            passes = procedure.passes((sample.image.shape[0], sample.image.shape[1]))
-            check_labels(
-                answers.reference.labels, classes, what=f"{sample.name} in {setting.description}"
-            )
-            labels = artifact_labels(candidate, sample.image, passes)
-            _check_candidate(labels, classes, sample.name, done - 1)
-            tally.add(
-                sample, answers, labels, resized=resizes_labels(candidate, sample.image, passes)
-            )
-            if answers.framed is not None:
-                frames.add(sample, answers.framed, candidate.label_frame(sample.image))
-            on_image(done, len(source))
-        description = candidate.description
+    tally, description = Tally(len(setting.data.classes), keep_worst), ""
+    question = Question(artifact, provider, setting, keep_worst)
+    for done, made in enumerate(contributions(question, source, spread, workers), start=1):
+        one, description = made
+        tally.add(one)
+        on_image(done, len(source))
     result = _result(tally, manifest, description, setting, gates or Gates())
     if setting.frames is not None:
-        result = replace(result, frames=_frames(frames, manifest, description, setting))
+        result = replace(result, frames=_frames(tally.frames, manifest, description, setting))
     return result
-
-
-def _check_candidate(labels: Labels, classes: int, name: str, at: int) -> None:
-    try:
-        check_labels(labels, classes, what=f"{name} in the artifact")
-    except NaNError as error:
-        error.at = at
-        raise
 
 
 def _result(

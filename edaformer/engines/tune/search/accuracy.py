@@ -8,12 +8,14 @@ share of it, is done beside it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from edaformer.data import Dataset, Sample
 from edaformer.data.archive import image_sha256
+from edaformer.engines.spread.spread import Hired
+from edaformer.engines.tune.search.asked import Asked, Tried
 from edaformer.engines.tune.search.prefixes import Prefixes
 from edaformer.engines.tune.search.rows import Counts
 from edaformer.engines.tune.search.trials import Trials
@@ -30,6 +32,35 @@ _WORKERS = 2
 _WAITING = 8  # label maps that may wait to be counted: their logits are held
 
 
+@dataclass(frozen=True)
+class Trier:
+    """Tries settings on an image, wherever it is."""
+
+    model: Network  # its ratios are changed in place
+    data: Dataset
+    procedure: Procedure
+    align: int | None
+    pool: ThreadPoolExecutor
+
+    def counts(self, sample: Sample, settings: Iterable[ISR]) -> dict[ISR, Counts]:
+        """Of each setting."""
+        frame = _Frame.of(self.model, sample, self.procedure, self.align)
+        made: dict[ISR, Counts] = {}
+        waiting: deque[tuple[ISR, Future[Counts]]] = deque()
+        for isr in settings:
+            waiting.append((isr, self.pool.submit(self._count, sample, frame.logits(isr))))
+            if len(waiting) > _WAITING:
+                first, counts = waiting.popleft()
+                made[first] = counts.result()
+        return made | {isr: counts.result() for isr, counts in waiting}
+
+    def _count(self, sample: Sample, passes: tuple[PassLogits, ...]) -> Counts:
+        height, width = sample.labels.shape
+        labels = decide(passes, (height, width)).labels
+        classes, void = len(self.data.classes), self.data.ignore_label
+        return class_counts(confusion_matrix(sample.labels, labels, classes, void))
+
+
 @dataclass
 class Evaluator:
     """A model, data, and where trials go."""
@@ -40,6 +71,7 @@ class Evaluator:
     align: int | None
     trials: Trials
     on_image: Callable[[int, int], None] = lambda *_: None
+    hired: Hired | None = None  # who tries, with a TrialJob of the same; None: this process
 
     def evaluate(self, settings: Iterable[ISR], images: Iterable[int]) -> None:
         """Make every trial that is not there yet.
@@ -49,40 +81,32 @@ class Evaluator:
         """
         wanted = sorted(settings, key=lambda isr: isr.ratios)
         todo = {at: [isr for isr in wanted if not self.trials.has(isr, at)] for at in images}
-        todo = {at: missing for at, missing in todo.items() if missing}
-        with ThreadPoolExecutor(1 + _WORKERS, thread_name_prefix="tune") as pool:
-            samples = _ahead(pool, self.data, list(todo))
-            for done, ((at, missing), sample) in enumerate(
-                zip(todo.items(), samples, strict=True), start=1
-            ):
-                self._image(pool, at, missing, sample.result())
-                self.on_image(done, len(todo))
+        units = [Asked(at, tuple(missing)) for at, missing in todo.items() if missing]
+        for done, tried in enumerate(self._tried(units), start=1):
+            self._check(tried.name, tried.at, tried.sha256)
+            self.trials.add(tried.at, tried.sha256, tried.counts)
+            self.on_image(done, len(units))
 
-    def _image(
-        self, pool: ThreadPoolExecutor, at: int, settings: list[ISR], sample: Sample
-    ) -> None:
-        digest = image_sha256(sample.image)
+    def _tried(self, units: list[Asked]) -> Iterator[Tried]:
+        """In their order, or as they are done."""
+        if self.hired is not None:
+            yield from (tried for _, tried in self.hired.over(units))
+            return
+        with ThreadPoolExecutor(1 + _WORKERS, thread_name_prefix="tune") as pool:
+            trier = Trier(self.model, self.data, self.procedure, self.align, pool)
+            samples = _ahead(pool, self.data, [unit.at for unit in units])
+            for unit, loading in zip(units, samples, strict=True):
+                sample = loading.result()
+                digest = image_sha256(sample.image)
+                self._check(sample.name, unit.at, digest)  # before an hour's work
+                yield Tried(unit.at, sample.name, digest, trier.counts(sample, unit.settings))
+
+    def _check(self, name: str, at: int, digest: str) -> None:
         if self.trials.hashes.get(at, digest) != digest:
             raise DataError(
-                f"image {sample.name} is not the one that {self.trials.path} was begun with; use "
+                f"image {name} is not the one that {self.trials.path} was begun with; use "
                 "the same data, or name another folder with --out"
             )
-        frame = _Frame.of(self.model, sample, self.procedure, self.align)
-        made: dict[ISR, Counts] = {}
-        waiting: deque[tuple[ISR, Future[Counts]]] = deque()
-        for isr in settings:
-            waiting.append((isr, pool.submit(self._count, sample, frame.logits(isr))))
-            if len(waiting) > _WAITING:
-                first, counts = waiting.popleft()
-                made[first] = counts.result()
-        made |= {isr: counts.result() for isr, counts in waiting}
-        self.trials.add(at, digest, made)
-
-    def _count(self, sample: Sample, passes: tuple[PassLogits, ...]) -> Counts:
-        height, width = sample.labels.shape
-        labels = decide(passes, (height, width)).labels
-        classes, void = len(self.data.classes), self.data.ignore_label
-        return class_counts(confusion_matrix(sample.labels, labels, classes, void))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,77 @@
+"""The same validation in this process and in many: the same JSON, byte for byte."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edaformer.data import Dataset, open_dataset
+from edaformer.engines.spread.spread import Spread
+from edaformer.engines.validate.reference_cache import ReferenceCache
+from edaformer.engines.validate.saved import SavedAnswers, Saving
+from edaformer.engines.validate.validate import compare, validate
+from edaformer.engines.validate.validation import Gates
+from edaformer.errors import DataError, InputError
+from edaformer.export.exporter import ExportResult
+from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint
+from tests.folder import lay_folder
+
+SIZE = (60, 90)
+LOOSE = Gates(max_miou_drop=5, min_agreement=0.9, trust_labels=True)
+COUNT = 9
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Dataset:
+    truth = np.random.default_rng(0).integers(0, 5, (COUNT, *SIZE)).astype(np.uint8)
+    truth[:, :3] = 255
+    pairs = zip(natural_noise(COUNT, SIZE), truth, strict=True)
+    folder = lay_folder(tmp_path / "data", pairs, ("road", "sky", "tree", "car", "sign"))
+    return open_dataset(f"folder:{folder}", SIZE)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_two_processes_find_what_one_does_and_one_writes_the_cache(
+    small_export: ExportResult, small_checkpoint: Checkpoint, data: Dataset, tmp_path: Path
+) -> None:
+    def run(name: str, spread: Spread | None) -> tuple[str, list[tuple[int, bytes]]]:
+        result = validate(
+            small_export.path, small_checkpoint, data, gates=LOOSE, spread=spread, keep_worst=3,
+            cache=ReferenceCache(tmp_path / name), frames=True,
+        )  # fmt: skip
+        worst = [(shown.index, shown.candidate.tobytes()) for shown in result.worst]
+        return json.dumps(result.to_json()), worst
+
+    spread = Spread("processes", 2)
+    alone = run("alone", None)
+    assert run("spread", spread) == alone
+    assert files(tmp_path / "spread") == files(tmp_path / "alone") != {}
+    assert sum(share["images"] for share in spread.team.to_json()) == COUNT
+    again = Spread("processes", 1)
+    assert run("spread", again) == alone  # out of the cache
+
+
+def test_by_a_reference_file_too_and_the_first_bad_image_is_told(
+    small_export: ExportResult, small_checkpoint: Checkpoint, data: Dataset, tmp_path: Path
+) -> None:
+    saved = tmp_path / "street.ref"
+    alone = validate(small_export.path, small_checkpoint, data, gates=LOOSE, save=saved)
+    with SavedAnswers(saved) as answers:
+        made = compare(
+            small_export.path, answers, gates=LOOSE, spread=Spread("processes", 2)
+        )  # fmt: skip
+    assert json.dumps(made.to_json()) == json.dumps(alone.to_json())
+    with SavedAnswers(saved) as answers, pytest.raises(InputError, match="from one process"):
+        Saving(answers, tmp_path / "other.ref").shared()
+    data.files(4)[0].write_bytes(b"no image")
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        validate(
+            small_export.path, small_checkpoint, data, gates=LOOSE, spread=Spread("processes", 1)
+        )
