@@ -87,6 +87,7 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
     },
     "docs/serving.md": {
         "import tritonclient.http as triton": Reason.NOT_OURS,
+        "import tritonclient.grpc as triton": Reason.NOT_OURS,
     },
     "docs/tuning.md": {
         "edaformer-tune edaformer_t.pth --data camvid:CamVid --max-miou-drop 0.5": Reason.MINUTES,
