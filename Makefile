@@ -45,7 +45,7 @@ $(VENV)/installed: pyproject.toml constraints.txt tools/tensorrt_typings.py
 	$(BIN)/python -m pip install -q 'pip>=25.1'
 	@echo "Installing PyTorch, ONNX Runtime, TensorRT-RTX, OpenCV and what the tests need into $(VENV):"
 	@echo "2.4 GB with PyTorch's CPU build, more with its CUDA build; each package is a line."
-	$(BIN)/python -m pip install --progress-bar off -c constraints.txt --group dev -e '.[export,rtx,video,camera,plots]'
+	$(BIN)/python -m pip install --progress-bar off -c constraints.txt --group dev -e '.[export,rtx,video,camera,plots,triton]'
 	$(BIN)/python tools/tensorrt_typings.py
 	touch $@
 

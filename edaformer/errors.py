@@ -10,6 +10,7 @@ EdaformerError            anything a user can cause; ``exit_code`` is the comman
 ├── GateError             it ran, and the figures miss the gate (exit 1)
 │   ├── NaNError          the network answered with what is no number
 │   └── BuildError        TensorRT refused the network or could not build it
+├── ServerError           a server that is gone, or fails at work (exit 1)
 ├── DeviceError           the GPU or its driver failed at work (exit 3)
 └── MissingError          a package, GPU or driver that is not here (exit 3)
 """
@@ -71,6 +72,12 @@ class NaNError(GateError):
 
 class BuildError(GateError):
     """TensorRT refused the network or could not build it."""
+
+
+class ServerError(EdaformerError):
+    """A server that is gone, or fails while it is at work."""
+
+    exit_code = EXIT_GATE
 
 
 class DeviceError(EdaformerError):

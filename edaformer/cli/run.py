@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 def run(
     artifact: Annotated[
         Path,
-        typer.Argument(help="An .onnx or a .plan; with --attention a checkpoint, or demo."),
+        typer.Argument(
+            help="An .onnx, a .plan, or a served model (triton://HOST:PORT/MODEL, "
+            "triton+grpc://...); with --attention a checkpoint, or demo."
+        ),
     ],
     inputs: Annotated[
         list[str],

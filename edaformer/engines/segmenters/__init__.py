@@ -9,18 +9,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from edaformer.engines.artifact.kind import is_plan, refuse_provider
+from edaformer.engines.artifact.served import is_address
 from edaformer.engines.segmenters.artifact import ArtifactSegmenter
 from edaformer.engines.segmenters.onnx import OnnxSegmenter
 from edaformer.engines.segmenters.plan import PlanSegmenter
+from edaformer.engines.segmenters.served import ServedSegmenter
 
 
 def open_artifact(path: Path, *, provider: str = "auto") -> ArtifactSegmenter:
-    """The segmenter of an ``.onnx`` or ``.plan``, told apart by content.
+    """The segmenter of an ``.onnx`` or ``.plan``, told apart by content, or of a served model.
 
     Raises:
         InputError: if it is neither.
         MissingError: for a plan without a GPU.
     """
+    if is_address(path):
+        refuse_provider(path, provider)
+        return ServedSegmenter(path)
     if not is_plan(path):
         return OnnxSegmenter(path, provider=provider)
     refuse_provider(path, provider)

@@ -23,10 +23,7 @@ from tests.conftest import ROOT
 from tests.pages import page
 from tools.tritonserver import TritonServer, why_not
 
-pytestmark = [
-    pytest.mark.skipif(why_not() is not None, reason=f"no Triton: {why_not()}"),
-    pytest.mark.xdist_group("tritonserver"),
-]
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"no Triton: {why_not()}")
 SIZES = ((60, 90), (33, 47), (200, 121))
 
 
