@@ -11,6 +11,7 @@ EdaformerError            anything a user can cause; ``exit_code`` is the comman
 │   ├── NaNError          the network answered with what is no number
 │   ├── WorkerError       processes died of one image, again and again
 │   └── BuildError        TensorRT refused the network or could not build it
+├── ServerError           a server that is gone, or fails at work (exit 1)
 ├── DeviceError           the GPU or its driver failed at work (exit 3)
 ├── RemoteError           another machine that is not to be reached, or not any more (exit 3)
 └── MissingError          a package, GPU or driver that is not here (exit 3)
@@ -77,6 +78,12 @@ class WorkerError(GateError):
 
 class BuildError(GateError):
     """TensorRT refused the network or could not build it."""
+
+
+class ServerError(EdaformerError):
+    """A server that is gone, or fails while it is at work."""
+
+    exit_code = EXIT_GATE
 
 
 class DeviceError(EdaformerError):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ MAY_BE_MANY = frozenset({".gif", ".apng", ".webp", ".tif", ".tiff", ".avif", ".a
 # Not EPS, which Ghostscript would run; the rest of Pillow's are no photographs
 _FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF",
             "TGA", "QOI", "HEIF", "JXL")  # fmt: skip
+_SENT = ("PNG", "JPEG", "MPO")  # what a client may send; a phone's JPEG may be an MPO
 _MANY = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")  # whose further frames are no previews, as MPO's
 _ORIENTATION = 0x0112  # EXIF's tag
 _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -84,6 +86,20 @@ def read_picture(path: Path) -> Picture:
     return next(read_pictures(path))
 
 
+def decode_picture(data: bytes) -> Picture:
+    """The picture in the bytes of a JPEG or PNG file, as a client sends it; upright.
+
+    Raises:
+        FrameError: if they are neither, are damaged, or have too many pixels to be a picture.
+    """
+    with _explained(lambda: "it is neither JPEG nor PNG; send the bytes of such a file"):
+        with _silent():
+            known = [name for name in _SENT if name in _known_formats()]
+            image = Image.open(io.BytesIO(data), formats=known)
+        with image:
+            return _picture(image, None)
+
+
 def read_pictures(path: Path) -> Iterator[Picture]:
     """Every picture of a file; of all but animations and TIFF there is one.
 
@@ -91,7 +107,7 @@ def read_pictures(path: Path) -> Iterator[Picture]:
         FrameError: if it is no picture, is damaged, or is too large to be one.
     """
     _refuse_what_is_no_picture(path)
-    with _explained(path), opened(path) as image:
+    with _explained(lambda: _what_else(path)), opened(path) as image:
         count = int(getattr(image, "n_frames", 1)) if image.format in _MANY else 1
         for index in range(count):
             yield _picture(image, index if count > 1 else None)
@@ -178,14 +194,14 @@ def _silent() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(what_else: Callable[[], str]) -> Iterator[None]:
     """Whatever Pillow and its plugins raise over a file, as one sentence."""
     try:
         yield
     except FrameError:
         raise
     except UnidentifiedImageError as error:
-        raise FrameError(_what_else(path)) from error
+        raise FrameError(what_else()) from error
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise FrameError(f"it has more than {most / 1e6:.0f} million pixels; scale it down") from (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +18,7 @@ from PIL import Image
 from edaformer.data.datasets import read_image
 from edaformer.errors import DataError, FrameError
 from edaformer.media.pictures import PictureFile
-from edaformer.pictures import read_picture, read_pictures, turn_upright
+from edaformer.pictures import decode_picture, read_picture, read_pictures, turn_upright
 from tests.field import pictures as field
 from tests.field.pictures import card
 
@@ -145,3 +147,35 @@ def test_a_broken_plugin_is_none(tmp_path: Path) -> None:
         capture_output=True, text=True, check=True, env=environment,
     )  # fmt: skip
     assert ran.stdout == "(24, 32, 3)\n"
+
+
+def test_bytes_as_a_client_sends_them(tmp_path: Path) -> None:
+    """The same pixels as of the file, turned by EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.jpg"
+    Image.fromarray(card()).save(path, exif=exif)
+    decoded = decode_picture(path.read_bytes())
+    assert decoded.orientation == 6
+    np.testing.assert_array_equal(decoded.pixels, read_picture(path).pixels)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "neither JPEG nor PNG"),
+        (b"GIF89a" + bytes(40), "neither JPEG nor PNG"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "neither JPEG nor PNG|cannot be read"),
+    ],
+)
+def test_bytes_that_are_no_picture(data: bytes, words: str) -> None:
+    with pytest.raises(FrameError, match=words):
+        decode_picture(data)
+
+
+def test_a_bomb_is_refused_by_its_header() -> None:
+    """60000x60000 pixels in a few bytes."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    with pytest.raises(FrameError, match="million pixels; scale it down"):
+        decode_picture(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 99) + b"IDAT" + bytes(99))

@@ -27,7 +27,7 @@ from edaformer.cli.common import (
     say,
     say_next,
 )
-from edaformer.cli.handover import check_alone, hand_over_command
+from edaformer.cli.handover import check_alone, check_runtime, hand_over_command
 from edaformer.cli.progress import steps
 from edaformer.engines.artifact.proof import facts_of
 from edaformer.engines.handover.trtexec import trtexec_line
@@ -104,6 +104,13 @@ def build(
         Literal["triton", "deepstream"] | None,
         typer.Option(help="Write a folder that this server takes as it is (docs/serving.md)."),
     ] = None,
+    runtime: Annotated[
+        Literal["edaformer"] | None,
+        typer.Option(
+            help="With --target triton: pack MODEL as it is, answered by this package in Triton's "
+            "Python backend: frames of any size, JPEG and PNG, labels at the frame's size."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing file of the default name.")
     ] = False,
@@ -133,12 +140,14 @@ def build(
             parse_size(sizes[0]), parse_size(sizes[1]), parse_size(sizes[2])
         ),
     )  # fmt: skip
+    check_runtime(runtime, target)
     if target is not None:
         check_alone(repeat=repeat is not None, from_manifest=from_manifest is not None, force=force)
         options = replace(options, allow_unfused=allow_unfused)
         hand_over_command(
             model, target, output, options,
             lambda onnx, plan: _build(onnx, plan, options, None)[0],
+            own_runtime=runtime is not None,
             on_built=(lambda _: None) if as_json else print_result, as_json=as_json,
         )  # fmt: skip
         return

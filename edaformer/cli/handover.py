@@ -25,6 +25,7 @@ def hand_over_command(
     options: BuildOptions,
     build: Callable[[Path, Path], BuildResult],
     *,
+    own_runtime: bool,
     on_built: Callable[[BuildResult], None],
     as_json: bool,
 ) -> None:
@@ -36,12 +37,13 @@ def hand_over_command(
         output: the folder; None: beside the model.
         options: of the build; ``backend`` may also be the one that runs ONNX for the target.
         build: (ONNX, plan) -> the build's result.
+        own_runtime: whether our own runtime answers; nothing is built then.
         on_built: told it, once the plan is where it will stay.
         as_json: whether to print JSON.
     """
     from edaformer.engines.artifact.kind import artifact_manifest, is_plan
     from edaformer.engines.build.compiler import BuildOptions
-    from edaformer.engines.handover import check_manifest, hand_over
+    from edaformer.engines.handover import check_manifest, hand_over, hand_over_runtime
     from edaformer.files import check_new_folder
 
     if model is None:
@@ -49,6 +51,13 @@ def hand_over_command(
     path = output or _default(model, target)
     check_manifest(artifact_manifest(model), target, path)
     check_new_folder(path)
+    if own_runtime:
+        if options != BuildOptions():
+            raise InputError(
+                f"--runtime edaformer packs {model} as it is; leave the options of a build out"
+            )
+        _print(hand_over_runtime(model, path), as_json=as_json)
+        return
     if is_plan(model):
         if options != BuildOptions():
             raise InputError(
@@ -124,6 +133,12 @@ def _print(made: HandOver, *, as_json: bool) -> None:
     else:
         config = shlex.quote(str(made.path / "config_infer.txt"))
         say(f"next, in a pipeline of GStreamer: nvinfer config-file-path={config}")
+
+
+def check_runtime(runtime: str | None, target: str | None) -> None:
+    """Refuse --runtime where no Triton would use it."""
+    if runtime is not None and target != "triton":
+        raise InputError("--runtime is for --target triton; add that, or leave --runtime out")
 
 
 def check_alone(*, repeat: bool, from_manifest: bool, force: bool) -> None:

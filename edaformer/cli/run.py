@@ -40,7 +40,8 @@ def run(
     artifact: Annotated[
         str,
         typer.Argument(
-            help=f"An .onnx or a .plan; with --attention a checkpoint, or demo, or {HUB}.",
+            help="An .onnx, a .plan, or a served model (triton://HOST:PORT/MODEL, "
+            f"triton+grpc://...); with --attention a checkpoint, or demo, or {HUB}.",
         ),
     ],
     inputs: Annotated[

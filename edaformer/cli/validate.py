@@ -42,8 +42,8 @@ def validate(
     artifact: Annotated[
         Path | None,
         typer.Argument(
-            help="An .onnx, or a .plan where a GPU is. Left out: only save a reference, for the "
-            "artifact that --isr, --size and --align describe."
+            help="An .onnx, a .plan where a GPU is, or triton://HOST:PORT/MODEL. Left out: only "
+            "save a reference, for the artifact that --isr, --size and --align describe."
         ),
     ] = None,
     checkpoint: Annotated[

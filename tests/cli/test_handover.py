@@ -79,3 +79,29 @@ def test_deepstream_and_rtx(run: Any, small_export: ExportResult, small_plan: Bu
     assert (ran.exit_code, "--input planar" in ran.stderr) == (2, True)
     ran = run(small_plan.path, "--target", "triton", "-o", "x")
     assert (ran.exit_code, "is a tensorrt-rtx plan" in ran.stderr) == (2, True)
+
+
+def test_our_own_runtime(run: Any, small_export: ExportResult) -> None:
+    ran = run(small_export.path, "--target", "triton", "--runtime", "edaformer", "-o", "street",
+              "--json")  # fmt: skip
+    assert ran.exit_code == 0, ran.stderr
+    assert "1/model.py" in json.loads(ran.stdout)["files"]
+    assert "tritonserver --model-repository=." in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "--runtime is for --target triton"),
+        (("--target", "deepstream"), "--runtime is for --target triton"),
+        (("--target", "triton", "--workspace", "1"), "as it is; leave the options of a build out"),
+        (("--target", "triton", "--backend", "onnxruntime"), "leave the options of a build out"),
+    ],
+)
+def test_our_own_runtime_refused(
+    run: Any, small_export: ExportResult, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    ran = run(small_export.path, "--runtime", "edaformer", *arguments)
+    assert ran.exit_code == 2
+    assert words in ran.stderr
+    assert files(tmp_path) == []

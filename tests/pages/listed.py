@@ -113,6 +113,10 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
     },
     "docs/serving.md": {
         "import tritonclient.http as triton": Reason.NOT_OURS,
+        "import tritonclient.grpc as triton": Reason.NOT_OURS,
+        "edaformer-run triton://localhost:8000/frames street.png -o seen": Reason.NOT_OURS,
+        "edaformer-validate triton+grpc://localhost:8001/frames --checkpoint edaformer_t.pth "
+        "--data camvid:CamVid": Reason.NOT_OURS,
     },
     "docs/tuning.md": {
         "edaformer-tune edaformer_t.pth --data camvid:CamVid --max-miou-drop 0.5": Reason.MINUTES,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edaformer.engines.artifact.onnx_file import read_onnx_manifest
 from edaformer.engines.artifact.plan import TAGS, read_plan
+from edaformer.engines.artifact.served import is_address, served_manifest
 from edaformer.errors import InputError
 from edaformer.manifest import Manifest
 
@@ -23,20 +24,24 @@ def is_plan(path: Path) -> bool:
 
 
 def artifact_manifest(path: Path) -> Manifest:
-    """The manifest of an ``.onnx`` or ``.plan``, told apart by content.
+    """The manifest of an ``.onnx`` or ``.plan``, told apart by content, or of a served model.
 
     Raises:
         InputError: if it is neither.
         ManifestError: if it has none.
+        ServerError: if the server does not answer.
     """
+    if is_address(path):
+        return served_manifest(path)
     return read_plan(path).known_manifest() if is_plan(path) else read_onnx_manifest(path)
 
 
 def refuse_provider(path: Path, provider: str) -> None:
-    """Refuse to choose ONNX Runtime's provider for a plan.
+    """Refuse to choose ONNX Runtime's provider for a plan or a served model.
 
     Raises:
         InputError: if one was chosen.
     """
     if provider != "auto":
-        raise InputError(f"--provider is for ONNX Runtime, and {path.name} is a plan; leave it out")
+        what = "served elsewhere" if is_address(path) else "a plan"
+        raise InputError(f"--provider is for ONNX Runtime, and {path.name} is {what}; leave it out")

@@ -1,6 +1,7 @@
 """Hand an artifact over: a folder that a server takes as it is, written whole or not at all.
 
-``triton`` makes a model of a Triton repository, ``deepstream`` what DeepStream's nvinfer reads.
+``triton`` makes a model of a Triton repository, ``deepstream`` what DeepStream's nvinfer reads;
+with ``own_runtime`` Triton's model is answered by our own (``triton_python``).
 What is packed is a plan with its sidecar, or the ONNX file where the server runs or builds that,
 and the witness frames that lie beside it.
 """
@@ -13,9 +14,10 @@ from typing import Any, Literal
 
 from edaformer.engines.artifact.kind import is_plan
 from edaformer.engines.artifact.onnx_file import read_onnx_manifest
-from edaformer.engines.artifact.plan import read_plan, sidecar_path
+from edaformer.engines.artifact.plan import Plan, read_plan, sidecar_path
 from edaformer.engines.handover.deepstream import deepstream_files
 from edaformer.engines.handover.triton import check_name, triton_files
+from edaformer.engines.handover.triton_python import gives_margins, triton_python_files
 from edaformer.errors import InputError
 from edaformer.files import write_folder
 from edaformer.labels.witness import read_witness, witness_path
@@ -113,6 +115,30 @@ def hand_over(
     return HandOver(target, path, tuple(sorted(files)), manifest)
 
 
+def hand_over_runtime(artifact: Path, path: Path) -> HandOver:
+    """Write the folder ``path``, a model for Triton that our own runtime answers.
+
+    Args:
+        artifact: a plan of either TensorRT, or an ``.onnx``; packed as it is.
+        path: the folder; it must not be there. Its name is the model's.
+
+    Raises:
+        InputError: if the artifact is neither, the name is none, or the folder cannot be written.
+        ManifestError: if the artifact has no manifest.
+    """
+    if plan := is_plan(artifact):
+        read = read_plan(artifact)
+        manifest, packed = read.known_manifest(), _plan_files(artifact, read)
+    else:
+        manifest, packed = read_onnx_manifest(artifact), {"model.onnx": artifact.read_bytes()}
+    packed |= _packed_witness(artifact, manifest, next(iter(packed)))
+    check_manifest(manifest, "triton", path)
+    margins = gives_margins(manifest, plan=plan)
+    files = triton_python_files(path.name, manifest, packed, margins=margins)
+    write_folder(path, files)
+    return HandOver("triton", path, tuple(sorted(files)), manifest)
+
+
 def _packed_plan(artifact: Path, target: Target) -> tuple[Manifest, dict[str, bytes]]:
     plan = read_plan(artifact)
     manifest = plan.known_manifest()
@@ -122,10 +148,15 @@ def _packed_plan(artifact: Path, target: Target) -> tuple[Manifest, dict[str, by
             f"ONNX file with --backend tensorrt, or hand that over with --backend "
             f"{SERVED_AS_ONNX[target]}"
         )
+    return manifest, _plan_files(artifact, plan)
+
+
+def _plan_files(artifact: Path, plan: Plan) -> dict[str, bytes]:
+    """The plan, and its sidecar where it has one."""
     packed = {"model.plan": artifact.read_bytes()}
     if plan.has_sidecar:
         packed["model.plan.json"] = sidecar_path(artifact).read_bytes()
-    return manifest, packed
+    return packed
 
 
 def _packed_witness(artifact: Path, manifest: Manifest, name: str) -> dict[str, bytes]:

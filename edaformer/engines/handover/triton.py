@@ -107,9 +107,14 @@ def triton_config(name: str, platform: str, manifest: Manifest, bounds: Bounds |
             "inputs": {"key": spec.name, "value": zeros},
         }
     ]
-    own = manifest.model_dump_json(exclude={"engine", "kept_fp32"}, exclude_none=True)
+    own = own_manifest(manifest)
     config["parameters"] = [{"key": "edaformer.manifest", "value": {"string_value": own}}]
     return config
+
+
+def own_manifest(manifest: Manifest) -> str:
+    """What a configuration says of the model, as JSON."""
+    return manifest.model_dump_json(exclude={"engine", "kept_fp32"}, exclude_none=True)
 
 
 def text_format(message: Message, indent: str = "") -> str:

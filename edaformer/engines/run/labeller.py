@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edaformer.engines.artifact.kind import is_plan, refuse_provider
+from edaformer.engines.artifact.served import ServedModel, is_address
 from edaformer.errors import InputError, ISRError
 from edaformer.labels.border import check_pictures
 from edaformer.labels.frame import label_frame, unhidden
@@ -93,13 +94,41 @@ class OnnxLabeller:
         return unhidden(made, self.manifest)
 
 
+class ServedLabeller:
+    """A model on a Triton server."""
+
+    def __init__(self, path: Path) -> None:
+        self._model = ServedModel(path)
+        self.manifest = self._model.manifest
+        self.description = self._model.description
+
+    def __call__(self, frame: NDArray[np.uint8], /) -> Labels:
+        """Labels of one frame at its own size."""
+        check_pictures(frame, batch=False)
+        labels: Labels = self._model.labels(frame[None])[0]
+        check_labels(labels, self.manifest.num_classes)
+        return labels
+
+    def stream(self, frames: Frames) -> Iterator[Labels]:
+        """Labels of every frame, one after the other."""
+        return map(self, frames)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._model.close()
+
+
 def open_labeller(path: Path, *, provider: str = "auto") -> Labeller:
-    """The labeller of an ``.onnx`` or ``.plan``, told apart by content.
+    """The labeller of an ``.onnx`` or ``.plan``, told apart by content, or of a served model.
 
     Raises:
         InputError: if it is neither, or a plan that does not run here.
         MissingError: if a package, or for a plan the GPU, is not here.
+        ServerError: if the server does not answer.
     """
+    if is_address(path):
+        refuse_provider(path, provider)
+        return ServedLabeller(path)
     if not is_plan(path):
         return OnnxLabeller(path, provider=provider)
     refuse_provider(path, provider)

@@ -9,15 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from edaformer.engines.artifact.kind import is_plan, refuse_provider
+from edaformer.engines.artifact.served import is_address
 from edaformer.engines.segmenters.artifact import ArtifactSegmenter
 from edaformer.engines.segmenters.onnx import OnnxSegmenter
 from edaformer.engines.segmenters.plan import PlanSegmenter
+from edaformer.engines.segmenters.served import ServedSegmenter
 
 
 def open_artifact(
     path: Path, *, provider: str = "auto", threads: int | None = None
 ) -> ArtifactSegmenter:
-    """The segmenter of an ``.onnx`` or ``.plan``, told apart by content.
+    """The segmenter of an ``.onnx`` or ``.plan``, told apart by content, or of a served model.
 
     Args:
         path: the file.
@@ -28,6 +30,9 @@ def open_artifact(
         InputError: if it is neither.
         MissingError: for a plan without a GPU.
     """
+    if is_address(path):
+        refuse_provider(path, provider)
+        return ServedSegmenter(path)
     if not is_plan(path):
         return OnnxSegmenter(path, provider=provider, threads=threads)
     refuse_provider(path, provider)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,6 +15,21 @@ from edaformer.manifest import Bounds, EngineRecord, Manifest, network_name
 from tests.standins.network import Kind, make_manifest
 
 WritePlan = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def schema() -> ModuleType:
+    """The generated module alone: its package would import gRPC."""
+    package = importlib.util.find_spec("tritonclient")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    path = Path(package.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py"
+    spec = importlib.util.spec_from_file_location("model_config_pb2", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

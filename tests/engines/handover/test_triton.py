@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,21 +17,6 @@ from tests.engines.handover.conftest import WritePlan
 from tests.standins.network import Kind
 
 DYNAMIC = Bounds(least=(1, 60, 90), best=(4, 60, 90), most=(8, 60, 90))
-
-
-@pytest.fixture(scope="session")
-def schema() -> ModuleType:
-    """The generated module alone: its package would import gRPC."""
-    package = importlib.util.find_spec("tritonclient")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    path = Path(package.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py"
-    spec = importlib.util.spec_from_file_location("model_config_pb2", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def config(schema: ModuleType, folder: Path) -> Any:

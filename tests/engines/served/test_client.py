@@ -1,0 +1,115 @@
+"""``triton://`` addresses in the commands, against a real tritonserver."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from edaformer.cli.main import app
+from edaformer.engines.handover import hand_over_runtime
+from edaformer.engines.run.labeller import open_labeller
+from edaformer.errors import InputError, ServerError
+from edaformer.export.exporter import ExportResult
+from tools.tritonserver import TritonServer, why_not
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"no Triton: {why_not()}")
+pytest.importorskip("tritonclient.grpc")
+pytest.importorskip("tritonclient.http")
+
+
+@pytest.fixture(scope="module")
+def server(
+    small_export: ExportResult, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TritonServer]:
+    repository = tmp_path_factory.mktemp("repository")
+    hand_over_runtime(small_export.path, repository / "street")
+    with TritonServer(repository) as started:
+        yield started
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index, size in enumerate([(60, 90), (41, 53), (60, 90)]):
+        noise = np.random.default_rng(index).integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{index}.png")
+    return folder
+
+
+def run(*words: object) -> Any:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.mark.parametrize("scheme", ["triton", "triton+grpc"])
+def test_the_same_from_a_server_as_from_a_file(
+    server: TritonServer, small_export: ExportResult, pictures: Path, tmp_path: Path, scheme: str
+) -> None:
+    host = server.http if scheme == "triton" else server.grpc
+    made = {}
+    for name, artifact in (("file", small_export.path), ("server", f"{scheme}://{host}/street")):
+        folder = tmp_path / name
+        ran = run("run", artifact, pictures, "-o", folder, "--save", "overlay,ids", "--json")
+        assert ran.exit_code == 0, ran.stderr
+        files = {
+            path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.png"))
+        }
+        made[name] = (json.loads(ran.stdout)["classes"], files)
+    assert len(made["file"][1]) == 6
+    assert made["file"] == made["server"]
+
+
+def test_what_the_server_refuses(server: TritonServer, pictures: Path) -> None:
+    ran = run("run", f"triton://{server.http}/other", pictures)
+    assert ran.exit_code == 2
+    assert "refuses" in ran.stderr
+    ran = run("run", f"triton://{server.http}/street", pictures, "--provider", "cpu")
+    assert ran.exit_code == 2
+    assert "served elsewhere; leave it out" in ran.stderr
+
+
+def test_a_killed_stub_is_told_and_loaded_again_and_so_is_a_killed_server(
+    small_export: ExportResult, tmp_path: Path
+) -> None:
+    hand_over_runtime(small_export.path, tmp_path / "repository" / "street")
+    frame = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    labels = open_labeller(small_export.path)(frame)
+    options = ("--model-control-mode=explicit", "--load-model=street")
+    with TritonServer(tmp_path / "repository", *options) as server:
+        labeller = open_labeller(Path(f"triton://{server.http}/street"))
+        np.testing.assert_array_equal(labeller(frame), labels)
+        (stub,) = server.stubs()
+        os.kill(stub, signal.SIGKILL)
+        with pytest.raises(ServerError, match="is not healthy"):
+            labeller(frame)
+        for verb in ("unload", "load"):
+            url = f"http://{server.http}/v2/repository/models/street/{verb}"
+            asked = urllib.request.Request(url, data=b"{}", method="POST")
+            urllib.request.urlopen(asked, timeout=60).close()
+        server.wait("v2/models/street/ready")
+        np.testing.assert_array_equal(_until_ready(labeller, frame), labels)
+        server.kill()
+        with pytest.raises(ServerError, match="does not answer"):
+            labeller(frame)
+        labeller.close()
+
+
+def _until_ready(labeller: Any, frame: Any) -> Any:
+    """Unloading goes on behind its answer, and a request may meet the old instance for a moment."""
+    for _ in range(100):
+        with suppress(InputError, ServerError):
+            return labeller(frame)
+        time.sleep(0.2)
+    return labeller(frame)
