@@ -219,7 +219,7 @@ def test_the_wheel_holds_exactly_the_intended_packages(without_links: Path, tmp_
         if name.endswith((".txt", ".jinja")) and name.startswith("edaformer/")
     } == {
         *(f"edaformer/data/names/{name}.txt" for name in ("ade20k", "cityscapes", "cocostuff164k")),
-        "edaformer/engines/validate/report.html.jinja",
+        "edaformer/engines/validate/reports/page.html.jinja",
         "edaformer/engines/tune/front.html.jinja",
     }
     own = f"edaformer_deploy-{_version()}"

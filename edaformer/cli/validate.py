@@ -296,8 +296,8 @@ def _ratios(text: str) -> tuple[float, ...]:
 
 
 def _write(result: Validation, report: Path | None, junit: Path | None) -> None:
-    from edaformer.engines.validate.junit import junit_xml
-    from edaformer.engines.validate.report import html_report
+    from edaformer.engines.validate.reports.junit import junit_xml
+    from edaformer.engines.validate.reports.page import html_report
     from edaformer.files import write_whole
 
     if report is not None:

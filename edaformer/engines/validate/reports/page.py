@@ -1,6 +1,6 @@
 """A validation as one HTML page that needs nothing else: verdict and gates first.
 
-The page's text is in ``report.html.jinja``; here is what it is filled with. No script, no font, no
+The page's text is in ``page.html.jinja``; here is what it is filled with. No script, no font, no
 picture from elsewhere, so it can be attached to a release and opened years later.
 """
 
@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from edaformer.engines.validate.pictures import hexadecimal, panels
+from edaformer.engines.validate.reports.pictures import hexadecimal, panels
 from edaformer.engines.validate.validation import Row, Validation
 from edaformer.evaluation.bootstrap import Interval
 from edaformer.evaluation.metrics import BAND
 from edaformer.media.page import render
 from edaformer.media.palette import class_colours
 
-_TEMPLATE = Path(__file__).parent / "report.html.jinja"
+_TEMPLATE = Path(__file__).parent / "page.html.jinja"
 
 
 def html_report(result: Validation) -> str:

@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 from edaformer.data import open_dataset
-from edaformer.engines.validate.junit import junit_xml
-from edaformer.engines.validate.report import html_report
+from edaformer.engines.validate.reports.junit import junit_xml
+from edaformer.engines.validate.reports.page import html_report
 from edaformer.engines.validate.validate import validate
 from edaformer.engines.validate.validation import Gates, Validation
 from edaformer.export.bisect import Departure, Difference
