@@ -10,6 +10,7 @@ from edaformer.closing import Closing
 from edaformer.data import Sample
 from edaformer.engines.artifact.kind import artifact_manifest, is_plan
 from edaformer.engines.artifact.plan import sidecar_path
+from edaformer.engines.artifact.served import is_address
 from edaformer.engines.segmenters import open_artifact
 from edaformer.engines.spread.job import Placed
 from edaformer.engines.spread.spread import Spread
@@ -101,8 +102,10 @@ class ComparisonJob:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The artifact, a plan's sidecar, and the source's own."""
+        """The artifact, a plan's sidecar, and the source's own; a served model has none."""
         artifact = self.question.artifact
+        if is_address(artifact):
+            return tuple(self.source.files)
         beside = [sidecar_path(artifact)] if is_plan(artifact) else []
         return (artifact, *(path for path in beside if path.is_file()), *self.source.files)
 
@@ -161,12 +164,18 @@ def contributions(
             for index, (sample, answers) in enumerate(source.answered()):
                 yield comparing.one(index, sample, answers), comparing.description
         return
-    on_gpu = is_plan(question.artifact) or uses_cuda(question.provider)
-    job = ComparisonJob(question, source.shared(), on_gpu)
+    job = ComparisonJob(question, source.shared(), _computes_on_gpu(question))
     with spread.hired(job, len(source), ahead=workers) as hired:
         for _, made in hired.over(range(len(source))):
             job.source.write(made.entries)
             yield made.contribution, made.description
+
+
+def _computes_on_gpu(question: Question) -> bool:
+    """Whether a worker needs one; a served model is on the server's."""
+    if is_address(question.artifact):
+        return False
+    return is_plan(question.artifact) or uses_cuda(question.provider)
 
 
 def _check_candidate(labels: Labels, classes: int, name: str, at: int) -> None:

@@ -10,11 +10,12 @@ import pytest
 
 from edaformer.data import Dataset, open_dataset
 from edaformer.engines.spread.spread import Spread
+from edaformer.engines.validate.comparing import ComparisonJob, Question, contributions
 from edaformer.engines.validate.reference_cache import ReferenceCache
 from edaformer.engines.validate.saved import SavedAnswers, Saving
 from edaformer.engines.validate.validate import compare, validate
 from edaformer.engines.validate.validation import Gates
-from edaformer.errors import DataError, InputError
+from edaformer.errors import DataError, InputError, ServerError
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
@@ -56,6 +57,19 @@ def test_two_processes_find_what_one_does_and_one_writes_the_cache(
     assert sum(share["images"] for share in spread.team.to_json()) == COUNT
     again = Spread("processes", 1)
     assert run("spread", again) == alone  # out of the cache
+
+
+def test_workers_ask_a_served_model_by_its_address(
+    small_export: ExportResult, small_checkpoint: Checkpoint, data: Dataset, tmp_path: Path
+) -> None:
+    saved = tmp_path / "street.ref"
+    validate(small_export.path, small_checkpoint, data, gates=LOOSE, save=saved)
+    with SavedAnswers(saved) as answers:
+        question = Question(Path("triton://localhost:8000/street"), "auto", answers.setting, 3)
+        job = ComparisonJob(question, answers.shared(), needs_gpu=False)
+        assert job.files == (saved,)  # nothing of it is read, or sent anywhere
+        with pytest.raises(ServerError, match="localhost:8000/street"):
+            next(contributions(question, answers, Spread("processes", 1), 1))
 
 
 def test_by_a_reference_file_too_and_the_first_bad_image_is_told(
