@@ -61,8 +61,7 @@ def share_cores(asked: int | None = None) -> int:
         os.environ[name] = str(count)
     if count > usable():  # more than MKL, and PyTorch after it, would take of themselves
         os.environ["MKL_DYNAMIC"] = "FALSE"
-    if "torch" in sys.modules:
-        import torch
-
+    torch = sys.modules.get("torch")
+    if torch is not None:
         torch.set_num_threads(count)
     return count
