@@ -34,7 +34,7 @@ def _keys_of(path: Path, changed: int, size: int) -> tuple[str, ...]:
         with border(path):
             refuse_other(path)
             if is_safetensors(path):
-                return tuple(safetensors_file.dtypes(path))
+                return safetensors_file.names(path)
             with open_torch(path, whole=False) as file:
                 return tuple(_tensors(file.content, _DEEPEST))
     except (CheckpointError, MissingError):

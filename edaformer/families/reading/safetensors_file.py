@@ -19,6 +19,12 @@ _DTYPES = {
 }  # fmt: skip
 
 
+def names(path: Path) -> tuple[str, ...]:
+    """Of every tensor; PyTorch is not loaded for it."""
+    with _open(path, framework="numpy") as file:
+        return tuple(file.keys())
+
+
 def dtypes(path: Path) -> dict[str, str]:
     """Of every tensor, by PyTorch's names."""
     with _open(path) as file:
@@ -44,5 +50,5 @@ def own_metadata(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _open(path: Path) -> Any:
-    return require("safetensors", "export").safe_open(path, framework="pt")
+def _open(path: Path, framework: str = "pt") -> Any:
+    return require("safetensors", "export").safe_open(path, framework=framework)
