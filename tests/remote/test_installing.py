@@ -100,7 +100,7 @@ def test_it_goes_into_an_environment_of_its_own(
     assert "include-system-site-packages = true" in (venv / "pyvenv.cfg").read_text()
     assert ("fetching wheels for orin, whose pip could not" in steps) == (not network)
     listed = subprocess.run(
-        [venv / "bin/python", "-m", "pip", "list", "--local", "--format=json"],
+        [venv / "bin/python", "-I", "-m", "pip", "list", "--local", "--format=json"],
         capture_output=True, check=True,
     )  # fmt: skip
     names = {one["name"].lower() for one in json.loads(listed.stdout)}
