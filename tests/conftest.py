@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -47,7 +48,13 @@ def _cores() -> list[int]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Workers side by side: each has one core to itself, and its libraries one thread."""
+    """Workers side by side: each has one core to itself, and its libraries one thread.
+
+    Whoever is begun in the background by a shell ignores Ctrl-C, and so do those it begins: tests
+    of Ctrl-C need it heard.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None and sys.platform == "linux":
         cores = _cores()

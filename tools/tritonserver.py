@@ -131,9 +131,12 @@ class TritonServer:
         return found
 
     def kill(self) -> None:
-        """Kill the server, as a machine that runs out of memory does; its stubs see it and end."""
+        """Kill the server, as a machine that runs out of memory does, and end its stubs."""
+        stubs = self.stubs()
         self.process.kill()
         self.process.wait()
+        for stub in stubs:
+            _end(stub)
 
     def restart(self) -> float:
         """Start it again on the same ports; the seconds until it is ready."""

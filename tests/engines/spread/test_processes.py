@@ -118,11 +118,9 @@ def test_gpus_are_those_that_are_to_be_seen(monkeypatch: pytest.MonkeyPatch) -> 
     assert gpus() == []
 
 
-# Whoever is begun in the background by a shell ignores Ctrl-C, and so do those it begins
 DRIVER = """
-import signal, sys
+import sys
 from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)
 from edaformer.engines.spread.spread import Spread
 from tests.engines.spread.toy import Toy
 if __name__ == "__main__":
