@@ -1,6 +1,6 @@
 """One validation in this process, in two, on Ray, and on three of Ray's nodes: is it the same?
 
-For each way: whether its JSON is that of one process, byte for byte; images a second from the
+For each way: whether its JSON is the first one's, byte for byte (with as many threads it is); images a second from the
 command's start to its end; CPU seconds of all its processes; the largest process. On a machine
 that others use, seconds say little and CPU seconds more.
 
@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 _WAYS = {
+    "one thread": ["--threads", "1"],
     "one process": [],
     "one worker": ["--processes", "1"],
     "two workers": ["--processes", "2"],
-    "Ray, local": ["--ray", "local", "--processes", "2"],
-    "Ray, three nodes": ["--ray", "auto"],
+    "Ray local": ["--ray", "local", "--processes", "2"],
+    "Ray three nodes": ["--ray", "auto"],
 }
 
 
@@ -69,7 +70,7 @@ def main() -> None:
 
 
 def _timed(way: str, line: list[str], first: str | None) -> tuple[Ran, str]:
-    if way == "Ray, three nodes":
+    if way == "Ray three nodes":
         from ray.cluster_utils import Cluster
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
