@@ -1,8 +1,8 @@
 """One validation in this process, in two, on Ray, and on three of Ray's nodes: is it the same?
 
 For each way: whether its JSON is the first one's, byte for byte (with as many threads it is);
-images a second from the command's start to its end; CPU seconds of all its processes; the largest process. On a machine
-that others use, seconds say little and CPU seconds more.
+images a second from the command's start to its end; CPU seconds of all its processes; the largest
+process. On a machine that others use, seconds say little and CPU seconds more.
 
     python benchmarks/spreading.py model.onnx --checkpoint model.pth --data camvid:CamVid
 """
