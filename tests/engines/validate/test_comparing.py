@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from edaformer.data import Dataset, open_dataset
 from edaformer.engines.spread.spread import Spread
@@ -24,6 +26,16 @@ from tests.folder import lay_folder
 SIZE = (60, 90)
 LOOSE = Gates(max_miou_drop=5, min_agreement=0.9, trust_labels=True)
 COUNT = 9
+
+
+@pytest.fixture(autouse=True)
+def _a_thread_each(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """PyTorch's sums depend on how many there are: as many here as a worker has."""
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
