@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edaformer.errors import InputError
+
+_WAITS = 50  # of 10 ms, for a name that another writer holds between two others
 
 
 def sha256(path: Path) -> str:
@@ -188,18 +191,56 @@ def _check_link(path: Path) -> None:
 @contextmanager
 def _nameless(path: Path) -> Iterator[BinaryIO]:
     descriptor = _open_nameless(path.parent)
+    if descriptor is None:
+        with _named(path) as file:
+            yield file
+        return
+    with os.fdopen(descriptor, "w+b") as file:
+        yield file
+        file.flush()
+        os.fsync(descriptor)
+        _appear(descriptor, path)
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[BinaryIO]:
     part = _part(path)
-    with part.open("x+b") if descriptor is None else os.fdopen(descriptor, "w+b") as file:
-        try:
+    try:
+        with part.open("x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            if descriptor is not None:
-                _give_name(file.fileno(), part)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    _rename(part, path)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _appear(descriptor: int, path: Path) -> None:
+    """Give the nameless file its name, and what has that name now up.
+
+    A name can be given but not taken over: only a file that replaces another has, for a moment, a
+    name between, always the same one, so that what a kill in that moment leaves there is cleared
+    away by the next who writes this file.
+    """
+    digest = hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()
+    between = path.with_name(f".{digest[:16]}.part")
+    waits = 0
+    while not _give_name(descriptor, path):
+        if _give_name(descriptor, between):
+            try:
+                with suppress(FileNotFoundError):  # another, who writes this file too, was quicker
+                    between.replace(path)
+            except BaseException:
+                between.unlink(missing_ok=True)
+                raise
+            return
+        if waits >= _WAITS:  # whoever gave it that name is dead
+            between.unlink(missing_ok=True)
+        waits += 1
+        time.sleep(0.01)
 
 
 def _open_nameless(folder: Path) -> int | None:
@@ -210,13 +251,16 @@ def _open_nameless(folder: Path) -> int | None:
     return None
 
 
-def _give_name(descriptor: int, path: Path) -> None:
-    """A name can be given but not taken over, hence the rename that follows."""
+def _give_name(descriptor: int, path: Path) -> bool:
+    """False where another file has it."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:  # with a folder descriptor Python calls linkat, which follows /proc's link
         os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder)
+    except FileExistsError:
+        return False
     finally:
         os.close(folder)
+    return True
 
 
 def _write_synced(path: Path, data: bytes) -> None:
@@ -228,15 +272,6 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 def _part(path: Path) -> Path:
     return path.with_name(f".{secrets.token_hex(8)}.part")
-
-
-def _rename(part: Path, path: Path) -> None:
-    try:
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
 
 
 def _sync_folder(path: Path) -> None:

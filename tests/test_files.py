@@ -31,6 +31,32 @@ def test_writes_and_replaces(
     assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
 
 
+def test_a_kill_between_two_names_leaves_nothing_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_WAITS", 1)
+    write_whole(tmp_path / "file", b"one")
+    if (child := os.fork()) == 0:
+        Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        write_whole(tmp_path / "file", b"two")
+    os.waitpid(child, 0)
+    assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == [b"one", b"two"]
+    write_whole(tmp_path / "file", b"three")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"three"]
+
+
+def test_many_write_one_file(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from edaformer.files import write_whole\n"
+    code += "for _ in range(300): write_whole(Path(sys.argv[1]), sys.argv[2].encode() * 5000)"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "file"), letter])
+        for letter in "abc"
+    ]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    (one,) = tmp_path.iterdir()
+    assert one.read_bytes() in (b"a" * 5000, b"b" * 5000, b"c" * 5000)
+
+
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     assert sha256(tmp_path / "x").startswith("ba7816bf8f01cfea414140de5dae2223")

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +116,8 @@ def sshd(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator
     finally:
         for session in children(process.pid):
             for one in (*children(session), session):
-                os.kill(one, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it ended by itself
+                    os.kill(one, signal.SIGKILL)
         process.terminate()
         process.wait(5)
 
