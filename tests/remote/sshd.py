@@ -119,7 +119,7 @@ def sshd(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator
                 with suppress(ProcessLookupError):  # it ended by itself
                     os.kill(one, signal.SIGKILL)
         process.terminate()
-        process.wait(5)
+        process.wait(30)
 
 
 def _desk(folder: Path, keys: Path, port: int) -> str:

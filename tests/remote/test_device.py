@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,8 @@ def _cut(device: Sshd) -> None:
     for session in device.sessions():
         below = [one for one in children(session) if _name(one).startswith("sshd")]
         for one in (session, *below):
-            os.kill(one, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended by itself
+                os.kill(one, signal.SIGKILL)
 
 
 def _name(process: int) -> str:
