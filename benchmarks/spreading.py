@@ -23,7 +23,7 @@ from typing import Any
 _WAYS = {
     "one thread": ["--threads", "1"],
     "one process": [],
-    "one worker": ["--processes", "1"],
+    "one worker": ["--processes", "1", "--threads", "1"],
     "two workers": ["--processes", "2"],
     "Ray local": ["--ray", "local", "--processes", "2"],
     "Ray three nodes": ["--ray", "auto"],
