@@ -13,13 +13,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 from edaformer.errors import MissingError
-from edaformer.packages import clone
+from edaformer.packages import DISTRIBUTION, clone
 from edaformer.printable import in_one_line
 from edaformer.remote.device import Device
 from edaformer.remote.facts import Facts
+from edaformer.remote.repacking import repack
 
 _PARTS = ("pyproject.toml", "README.md", "LICENSE", "edaformer", "examples")  # of a clone
 _OLDEST_GLIBC = 17  # manylinux2014's
@@ -59,17 +61,14 @@ def install(device: Device, facts: Facts | None, on_step: Step) -> None:
 
 
 def make_wheel(folder: Path) -> Path:
-    """Of the clone that this runs from; nothing is left in it.
+    """Of the clone that this runs from, or else of what is installed; nothing is left in either.
 
     Raises:
-        MissingError: if there is none, or pip cannot.
+        MissingError: if pip, or this installation, does not allow it.
     """
     source = clone()
     if source is None:
-        raise MissingError(
-            "a wheel for the device is made from a clone, and this runs from none; in one: "
-            "pip install -e ."
-        )
+        return repack(metadata.distribution(DISTRIBUTION), folder)
     copy = folder / "source"
     copy.mkdir()
     for name in _PARTS:
