@@ -66,7 +66,9 @@ def main() -> None:
         made.append(asdict(ran))
         print(json.dumps(made[-1]), flush=True)
     if asked.output is not None:
-        asked.output.write_text(json.dumps({"argv": sys.argv, "ways": made}, indent=1))
+        of = {"artifact": asked.artifact.name, "checkpoint": asked.checkpoint.name,
+              "cores": len(os.sched_getaffinity(0))}  # fmt: skip
+        asked.output.write_text(json.dumps({**of, "ways": made}, indent=1) + "\n")
 
 
 def _timed(way: str, line: list[str], first: str | None) -> tuple[Ran, str]:

@@ -15,13 +15,13 @@ import torch
 from edaformer.engines.build.build import BuildResult, build_engine
 from edaformer.engines.build.compiler import BuildOptions
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
-from edaformer.families.checkpoint import Checkpoint, Coverage
-from edaformer.families.edaformer.loader import network, save_checkpoint
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.edaformer.loader import save_checkpoint
 from edaformer.families.edaformer.network import EDAFormer
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 from tests.once import once, shared_folder
-from tests.tiny import TINY, tiny_model
+from tests.tiny import tiny_checkpoint
 
 ROOT = Path(__file__).parents[1]
 _WORKER_BYTES = 6 << 30  # with room: exporting and building EDAFormer-B takes 1.9 GB
@@ -119,12 +119,19 @@ def segformer_folder() -> Path:
     return _test_data("checkpoints", "segformer_b0_camvid")
 
 
-@pytest.fixture(scope="session")
-def tiny_checkpoint() -> Checkpoint:
+@pytest.fixture(scope="session", name="tiny_checkpoint")
+def _tiny_checkpoint() -> Checkpoint:
     """Ten blocks with random weights, traced in half of T's time; ``path`` names no file."""
-    state = tiny_model("base", 5, seed=3).state_dict()
-    used = Coverage(used=len(state), left_over=())
-    return Checkpoint(Path("tiny.pth"), "0" * 64, TINY, 5, network, used, state=state)
+    return tiny_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tiny_checkpoint: Checkpoint, shared: Path) -> Path:
+    """It, exported to FP32 at 64x96."""
+    options = ExportOptions(size=(64, 96), precision="fp32")
+    path = shared / "tiny.onnx"
+    once(shared, path.name, lambda: export_model(tiny_checkpoint, options, path))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -17,14 +18,14 @@ from tests.engines.spread.cluster_of_three import CASES
 
 
 @pytest.fixture(scope="module")
-def said() -> str:
+def said(tiny_export: Path) -> str:
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed (extra cluster)")
     # Ray's sockets lie below its folder, and a socket's path has 107 bytes at most
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as short:
         ran = subprocess.run(
-            [sys.executable, "-m", "tests.engines.spread.cluster_of_three"], cwd=ROOT, text=True,
-            capture_output=True, check=False, timeout=600,
+            [sys.executable, "-m", "tests.engines.spread.cluster_of_three", tiny_export],
+            cwd=ROOT, text=True, capture_output=True, check=False, timeout=600,
             env=os.environ | {"RAY_TMPDIR": short, "TMPDIR": short},
         )  # fmt: skip
     return ran.stdout + ran.stderr
