@@ -159,6 +159,14 @@ def small_export(small_checkpoint: Checkpoint, shared: Path) -> ExportResult:
 
 
 @pytest.fixture(scope="session")
+def small_fp32(small_checkpoint: Checkpoint, shared: Path) -> ExportResult:
+    """The same checkpoint in FP32 at 60x90 and base ISR, labels alone: a CPU rounds nothing."""
+    options = ExportOptions(size=(60, 90), precision="fp32")
+    path = shared / "small_fp32.onnx"
+    return once(shared, path.name, lambda: export_model(small_checkpoint, options, path))
+
+
+@pytest.fixture(scope="session")
 def small_plan(small_export: ExportResult, shared: Path) -> BuildResult:
     """A real TensorRT-RTX plan of it; with a key or two in its attention, not all is fused."""
     options = BuildOptions(backend="tensorrt-rtx", allow_unfused=True)
