@@ -56,7 +56,7 @@ def _scenarios(newer: Path, folder: Path) -> dict[str, Scenario]:
         "bad_requests": lambda served: faults.bad_requests(served, range(1000)),
         "clients_that_leave": lambda served: faults.clients_that_leave(served, 200),
         "overload": lambda served: faults.overload(served, 2000),
-        "order_of_a_stream": lambda served: faults.order_of_a_stream(served, 60),
+        "order_of_a_stream": lambda served: faults.order_of_a_stream(served, 500),
         "exchanges": lambda served: faults.exchanges(served, newer, 10),
         "corrupt_model_beside": faults.corrupt_model_beside,
         "stub_kills": lambda served: faults.stub_kills(served, 50),

@@ -155,6 +155,7 @@ def order_of_a_stream(served: Served, count: int) -> Record:
     known = served.known
     orders: list[list[int]] = [[], []]
     done = threading.Semaphore(0)
+    may_send = [threading.Semaphore(24), threading.Semaphore(24)]  # both fit into the queue
 
     def hear(stream: int, result: Any, error: Exception | None) -> None:
         if error is None:
@@ -163,6 +164,7 @@ def order_of_a_stream(served: Served, count: int) -> Record:
             orders[stream].append(number if right is not None else -1)
         else:
             orders[stream].append(-2)
+        may_send[stream].release()
         done.release()
 
     def send(stream: int) -> None:
@@ -170,6 +172,7 @@ def order_of_a_stream(served: Served, count: int) -> Record:
         with triton.InferenceServerClient(served.server.grpc) as client:
             client.start_stream(lambda result, error: hear(stream, result, error))
             for number in range(count):
+                assert may_send[stream].acquire(timeout=PATIENCE), "no answers"
                 frame = known.frames[number % len(known.frames)][None]
                 image = triton.InferInput("image", frame.shape, "UINT8")
                 image.set_data_from_numpy(frame)
@@ -183,8 +186,8 @@ def order_of_a_stream(served: Served, count: int) -> Record:
         assert done.acquire(timeout=PATIENCE), orders
     for sender in senders:
         sender.join(PATIENCE)
-    assert orders == [list(range(count))] * 2
-    return {"streams": 2, "frames": count}
+    assert orders == [list(range(count))] * 2, orders
+    return {"streams": 2, "frames": 2 * count}
 
 
 def stub_kills(served: Served, count: int) -> Record:
