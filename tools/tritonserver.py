@@ -65,7 +65,7 @@ class TritonServer:
         self._folder = Path(tempfile.mkdtemp(prefix="triton-"))
         self.log = log or self._folder / "log"
         backends = _backends(self._folder)
-        self._ports = tuple(ports) or _free_ports()
+        self._ports = tuple(ports) or free_ports()
         self.http, self.grpc, self.metrics = (f"127.0.0.1:{port}" for port in self._ports)
         self._words = [
             str(_binary()), f"--model-repository={repository}", f"--backend-directory={backends}",
@@ -135,7 +135,7 @@ class TritonServer:
         """Load a model, or its newest version; with ``--model-control-mode=explicit``.
 
         Raises:
-            RuntimeError: with Triton's words, if it does not load.
+            RuntimeError: with Triton's words, if it does not load, or the server is gone.
         """
         self._ask(f"v2/repository/models/{model}/load")
 
@@ -180,6 +180,8 @@ class TritonServer:
         except urllib.error.HTTPError as error:
             with error:
                 raise RuntimeError(error.read().decode(errors="replace")) from error
+        except OSError as error:
+            raise RuntimeError(f"the server does not answer:\n{self.said()[-2000:]}") from error
 
     def _forget_environments(self) -> None:
         """The backend's folder for unpacked environments, which a killed server leaves.
@@ -247,7 +249,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _free_ports() -> tuple[int, int, int]:
+def free_ports() -> tuple[int, int, int]:
     """Three that nobody had a moment ago."""
     with socket.socket() as one, socket.socket() as two, socket.socket() as three:
         sockets = (one, two, three)
