@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +18,6 @@ from edaformer.cli.main import app
 from edaformer.engines.artifact.served import ServedModel
 from edaformer.engines.handover import hand_over_runtime
 from edaformer.engines.run.labeller import open_labeller
-from edaformer.errors import InputError, ServerError
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
@@ -118,38 +113,3 @@ def test_what_the_server_refuses(server: TritonServer, pictures: Path) -> None:
     ran = run("run", f"triton://{server.http}/street", pictures, "--provider", "cpu")
     assert ran.exit_code == 2
     assert "served elsewhere; leave it out" in ran.stderr
-
-
-def test_a_killed_stub_is_told_and_loaded_again_and_so_is_a_killed_server(
-    small_export: ExportResult, tmp_path: Path
-) -> None:
-    hand_over_runtime(small_export.path, tmp_path / "repository" / "street")
-    frame = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    labels = open_labeller(small_export.path)(frame)
-    options = ("--model-control-mode=explicit", "--load-model=street")
-    with TritonServer(tmp_path / "repository", *options) as server:
-        labeller = open_labeller(Path(f"triton://{server.http}/street"))
-        np.testing.assert_array_equal(labeller(frame), labels)
-        (stub,) = server.stubs()
-        os.kill(stub, signal.SIGKILL)
-        with pytest.raises(ServerError, match="is not healthy"):
-            labeller(frame)
-        for verb in ("unload", "load"):
-            url = f"http://{server.http}/v2/repository/models/street/{verb}"
-            asked = urllib.request.Request(url, data=b"{}", method="POST")
-            urllib.request.urlopen(asked, timeout=60).close()
-        server.wait("v2/models/street/ready")
-        np.testing.assert_array_equal(_until_ready(labeller, frame), labels)
-        server.kill()
-        with pytest.raises(ServerError, match="does not answer"):
-            labeller(frame)
-        labeller.close()
-
-
-def _until_ready(labeller: Any, frame: Any) -> Any:
-    """Unloading goes on behind its answer, and a request may meet the old instance for a moment."""
-    for _ in range(100):
-        with suppress(InputError, ServerError):
-            return labeller(frame)
-        time.sleep(0.2)
-    return labeller(frame)
