@@ -262,7 +262,7 @@ def install(wheel: str, wheels: str, extra: str, *others: str) -> int:
         offline = ["--no-index", "--find-links", str(home)] if wheels != "-" else []
         pip = [str(environment() / "bin" / "python"), "-m", "pip", "install", "--no-input",
                "--disable-pip-version-check", "--quiet", "--retries", "1", *offline]  # fmt: skip
-        own = str(home / wheel.partition("=")[0])
+        own = str(_beside_environment(home / wheel.partition("=")[0]))
         code, _ = _watched([*pip, own if extra == "-" else f"{own}[{extra}]", *others], home)
         if code == 0:  # the same version may be another state of ours
             code, _ = _watched([*pip, "--no-deps", "--force-reinstall", own], home)
@@ -270,6 +270,15 @@ def install(wheel: str, wheels: str, extra: str, *others: str) -> int:
         return code
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _beside_environment(wheel: Path) -> Path:
+    """Where it stays: sentences about what is missing say to install it from there."""
+    kept = environment().parent / wheel.name
+    for old in kept.parent.glob("*.whl"):
+        old.unlink()
+    shutil.copy(wheel, kept)
+    return kept
 
 
 def clear() -> None:

@@ -88,6 +88,8 @@ def test_it_goes_into_an_environment_of_its_own(
     assert after is not None
     assert after.ours is not None
     assert after.ours.version == __version__
+    (kept,) = (bare.home / ".local/share/edaformer-device").glob("*.whl")
+    assert kept.name.startswith("edaformer_deploy-")
     venv = bare.home / ".local/share/edaformer-device/venv"
     assert after.ours.path == str(venv / "bin/python")
     assert "include-system-site-packages = true" in (venv / "pyvenv.cfg").read_text()
