@@ -12,13 +12,16 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 from edaformer.border import border
+from edaformer.engines.spread.aside import ray_aside
 from edaformer.engines.spread.carried import Carried, Wanting, carry, sweep
 from edaformer.engines.spread.crew import Died, Event, Ready, Refused
 from edaformer.engines.spread.job import Job
+from edaformer.engines.spread.keeper import Keeper
 from edaformer.engines.spread.ray_worker import Brief, RayWorker
 from edaformer.errors import InputError, require
 from edaformer.machine.cores import usable
@@ -35,8 +38,8 @@ class RayCrew:
     def __init__(self, job: Job, address: str, count: int | None, units: int, ahead: int) -> None:
         self._ray: Any = require("ray", "cluster")
         self._own = not self._ray.is_initialized()  # else it is whoever's who began it
-        if self._own:
-            _connect(self._ray, address)
+        self._keeper = Keeper() if self._own and address == "local" else None
+        self._aside = ExitStack()
         self.ahead = ahead
         self._job = job
         self._given: dict[int, dict[int, Any]] = {}  # units in hand, by worker
@@ -47,6 +50,8 @@ class RayCrew:
         self._tries: Counter[int] = Counter()
         self._ready: set[int] = set()
         try:
+            if self._own:
+                self._begin(address)
             self._hire(count, units)
         except BaseException:
             self.close()
@@ -91,9 +96,19 @@ class RayCrew:
         for member in list(getattr(self, "_actors", {})):
             self.dismiss(member)
         self._stored.clear()
+        if self._keeper is not None:
+            self._keeper.end_monitors()
         if self._own:
             self._ray.shutdown()
+        if self._keeper is not None:
+            self._keeper.end()
+        self._aside.close()
         sweep()
+
+    def _begin(self, address: str) -> None:
+        self._aside.enter_context(ray_aside())
+        with nullcontext() if self._keeper is None else self._keeper.marking():
+            _connect(self._ray, address)
 
     def _hire(self, count: int | None, units: int) -> None:
         """Ask Ray for workers; those that it has no room for yet come when it has."""
