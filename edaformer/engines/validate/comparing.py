@@ -110,6 +110,11 @@ class ComparisonJob:
         beside = [sidecar_path(artifact)] if is_plan(artifact) else []
         return (artifact, *(path for path in beside if path.is_file()), *self.source.files)
 
+    @property
+    def kept(self) -> str:
+        """The source's answers; the artifact's are its to give again."""
+        return self.source.kept
+
     def open(self, placed: Placed) -> ComparingUnits:
         """In a worker.
 
