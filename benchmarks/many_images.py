@@ -60,7 +60,9 @@ def nodes() -> Iterator[None]:
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     try:
         for at in range(1, NODES):
             cluster.add_node(num_cpus=1, resources={f"node{at}": 1})

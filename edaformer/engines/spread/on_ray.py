@@ -44,7 +44,6 @@ class RayCrew:
         self._job = job
         self._given: dict[int, dict[int, Any]] = {}  # units in hand, by worker
         self._asked: dict[Any, int] = {}  # what is waited for, and of whom
-        self._stored: dict[Path, Any] = {}  # references to files that are in the store
         self._wanting: set[int] = set()  # workers that do not have the data
         self._later: dict[int, float] = {}  # when to ask workers that Ray is starting again
         self._tries: Counter[int] = Counter()
@@ -95,7 +94,6 @@ class RayCrew:
         """Kill all of them, and leave the cluster as it was."""
         for member in list(getattr(self, "_actors", {})):
             self.dismiss(member)
-        self._stored.clear()
         if self._keeper is not None:
             self._keeper.end_monitors()
         if self._own:
@@ -178,11 +176,8 @@ class RayCrew:
         self._asked = {asked: other for asked, other in self._asked.items() if other != member}
 
     def _store(self, files: Sequence[Carried]) -> dict[Path, Any]:
-        """References to their bytes, each put there once."""
-        for one in files:
-            if one.path not in self._stored:
-                self._stored[one.path] = self._ray.put(one.path.read_bytes())
-        return {one.path: self._stored[one.path] for one in files}
+        """References to their bytes, which are in the store as long as these are."""
+        return {one.path: self._ray.put(one.path.read_bytes()) for one in files}
 
 
 def _connect(ray: Any, address: str) -> None:

@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -31,9 +31,10 @@ from typing import Any
 
 from PIL import Image
 
+from tests.engines.spread.descent import descendants
 from tests.hostile import sound
 
-_IMAGES = 200
+_IMAGES = 100
 _PATIENCE = 300.0  # seconds for a command that nobody kills
 _LINGER = 20.0  # seconds for processes to be gone after their command
 _SUBREAPER = 36  # prctl: whoever loses its parent becomes a child of ours, and is counted
@@ -124,9 +125,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--way", action="append", help="only this one, as the table names it")
     asked = parser.parse_args()
     ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
-    ways, finds = (*ALONE, *ON_NODES), []
+    ways = [way for way in (*ALONE, *ON_NODES) if asked.way is None or way.name in asked.way]
+    finds: list[str] = []
     share, more = divmod(asked.kills, len(ways))
     counts = {way.name: share + (at < more) for at, way in enumerate(ways)}
     print(f"{'':24}{'worker':>8}{'node':>8}{'command':>8}{'runs':>8}{'too often':>11}"
@@ -135,10 +138,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as name:
         trial = Trial(Path(name), Random(asked.seed))
         for way in ALONE:
-            finds += _row(way.name, trial.of(way, counts[way.name], None))
-        with three_nodes(trial.environment) as cluster:
-            for way in ON_NODES:
-                finds += _row(way.name, trial.of(way, counts[way.name], cluster))
+            if way in ways:
+                finds += _row(way.name, trial.of(way, counts[way.name], None))
+        if any(way in ways for way in ON_NODES):
+            with three_nodes(trial.environment) as cluster:
+                for way in ON_NODES:
+                    if way in ways:
+                        finds += _row(way.name, trial.of(way, counts[way.name], cluster))
         finds += [f"at the end: {left}" for left in trial.temporary()]
     print("\n".join(finds))
     return 1 if finds else 0
@@ -157,7 +163,9 @@ def three_nodes(environment: dict[str, str]) -> Iterator[Any]:
     os.environ.update(environment)
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     try:
         for _ in range(2):
             cluster.add_node(num_cpus=1)
@@ -227,7 +235,7 @@ class Trial:
         was_killed = False
         while made.kills.total() < kills and not was_killed:
             try:
-                run.wait(self._dice.uniform(0.2, seconds))
+                run.wait(self._dice.uniform(0.2, seconds / 2))
                 break
             except subprocess.TimeoutExpired:
                 target = self._dice.choice(way.targets)
@@ -287,7 +295,7 @@ def _kill(target: str, driver: int, cluster: Any) -> bool:
         os.kill(driver, signal.SIGKILL)
         return True
     of = os.getpid() if cluster else driver
-    there = _descendants(of)
+    there = descendants(of)
     if target == "node":
         nodes = [] if cluster is None else [
             node.all_processes["raylet"][0].process.pid
@@ -319,35 +327,9 @@ def _left(cluster: Any) -> dict[int, str]:
     """What a command has left running: with a cluster, its workers."""
     return {
         pid: name
-        for pid, name in _descendants(os.getpid()).items()
+        for pid, name in descendants(os.getpid()).items()
         if cluster is None or "RayWorker" in name
     }
-
-
-def _descendants(of: int) -> dict[int, str]:
-    """Living processes, with their command lines."""
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            said = (folder / "stat").read_text(errors="replace")
-            state, parent = said.rpartition(")")[2].split()[:2]
-            if state not in "ZX":
-                parents[int(folder.name)] = int(parent)
-    found: dict[int, str] = {}
-    for pid in parents:
-        above = pid
-        while above in parents and above != of:
-            above = parents[above]
-        if above == of and pid != of:
-            found[pid] = _line(pid)
-    return found
-
-
-def _line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:120].strip()
-    except OSError:
-        return "ended"
 
 
 if __name__ == "__main__":
