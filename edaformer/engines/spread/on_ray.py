@@ -186,6 +186,10 @@ def _connect(ray: Any, address: str) -> None:
         quiet |= {"num_cpus": usable(), "include_dashboard": False}
     elif address != "auto" and not address.startswith("ray://"):
         raise InputError(f"expected --ray as auto, local or ray://HOST:10001, got '{address}'")
-    fix = "start one with `ray start --head`, or take --ray local"
+    fix = (
+        "see what else this machine does, and try again, or take --processes"
+        if address == "local"
+        else "start one with `ray start --head`, or take --ray local"
+    )
     with border(lambda said: InputError(f"no Ray cluster answers at '{address}' ({said}); {fix}")):
         ray.init(address=address, **quiet)

@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -168,7 +168,7 @@ def three_nodes(environment: dict[str, str]) -> Iterator[Any]:
     )
     try:
         for _ in range(2):
-            cluster.add_node(num_cpus=1)
+            _add(cluster)
         os.environ["RAY_ADDRESS"] = cluster.address
         yield cluster
     finally:
@@ -320,7 +320,16 @@ def _mend(cluster: Any) -> None:
     for node in [] if cluster is None else list(cluster.worker_nodes):
         if node.all_processes["raylet"][0].process.poll() is not None:
             cluster.remove_node(node, allow_graceful=False)
+            _add(cluster)
+
+
+def _add(cluster: Any) -> None:
+    """A node; Ray itself gives one half a minute to be there, whatever else the machine does."""
+    for _ in range(4):
+        with suppress(Exception):
             cluster.add_node(num_cpus=1)
+            return
+    cluster.add_node(num_cpus=1)
 
 
 def _left(cluster: Any) -> dict[int, str]:
