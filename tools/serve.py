@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -37,6 +38,8 @@ def main() -> int:
     if reason is not None:
         print(f"error: {reason}", file=sys.stderr)
         return 3
+    for one in (signal.SIGINT, signal.SIGTERM):  # begun in the background, it would not hear Ctrl-C
+        signal.signal(one, signal.default_int_handler)
     FOLDER.mkdir(exist_ok=True)
     for command in commands():
         print(f"\n$ {shlex.join(command)}", flush=True)
