@@ -104,13 +104,19 @@ def _for(facts: Facts | None) -> tuple[str | None, tuple[str, ...]]:
 
 def _target(facts: Facts) -> list[str]:
     """As pip has it: the tags of PEP 600 from the device's glibc down."""
-    major, minor, *_ = facts.python.split(".")
-    processor = facts.system.split()[-1]
-    newest = int((facts.libc or f"2.{_OLDEST_GLIBC}").split(".")[1])
-    tags = [f"manylinux_2_{at}_{processor}" for at in range(newest, _OLDEST_GLIBC - 1, -1)]
-    tags.append(f"manylinux2014_{processor}")
+    python = re.fullmatch(r"(\d+)\.(\d+)\..*", facts.python)
+    processor = re.fullmatch(r".* (\w+)", facts.system)
+    libc = re.fullmatch(r"2\.(\d{1,3})", facts.libc or f"2.{_OLDEST_GLIBC}")
+    if not python or not processor or not libc:
+        raise MissingError(
+            f"no wheels are known for {facts.system}, Python {facts.python}, glibc {facts.libc}; "
+            "install it by hand: docs/jetson.md"
+        )
+    tags = [f"manylinux_2_{at}_{processor[1]}" for at in range(int(libc[1]), _OLDEST_GLIBC - 1, -1)]
+    tags.append(f"manylinux2014_{processor[1]}")
     platforms = [word for tag in tags for word in ("--platform", tag)]
-    return ["--python-version", f"{major}.{minor}", "--implementation", "cp", *platforms]
+    version = f"{python[1]}.{python[2]}"
+    return ["--python-version", version, "--implementation", "cp", *platforms]
 
 
 def _pip(*words: object, doing: str) -> None:

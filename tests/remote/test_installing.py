@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edaformer.errors import MissingError
 from edaformer.remote import installing
 from edaformer.remote.device import Device
 from edaformer.remote.facts import Facts
@@ -63,6 +64,12 @@ def test_wheels_are_those_of_the_device() -> None:
     assert words[:4] == ["--python-version", "3.10", "--implementation", "cp"]
     assert words[4:6] == ["--platform", "manylinux_2_35_aarch64"]
     assert words[-2:] == ["--platform", "manylinux2014_aarch64"]
+
+
+@pytest.mark.parametrize("told", [{"python": "3"}, {"system": "Linux"}, {"libc": "2.999999999"}])
+def test_what_names_no_wheels_is_said(told: dict[str, str]) -> None:
+    with pytest.raises(MissingError, match="no wheels are known for"):
+        installing._target(replace(FACTS, **told))
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from edaformer.remote.there import KILLED_FOR_MEMORY
 from edaformer.version import __version__
 
 LOG = "log.txt"
+_MOST_LINES = 100_000  # of it: a device may say what it likes
 # What a command says at its end is of files there: what it wrote, and what to type next
 _OF_FILES_THERE = re.compile(r"wrote |(next|or|with a GPU): ")
 
@@ -46,7 +47,8 @@ class Errand:
 
     def tell(self, line: str) -> None:
         """What a command there says on standard error."""
-        self.log.append(line)
+        if len(self.log) < _MOST_LINES:
+            self.log.append(line)
         if not _OF_FILES_THERE.match(line):
             say(f"{self.host}: {line}")
 
