@@ -24,6 +24,7 @@ BRANCHES = ("c4", "c3", "c2")  # each attends to c1, in this order
 STAGES = (3, 2, 1)  # that they are of
 DECODER_HEADS = (8, 5, 2)  # of attention, in all published ones
 DECODER_MLP_RATIO = 4
+EPS = (1e-6, 1e-5)  # of LayerNorm, as NVlabs has them in MiT
 _POOLED = {"plain": (8, 4, 2), "city": (16, 8, 4)}  # c1, for c4, c3 and c2
 
 
@@ -44,7 +45,7 @@ class FeedFormerSizes(MiTSizes):
     mlp_ratios: Four = MLP_RATIOS
     patches: Four = PATCHES
     strides: Four = STRIDES
-    eps: tuple[float, float] = (1e-6, 1e-5)
+    eps: tuple[float, float] = EPS
     family: Literal["feedformer"] = "feedformer"
 
     def __post_init__(self) -> None:
@@ -53,8 +54,16 @@ class FeedFormerSizes(MiTSizes):
 
     @property
     def name(self) -> str:
-        """``feedformer-b0``, ``feedformer-b0-city``; ``feedformer`` where it is none of these."""
-        return next((name for name, sizes in FEEDFORMERS.items() if sizes == self), "feedformer")
+        """``feedformer-b0``, ``feedformer-b0-city``, by encoder and head; else ``feedformer``."""
+        ending = "-city" if self.head == "city" else ""
+        return next(
+            (
+                f"feedformer-{name}{ending}"
+                for name, (widths, depths) in VARIANTS.items()
+                if self == FeedFormerSizes(widths, depths, self.decoder_width, self.head)
+            ),
+            f"feedformer{ending}",
+        )
 
     @property
     def title(self) -> str:
@@ -97,13 +106,9 @@ class FeedFormerSizes(MiTSizes):
         return self.widths[stage] * DECODER_MLP_RATIO
 
 
-# Published are B0 and B2. Of the other encoders nothing is; they have B2's width of the decoder.
-_DECODER_WIDTHS = {"b0": 128}
-_HEADS: dict[str, Head] = {"": "plain", "-city": "city"}
+_HEADS: dict[str, Head] = {"": "plain", "-city": "city"}  # by the ending of the name
 FEEDFORMERS = {
-    f"feedformer-{name}{ending}": FeedFormerSizes(
-        widths, depths, _DECODER_WIDTHS.get(name, 768), head
-    )
+    f"feedformer-{name}{ending}": FeedFormerSizes(*VARIANTS[name], decoder_width, head)
     for ending, head in _HEADS.items()
-    for name, (widths, depths) in VARIANTS.items()
-}
+    for name, decoder_width in (("b0", 128), ("b2", 768))
+}  # as published; a file may have any other of MiT's sizes
