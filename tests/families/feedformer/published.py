@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -70,7 +71,10 @@ def published_names(model: FeedFormer) -> dict[str, Tensor]:
     return made
 
 
-def save(path: Path, state: dict[str, Tensor], model: str = "") -> Path:
+def save(
+    path: Path, state: dict[str, Tensor], model: str = "", classes: Sequence[str] = ()
+) -> Path:
     """As mmsegmentation 0.x saves it; ``model`` of the configuration's text, if there is one."""
-    torch.save({"meta": {"config": model} if model else {}, "state_dict": state}, path)
+    meta = ({"config": model} if model else {}) | ({"CLASSES": tuple(classes)} if classes else {})
+    torch.save({"meta": meta, "state_dict": state}, path)
     return path
