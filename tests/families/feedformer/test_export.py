@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +15,15 @@ from edaformer.engines.inside.stage import OpenStage, stage_names
 from edaformer.engines.validate.bisect import bisect
 from edaformer.evaluation.protocol import PROTOCOLS
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
-from edaformer.export.rewrites import defaults
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
-from edaformer.families.feedformer.sizes import FEEDFORMERS, FeedFormerSizes
+from edaformer.families.feedformer.sizes import FeedFormerSizes
 from edaformer.families.given import Given
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 from edaformer.manifest import network_name, parse_network_name
 from edaformer.preprocess import normalise
-from tests.conftest import ROOT
 from tests.families.feedformer.published import save, tiny_state
 from tests.tiny import FEEDFORMER, FEEDFORMER_CITY
 
@@ -115,15 +112,3 @@ def test_attention_is_looked_into(stage: str, checkpoint: Checkpoint) -> None:
     assert seen.features.shape[:2] == {"3": (8, 10), "c4": (4, 5), "c2": (16, 20)}[stage]
     assert all(one.shape == seen.keys for one in seen.attention)
     assert [float(one.sum()) for one in seen.attention] == pytest.approx([1, 1], abs=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "classes", "isr"),
-    [("feedformer-b0", 150, "16,8,4,2-16,8,4"), ("feedformer-b0-city", 19, "base")],
-)
-def test_every_attention_is_fused_and_nothing_is_padded(name: str, classes: int, isr: str) -> None:
-    measure = runpy.run_path(str(ROOT / "benchmarks" / "rewrites.py"))["measure"]
-    names = defaults("fp16", name)
-    figures = measure(FEEDFORMERS[name], (512, 512), classes, isr, names, run=False)
-    assert (figures["unfused"], figures["padding"]) == (0, 0)
