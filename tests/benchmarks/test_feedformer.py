@@ -12,7 +12,7 @@ from edaformer.machine import backend
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "feedformer.md"
-AGAIN = ("feedformer-b0-city", 19, "16,8,4,2-32,16,8")
+AGAIN = ("feedformer-b0", 150, "16,8,4,2-16,8,4")
 
 
 def test_what_isr_saves_is_counted() -> None:
