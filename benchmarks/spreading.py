@@ -66,14 +66,18 @@ def main() -> None:
         made.append(asdict(ran))
         print(json.dumps(made[-1]), flush=True)
     if asked.output is not None:
-        asked.output.write_text(json.dumps({"argv": sys.argv, "ways": made}, indent=1))
+        of = {"artifact": asked.artifact.name, "checkpoint": asked.checkpoint.name,
+              "cores": len(os.sched_getaffinity(0))}  # fmt: skip
+        asked.output.write_text(json.dumps({**of, "ways": made}, indent=1) + "\n")
 
 
 def _timed(way: str, line: list[str], first: str | None) -> tuple[Ran, str]:
     if way == "Ray three nodes":
         from ray.cluster_utils import Cluster
 
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+        )
         try:
             for _ in range(2):
                 cluster.add_node(num_cpus=1)

@@ -56,11 +56,13 @@ _SHA256 = Field(pattern="^[0-9a-f]{64}$")
 # what is left out where it is usual: as older versions wrote it
 _USUAL: dict[str, object] = {
     "sizes": None, "witness_sha256": None, "attention": "fused", "graph_sha256": None, "ties": None,
-    "seal": None, "channels": "RGB", "adapted": None, "hub": None,
+    "seal": None, "channels": "RGB", "adapted": None, "hub": None, "quantised": None,
 }  # fmt: skip
 AttentionForm = Literal["fused", "unfused"]  # what the graph is written for; the proof demands it
+Precision = Literal["fp16", "fp32", "int8", "fp8"]  # eight bits: of the parts that say so
 ONLY_IN_SIDECAR = {
     "palette", "rewrites", "kept_fp32", "verification", "engine", "graph_sha256", "seal",
+    "quantised",
 }  # fmt: skip
 
 
@@ -156,6 +158,42 @@ class KeptFP32(_Record):
     modules: tuple[str, ...]
 
 
+class LeftInHalf(_Record):
+    """Nodes of the parts asked for that stay in half precision, and the reason."""
+
+    reason: str
+    why: str
+    nodes: tuple[str, ...]
+
+
+class CalibrationImage(_Record):
+    """An image that ranges were measured on."""
+
+    name: str
+    sha256: str = _SHA256  # of its pixels
+
+
+class WeightScales(_Record):
+    """The scales of a weight; the graph holds each, as ``<weight>.scale``."""
+
+    channels: int
+    least: float
+    largest: float
+
+
+class Quantised(_Record):
+    """What computes in eight bits, and what that was decided on."""
+
+    parts: tuple[str, ...]  # as asked for
+    nodes: tuple[str, ...]
+    left_out: tuple[LeftInHalf, ...]
+    method: str  # from images to ranges
+    source: str
+    images: tuple[CalibrationImage, ...]
+    activations: dict[str, float]  # what a step is worth, by tensor
+    weights: dict[str, WeightScales]
+
+
 class Verification(_Record):
     """How the exported graph compares with PyTorch float32, at export."""
 
@@ -167,8 +205,17 @@ class Verification(_Record):
     cosine: float
     label_agreement: float  # fraction of all pixels
     label_agreement_decided: float  # of pixels whose top-2 margin exceeds twice the largest error
-    tolerance: float  # on max_logit_error
+    # on max_logit_error; None: eight bits are judged by their labels
+    tolerance: float | None = None
     tolerance_rule: str
+    label_agreement_worst: float | None = None  # of the worst image; where labels are judged
+    label_miou: float | None = None  # points, PyTorch's labels being the truth; likewise
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_usual(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it was written before there were eight bits."""
+        content: dict[str, Any] = dump(self)
+        return {name: value for name, value in content.items() if value is not None}
 
 
 class Ties(_Record):
@@ -241,7 +288,7 @@ class Manifest(_Record):
     adapted: Adapted | None = None  # how the checkpoint came about, where it was adapted to an ISR
     hub: Hub | None = None  # where the checkpoint was fetched from, if it was
     onnx_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    precision: Literal["fp16", "fp32"]
+    precision: Precision
     attention: AttentionForm = "fused"
     opset: int
     input: InputSpec
@@ -251,6 +298,7 @@ class Manifest(_Record):
     palette: tuple[tuple[int, int, int], ...] | None = None
     rewrites: tuple[str, ...] | None = None
     kept_fp32: tuple[KeptFP32, ...] | None = None
+    quantised: Quantised | None = None  # of int8 and fp8; a plan alone does not say
     verification: Verification | None = None
     witness_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # of the file beside
     graph_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # export/scan.py's
@@ -302,10 +350,20 @@ class Manifest(_Record):
         return self.sizes.places if self.sizes else EDAFORMER
 
     @property
+    def half(self) -> bool:
+        """Whether whatever is not of eight bits computes in half precision."""
+        return self.precision != "fp32"
+
+    @property
+    def eight_bits(self) -> bool:
+        """Whether parts compute in eight bits, so that labels may differ from PyTorch's."""
+        return self.precision in {"int8", "fp8"}
+
+    @property
     def tie(self) -> float | None:
         """The margin below which a flipped label is a rounding tie; None: it is not recorded."""
         if self.ties is not None:
-            return self.ties.fp16 if self.precision == "fp16" else self.ties.fp32
+            return self.ties.fp16 if self.half else self.ties.fp32
         return None if self.verification is None else self.verification.tolerance
 
     @property

@@ -38,7 +38,7 @@ HOLES = (
 )  # fmt: skip
 
 
-_NAME = "edaformer-deploy"
+DISTRIBUTION = "edaformer-deploy"
 
 
 def install_line(extra: str) -> str:
@@ -64,7 +64,7 @@ def clone() -> Path | None:
 def _is_clone(folder: Path) -> bool:
     """Some packages leave a pyproject.toml of theirs in site-packages."""
     try:
-        return f'name = "{_NAME}"' in (folder / "pyproject.toml").read_text("utf-8")
+        return f'name = "{DISTRIBUTION}"' in (folder / "pyproject.toml").read_text("utf-8")
     except (OSError, ValueError):
         return False
 
@@ -73,7 +73,7 @@ def _requirement(extra: str, url: str, repository: object) -> str:
     """By name, from the index where that was, else from the address (PEP 508)."""
     if isinstance(repository, dict):
         url = f"{repository.get('vcs')}+{url}@{repository.get('commit_id')}"
-    return f"{_NAME}[{extra}]" + (f" @ {url}" if url else "")
+    return f"{DISTRIBUTION}[{extra}]" + (f" @ {url}" if url else "")
 
 
 def _direct_url() -> dict[str, object]:
@@ -82,7 +82,7 @@ def _direct_url() -> dict[str, object]:
     from importlib import metadata
 
     try:
-        found = json.loads(metadata.distribution(_NAME).read_text("direct_url.json") or "{}")
+        found = json.loads(metadata.distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
     except (metadata.PackageNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

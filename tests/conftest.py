@@ -15,13 +15,16 @@ import torch
 from edaformer.engines.build.build import BuildResult, build_engine
 from edaformer.engines.build.compiler import BuildOptions
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
-from edaformer.families.checkpoint import Checkpoint, Coverage
-from edaformer.families.edaformer.loader import network, save_checkpoint
+from edaformer.export.quantise.calibrate import Calibration
+from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.edaformer.loader import save_checkpoint
 from edaformer.families.edaformer.network import EDAFormer
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
+from tests import eight
 from tests.once import once, shared_folder
-from tests.tiny import TINY, tiny_model
+from tests.tiny import tiny_checkpoint
 
 ROOT = Path(__file__).parents[1]
 _WORKER_BYTES = 6 << 30  # with room: exporting and building EDAFormer-B takes 1.9 GB
@@ -119,12 +122,19 @@ def segformer_folder() -> Path:
     return _test_data("checkpoints", "segformer_b0_camvid")
 
 
-@pytest.fixture(scope="session")
-def tiny_checkpoint() -> Checkpoint:
+@pytest.fixture(scope="session", name="tiny_checkpoint")
+def _tiny_checkpoint() -> Checkpoint:
     """Ten blocks with random weights, traced in half of T's time; ``path`` names no file."""
-    state = tiny_model("base", 5, seed=3).state_dict()
-    used = Coverage(used=len(state), left_over=())
-    return Checkpoint(Path("tiny.pth"), "0" * 64, TINY, 5, network, used, state=state)
+    return tiny_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tiny_checkpoint: Checkpoint, shared: Path) -> Path:
+    """It, exported to FP32 at 64x96."""
+    options = ExportOptions(size=(64, 96), precision="fp32")
+    path = shared / "tiny.onnx"
+    once(shared, path.name, lambda: export_model(tiny_checkpoint, options, path))
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -152,6 +162,14 @@ def small_export(small_checkpoint: Checkpoint, shared: Path) -> ExportResult:
 
 
 @pytest.fixture(scope="session")
+def small_fp32(small_checkpoint: Checkpoint, shared: Path) -> ExportResult:
+    """The same checkpoint in FP32 at 60x90 and base ISR, labels alone: a CPU rounds nothing."""
+    options = ExportOptions(size=(60, 90), precision="fp32")
+    path = shared / "small_fp32.onnx"
+    return once(shared, path.name, lambda: export_model(small_checkpoint, options, path))
+
+
+@pytest.fixture(scope="session")
 def small_plan(small_export: ExportResult, shared: Path) -> BuildResult:
     """A real TensorRT-RTX plan of it; with a key or two in its attention, not all is fused."""
     options = BuildOptions(backend="tensorrt-rtx", allow_unfused=True)
@@ -168,3 +186,32 @@ def small_unfused(small_checkpoint: Checkpoint, shared: Path) -> ExportResult:
     )  # fmt: skip
     path = shared / "small_unfused.onnx"
     return once(shared, path.name, lambda: export_model(small_checkpoint, options, path))
+
+
+@pytest.fixture(scope="session")
+def calibration() -> Calibration:
+    """Eight pictures of noise."""
+    images = natural_noise(8, eight.SIZE, seed=7)
+    return Calibration(images, tuple(f"noise {at}" for at in range(8)), "noise")
+
+
+@pytest.fixture(scope="session")
+def int8_export(
+    tiny_checkpoint: Checkpoint, calibration: Calibration, shared: Path
+) -> ExportResult:
+    """The tiny model, all parts of it in INT8."""
+    path = shared / "tiny_int8.onnx"
+    return once(
+        shared, path.name,
+        lambda: export_model(tiny_checkpoint, eight.INT8, path, calibration=calibration),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def fp8_export(tiny_checkpoint: Checkpoint, calibration: Calibration, shared: Path) -> ExportResult:
+    """The tiny model, its attention in FP8."""
+    path = shared / "tiny_fp8.onnx"
+    return once(
+        shared, path.name,
+        lambda: export_model(tiny_checkpoint, eight.FP8, path, calibration=calibration),
+    )  # fmt: skip

@@ -10,19 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edaformer.export.exporter import ExportOptions, export_model
-from edaformer.families.checkpoint import Checkpoint
-from tests.once import once
-
 FRAME = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def export(tiny_checkpoint: Checkpoint, shared: Path) -> Path:
-    options = ExportOptions(size=(64, 96), precision="fp32")
-    path = shared / "consumers.onnx"
-    once(shared, path.name, lambda: export_model(tiny_checkpoint, options, path))
-    return path
 
 
 def onnxruntime_labels(path: Path) -> Any:
@@ -32,37 +20,37 @@ def onnxruntime_labels(path: Path) -> Any:
     return session.run(None, {"image": FRAME})[0]
 
 
-def test_opencv(export: Path) -> None:
+def test_opencv(tiny_export: Path) -> None:
     cv2 = pytest.importorskip("cv2", reason="needs OpenCV")
     if int(cv2.__version__.split(".")[0]) < 5:
         pytest.skip(f"seen with OpenCV 5, not with {cv2.__version__}")
-    net = cv2.dnn.readNetFromONNX(str(export))
+    net = cv2.dnn.readNetFromONNX(str(tiny_export))
     net.setInput(FRAME)
-    assert np.mean(net.forward() == onnxruntime_labels(export)) >= 0.999
+    assert np.mean(net.forward() == onnxruntime_labels(tiny_export)) >= 0.999
 
 
-def test_openvino(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openvino(tiny_export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino_telemetry", None)  # it writes into the home
     openvino = pytest.importorskip("openvino", reason="needs OpenVINO")
     options = {"INFERENCE_PRECISION_HINT": "f32"}
-    model = openvino.Core().compile_model(str(export), "CPU", options)
-    assert np.mean(model(FRAME)[0] == onnxruntime_labels(export)) >= 0.999
+    model = openvino.Core().compile_model(str(tiny_export), "CPU", options)
+    assert np.mean(model(FRAME)[0] == onnxruntime_labels(tiny_export)) >= 0.999
 
 
-def test_onnxruntime_mobile(export: Path, tmp_path: Path) -> None:
+def test_onnxruntime_mobile(tiny_export: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="needs ONNX Runtime")
     tool = "onnxruntime.tools.convert_onnx_models_to_ort"
-    line = [sys.executable, "-m", tool, str(export), "--output_dir", str(tmp_path),
+    line = [sys.executable, "-m", tool, str(tiny_export), "--output_dir", str(tmp_path),
             "--optimization_style", "Fixed"]  # fmt: skip
     subprocess.run(line, check=True, capture_output=True)
     labels = onnxruntime_labels(tmp_path / "consumers.ort")
-    assert np.mean(labels == onnxruntime_labels(export)) >= 0.999
+    assert np.mean(labels == onnxruntime_labels(tiny_export)) >= 0.999
 
 
-def test_polygraphy(export: Path) -> None:
+def test_polygraphy(tiny_export: Path) -> None:
     pytest.importorskip("polygraphy", reason="needs Polygraphy")
     tool = Path(sys.executable).with_name("polygraphy")
-    line = [sys.executable, str(tool), "run", str(export), "--onnxrt",
+    line = [sys.executable, str(tool), "run", str(tiny_export), "--onnxrt",
             "--val-range", "image:[0,255]"]  # fmt: skip
     done = subprocess.run(line, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

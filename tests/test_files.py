@@ -155,7 +155,7 @@ def test_kill_9_while_writing_leaves_nothing(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"writing\n"
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait(60)
     process.stdout.close()
     time.sleep(0.1)
     assert list(tmp_path.iterdir()) == []

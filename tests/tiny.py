@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from edaformer.families.checkpoint import Checkpoint, Coverage
+from edaformer.families.edaformer.loader import network
 from edaformer.families.edaformer.network import EDAFormer
 from edaformer.families.edaformer.sizes import Variant
 from edaformer.families.feedformer.network import FeedFormer
@@ -27,6 +30,13 @@ TINY = Variant("tiny", (16, 32, 64, 128), (1, 1, 1, 1), 1.9, 2, 24)
 def tiny_model(isr: str = "16,8,2,1-2,4,8", num_classes: int = 5, seed: int = 0) -> EDAFormer:
     """EDAFormer, shaken."""
     return shaken(EDAFormer(TINY, num_classes, ISR.parse(isr)), seed)
+
+
+def tiny_checkpoint() -> Checkpoint:
+    """Of five classes, at base ISR; ``path`` names no file."""
+    state = tiny_model("base", 5, seed=3).state_dict()
+    used = Coverage(used=len(state), left_over=())
+    return Checkpoint(Path("tiny.pth"), "0" * 64, TINY, 5, network, used, state=state)
 
 
 def tiny_segformer(sizes: SegFormerSizes = SEGFORMER, factor: int = 1) -> SegFormer:

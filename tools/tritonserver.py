@@ -23,6 +23,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -64,7 +65,7 @@ class TritonServer:
         self._folder = Path(tempfile.mkdtemp(prefix="triton-"))
         self.log = log or self._folder / "log"
         backends = _backends(self._folder)
-        self._ports = tuple(ports) or _free_ports()
+        self._ports = tuple(ports) or free_ports()
         self.http, self.grpc, self.metrics = (f"127.0.0.1:{port}" for port in self._ports)
         self._words = [
             str(_binary()), f"--model-repository={repository}", f"--backend-directory={backends}",
@@ -130,6 +131,19 @@ class TritonServer:
                 found.append(int(status.parent.name))
         return found
 
+    def load(self, model: str) -> None:
+        """Load a model, or its newest version; with ``--model-control-mode=explicit``.
+
+        Raises:
+            RuntimeError: with Triton's words, if it does not load, or the server is gone.
+        """
+        self._ask(f"v2/repository/models/{model}/load")
+
+    def load_again(self, model: str) -> None:
+        """What brings a model back whose stub was killed, likewise."""
+        self._ask(f"v2/repository/models/{model}/unload")
+        self.load(model)
+
     def kill(self) -> None:
         """Kill the server, as a machine that runs out of memory does, and end its stubs."""
         stubs = self.stubs()
@@ -137,6 +151,7 @@ class TritonServer:
         self.process.wait()
         for stub in stubs:
             _end(stub)
+        self._forget_environments()
 
     def restart(self) -> float:
         """Start it again on the same ports; the seconds until it is ready."""
@@ -154,9 +169,34 @@ class TritonServer:
                 self.kill()
         for stub in stubs:
             _end(stub)
+        if self.process.returncode != 0:
+            self._forget_environments()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _ask(self, path: str) -> None:
+        asked = urllib.request.Request(f"http://{self.http}/{path}", data=b"{}", method="POST")
+        try:
+            urllib.request.urlopen(asked, timeout=_READY).close()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise RuntimeError(error.read().decode(errors="replace")) from error
+        except OSError as error:
+            raise RuntimeError(f"the server does not answer:\n{self.said()[-2000:]}") from error
+
+    def _forget_environments(self) -> None:
+        """The backend's folder for unpacked environments, which a killed server leaves.
+
+        Its name does not say whose it is: it is one that is empty, this user's, and no older than
+        the process.
+        """
+        for path in Path("/tmp").glob("python_env_*"):  # the backend's own choice
+            with suppress(OSError):
+                found = path.lstat()
+                if found.st_uid == os.getuid() and found.st_ctime >= self._since:
+                    path.rmdir()
+
     def _started(self) -> subprocess.Popen[bytes]:
+        self._since = time.time() - 1  # a file system's clock lags a little
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 self._words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(),
@@ -209,7 +249,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _free_ports() -> tuple[int, int, int]:
+def free_ports() -> tuple[int, int, int]:
     """Three that nobody had a moment ago."""
     with socket.socket() as one, socket.socket() as two, socket.socket() as three:
         sockets = (one, two, three)

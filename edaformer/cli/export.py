@@ -35,8 +35,10 @@ from edaformer.machine.threads import share_cores
 
 if TYPE_CHECKING:
     from edaformer.export.exporter import ExportOptions, ExportResult
+    from edaformer.export.quantise.calibrate import Calibration
     from edaformer.export.verify import Images
     from edaformer.families.checkpoint import Checkpoint
+    from edaformer.manifest import Manifest, Verification
 
 _NAMES_SHOWN = 4  # modules of a reason; the manifest has them all
 
@@ -61,8 +63,27 @@ def export(
         ),
     ] = None,
     precision: Annotated[
-        Literal["fp16", "fp32"], typer.Option(help="Written into the graph's types.")
+        Literal["fp16", "fp32", "int8", "fp8"],
+        typer.Option(
+            help="Written into the graph's types. int8, fp8: of the parts of --quantise, the rest "
+            "in fp16 (docs/quantisation.md)."
+        ),
     ] = "fp16",
+    quantise: Annotated[
+        str | None,
+        typer.Option(
+            "--quantise",
+            "--quantize",
+            help="Parts in eight bits: attention, projections, mlp, embed, decoder, some with "
+            "commas, or all. Default: attention.",
+        ),
+    ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure the ranges of int8 and fp8 on these: scenes, camvid:DIR or folder:DIR."
+        ),
+    ] = None,
     outputs: Annotated[
         str | None,
         typer.Option(help="labels, logits, probabilities, or some with commas. Default: labels."),
@@ -82,7 +103,10 @@ def export(
         ),
     ] = "image",
     batch: Annotated[str, typer.Option(help="Images at a time: a number or dynamic.")] = "1",
-    opset: Annotated[int, typer.Option(help="18, 19 or 20.")] = 18,
+    opset: Annotated[
+        int | None,
+        typer.Option(help="18, 19 or 20. Default: 18; of int8 and fp8, which need it, 19."),
+    ] = None,
     align: Annotated[
         str, typer.Option(help="Pad image or planar input to multiples of this, or none.")
     ] = "32",
@@ -107,7 +131,18 @@ def export(
         typer.Option(help="Verify on these: scenes, camvid:DIR or folder:DIR. Default: noise."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="How many images of --data to verify on. Default: 2.")
+        int | None,
+        typer.Option(
+            help="How many images of --data to verify on. Default: 2. With --calibrate: how many "
+            "to calibrate on, evenly from its whole. Default: up to 32."
+        ),
+    ] = None,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(
+            help="Least fraction of labels that int8 or fp8 must have in common with PyTorch. "
+            "Default: 0.993, of the worst image 0.98."
+        ),
     ] = None,
     tolerance: Annotated[
         float | None, typer.Option(help="Largest logit error allowed. Default: by precision.")
@@ -146,17 +181,21 @@ def export(
     dynamic = size == "dynamic"
     wanted = parse_size(size) if size is not None and not dynamic else None
     said = given(mean, std, bgr=bgr, names=names, heads=heads, align_corners=align_corners)
-    if limit is not None and data is None:
-        raise InputError("--limit is for the images of --data; name some, or leave it out")
-    if data is not None:
-        check_data(data)
+    if limit is not None and data is None and calibrate is None:
+        raise InputError(
+            "--limit is for the images of --data or --calibrate; name some, or leave it out"
+        )
+    _check_eight_bits(precision, quantise, calibrate)
+    for spec in filter(None, (data, calibrate)):
+        check_data(spec)
     source = find(checkpoint)
     if output is not None:
         check_writable(output, source.path)
     with steps("loading PyTorch") as on_step:
         for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
             require(package, "export")
-        from edaformer.export.exporter import VERIFY_IMAGES, ExportOptions, export_model
+        from edaformer.export.exporter import ExportOptions, export_model
+        from edaformer.export.quantise.parts import parse_parts
         from edaformer.export.rewrites import choose
         from edaformer.families.table import load_checkpoint
         from edaformer.isr import ISR
@@ -184,15 +223,18 @@ def export(
             align=parse_align(align),
             resize=resize,
             tolerance=tolerance,
+            quantise=parse_parts(quantise),
+            min_agreement=min_agreement,
         )
         if loaded.adapted is not None and (other := loaded.adapted.other_than(str(options.isr))):
             say(f"warning: {other}")
         default = Path(options.default_name(loaded))
         path = output_path(output, default, force=force, not_named=PLAN_SUFFIXES)
-        count = VERIFY_IMAGES if limit is None else limit
-        images = _images(data, count, options) if data is not None else None
+        images, calibration = _pictures(data, calibrate, limit, options, loaded)
         _say_defaults(size, loaded, options, output, path)
-        result = export_model(loaded, options, path, images=images, on_step=on_step)
+        result = export_model(
+            loaded, options, path, images=images, calibration=calibration, on_step=on_step
+        )
     if as_json:
         print_json(result.to_json())
     else:
@@ -202,6 +244,19 @@ def export(
         own = [] if checkpoint is None else ["--checkpoint", source.called]
         on = [] if data is None else ["--data", data]
         say_next("edaformer-validate", path, *own, *on, when="what it loses")
+
+
+def _check_eight_bits(precision: str, quantise: str | None, calibrate: str | None) -> None:
+    """Said before PyTorch is loaded."""
+    eight_bits = precision in {"int8", "fp8"}
+    if eight_bits and calibrate is None:
+        raise InputError(
+            f"{precision} needs pictures to measure its ranges on; name some with --calibrate: "
+            "scenes, camvid:DIR or folder:DIR"
+        )
+    for option, given in (("--quantise", quantise), ("--calibrate", calibrate)):
+        if given is not None and not eight_bits:
+            raise InputError(f"{option} is for --precision int8 and fp8; leave it out")
 
 
 def _say_defaults(
@@ -237,6 +292,25 @@ def _batch(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) < 7):
         raise InputError(f"expected --batch as a number or 'dynamic', got '{text}'")
     return int(text)
+
+
+def _pictures(
+    data: str | None, calibrate: str | None, limit: int | None, options: ExportOptions,
+    checkpoint: Checkpoint,
+) -> tuple[Images | None, Calibration | None]:  # fmt: skip
+    """What to verify on, and what to calibrate on."""
+    from edaformer.cli.calibration import calibration_of
+    from edaformer.export.exporter import VERIFY_IMAGES
+
+    if calibrate is None:
+        images = (
+            None
+            if data is None
+            else _images(data, VERIFY_IMAGES if limit is None else limit, options)
+        )
+        return images, None
+    calibration, others = calibration_of(calibrate, limit, options.size, checkpoint)
+    return others if data is None else _images(data, VERIFY_IMAGES, options), calibration
 
 
 def _images(spec: str, limit: int, options: ExportOptions) -> Images:
@@ -275,6 +349,7 @@ def _print_result(result: ExportResult, checkpoint: Checkpoint) -> None:
     saving = 1 - result.gmacs / result.gmacs_base
     rounding = ", float16 rounding emulated" if check.rounding_emulated else ""
     outputs = ", ".join(f"{o.name} {o.dtype} {o.height}x{o.width}" for o in manifest.outputs)
+    allowed = "" if check.tolerance is None else f" (allowed {check.tolerance:.2g})"
     kept = "; ".join(f"{k.reason} ({_some(k.modules)})" for k in manifest.kept_fp32 or ())
     print_pairs(
         str(result.path),
@@ -291,17 +366,42 @@ def _print_result(result: ExportResult, checkpoint: Checkpoint) -> None:
             ("precision", manifest.precision),
             ("attention", "unfused" if manifest.attention == "unfused" else None),
             ("kept in FP32", kept or None),
+            *_eight_bits(manifest),
             ("GMACs", f"{result.gmacs_base:.2f} -> {result.gmacs:.2f} ({saving:.1%} saved)"),
             ("graph", f"{result.nodes} nodes, opset {manifest.opset}, {_mb(result.file_bytes)}"),
             ("rewrites", ", ".join(manifest.rewrites or ()) or None),
             ("verified on", f"{check.source}{rounding}"),
-            ("logit error", f"max {check.max_logit_error:.2g} (allowed {check.tolerance:.2g}), "
+            ("logit error", f"max {check.max_logit_error:.2g}{allowed}, "
               f"mean {check.mean_logit_error:.2g}; cosine {check.cosine:.7f}"),
-            ("labels agree", f"{check.label_agreement:.4%} of all pixels, "
-              f"{check.label_agreement_decided:.4%} of those beyond rounding ties"),
+            ("labels agree", _agreement(check)),
             ("time", f"{result.seconds:.1f} s"),
         ],
     )  # fmt: skip
+
+
+def _agreement(check: Verification) -> str:
+    if check.label_miou is None or check.label_agreement_worst is None:
+        return (
+            f"{check.label_agreement:.4%} of all pixels, "
+            f"{check.label_agreement_decided:.4%} of those beyond rounding ties"
+        )
+    return (
+        f"{check.label_agreement:.3%} of all pixels, worst image "
+        f"{check.label_agreement_worst:.3%}; mIoU {check.label_miou:.2f} with PyTorch's labels"
+    )
+
+
+def _eight_bits(manifest: Manifest) -> list[tuple[str, object]]:
+    """What computes in eight bits, and what does not."""
+    own = manifest.quantised
+    if own is None:
+        return []
+    left = "; ".join(f"{one.reason} ({len(one.nodes)})" for one in own.left_out)
+    return [
+        ("eight bits", f"{', '.join(own.parts)}: {len(own.nodes)} nodes"),
+        ("left in FP16", left or None),
+        ("calibrated on", f"{len(own.images)} images of {own.source}, {own.method}"),
+    ]
 
 
 def _some(names: tuple[str, ...]) -> str:

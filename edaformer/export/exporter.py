@@ -21,12 +21,16 @@ from numpy.typing import NDArray
 from edaformer.errors import InputError
 from edaformer.export.fp16 import Kept, convert_to_fp16
 from edaformer.export.graph import trace
+from edaformer.export.quantise.calibrate import Calibration
+from edaformer.export.quantise.parts import DEFAULT, Part
+from edaformer.export.quantise.quantise import Prepared, prepare, quantise
 from edaformer.export.ranges import measure_ranges
 from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
 from edaformer.export.scan import scan
 from edaformer.export.verify import (
     FP16_SHARE,
     Images,
+    LabelRule,
     Probe,
     natural_noise,
     run_shipped,
@@ -49,6 +53,8 @@ from edaformer.manifest import (
     KeptFP32,
     Manifest,
     OutputSpec,
+    Precision,
+    Quantised,
     Ties,
     Verification,
     Written,
@@ -69,6 +75,7 @@ from edaformer.version import __version__
 _log = logging.getLogger(__name__)
 
 OPSETS = (18, 19, 20)  # what the tracer writes and TensorRT 10.3 reads
+_EIGHT_BITS_FROM = 19  # the first opset whose QuantizeLinear takes scales in FLOAT16, and FP8
 VERIFY_IMAGES = 2
 MAX_LABELS = 256  # labels are uint8
 IGNORE_LABEL = 255
@@ -83,14 +90,16 @@ class ExportOptions:
     isr: ISR = BASE  # EDAFormer's; another model's is read with its places
     size: tuple[int, int] = DEFAULT_SIZE  # (H, W), valid pixels
     dynamic_size: bool = False  # any multiple of 32; ``size`` is then what is traced and verified
-    precision: Literal["fp16", "fp32"] = "fp16"
+    precision: Precision = "fp16"
     outputs: tuple[Output, ...] = ("labels",)
     input: Literal["image", "tensor", "planar"] = "image"
     batch: int | None = 1  # None: dynamic
-    opset: int = 18
+    opset: int | None = None  # None: 18, and 19 for eight bits
     align: int | None = ALIGN  # None: the size as it is; tensor input is never padded
     resize: Resize | None = None  # of frames of another size; None: as the checkpoint's processor
     tolerance: float | None = None  # on the largest logit error; None: the precision's rule
+    quantise: tuple[Part, ...] = DEFAULT  # that compute in int8 or fp8, where asked for
+    min_agreement: float | None = None  # of eight bits' labels with PyTorch's; None: the rule
     rewrites: tuple[str, ...] | None = None  # names of rewrites; None: the precision's defaults
     must_apply: tuple[str, ...] = ()  # those of them that have to find something to do
     attention: AttentionForm = "fused"  # unfused: so that no TensorRT fuses it (docs/attention.md)
@@ -99,11 +108,7 @@ class ExportOptions:
         height, width = self.size
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             raise InputError(f"expected sides of 1 to {MAX_SIDE} pixels, got {height}x{width}")
-        if self.opset not in OPSETS:
-            known = ", ".join(map(str, OPSETS))
-            raise InputError(
-                f"expected an opset out of {known}, got {self.opset}; 18 is the default"
-            )
+        self._check_opset()
         if not self.outputs or len(set(self.outputs)) != len(self.outputs):
             raise InputError(
                 "expected outputs out of labels, logits and probabilities, each at most once"
@@ -119,9 +124,66 @@ class ExportOptions:
                 "--align has no effect on tensor input, which is never padded; leave it out"
             )
         self._check_rewrites()
+        self._check_eight_bits()
         if self.dynamic_size:
             self._check_dynamic_size()
         self.isr.check_fits(*self.geometry.padded)
+
+    def _check_opset(self) -> None:
+        if self.opset is None:
+            return
+        if self.opset not in OPSETS:
+            known = ", ".join(map(str, OPSETS))
+            raise InputError(
+                f"expected an opset out of {known}, got {self.opset}; 18 is the default"
+            )
+        if self.eight_bits and self.opset < _EIGHT_BITS_FROM:
+            raise InputError(
+                f"{self.precision} with scales in half precision is of opset {_EIGHT_BITS_FROM} "
+                f"on, got {self.opset}; leave --opset out"
+            )
+
+    def _check_eight_bits(self) -> None:
+        if not self.eight_bits:
+            if self.min_agreement is not None:
+                raise InputError(
+                    f"--min-agreement judges int8 and fp8; {self.precision} is judged by its "
+                    "logits (--tolerance)"
+                )
+            return
+        if self.tolerance is not None:
+            raise InputError(
+                f"--tolerance is for logits, and {self.precision} is judged by its labels: use "
+                "--min-agreement"
+            )
+        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
+            raise InputError(
+                f"expected --min-agreement as a fraction from 0 to 1, got {self.min_agreement:g}"
+            )
+        if self.attention == "unfused" and "attention" in self.quantise:
+            raise InputError(
+                "attention in eight bits is there to be fused, and --attention unfused was asked "
+                "for; leave one of them out"
+            )
+
+    @property
+    def eight_bits(self) -> bool:
+        """Whether parts compute in eight bits."""
+        return self.precision in {"int8", "fp8"}
+
+    @property
+    def operator_set(self) -> int:
+        """The ONNX operator set."""
+        return self.opset or (_EIGHT_BITS_FROM if self.eight_bits else OPSETS[0])
+
+    @property
+    def label_rule(self) -> LabelRule | None:
+        """What the labels are judged by, where they are."""
+        if not self.eight_bits:
+            return None
+        if self.min_agreement is None:
+            return LabelRule()
+        return LabelRule(self.min_agreement, worst=0.0, miou=0.0)
 
     def _check_rewrites(self) -> None:
         for name in (*(self.rewrites or ()), *self.must_apply):
@@ -155,6 +217,8 @@ class ExportOptions:
         """``best_16-8-4-1_512x512_fp16.onnx``, of ``best.pth`` or of a folder ``best``."""
         size = "dynamic" if self.dynamic_size else format_size(self.size)
         form = "_unfused" if self.attention == "unfused" else ""
+        if self.eight_bits and self.quantise != DEFAULT:
+            form += f"_{'-'.join(self.quantise)}"
         return f"{checkpoint.stem}_{self.isr.slug}_{size}_{self.precision}{form}.onnx"
 
 
@@ -180,6 +244,7 @@ def export_model(
     path: Path,
     *,
     images: Images | None = None,
+    calibration: Calibration | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> ExportResult:
     """Export ``checkpoint`` to ``path``, its witness frames beside it, if verification passes.
@@ -189,13 +254,17 @@ def export_model(
         options: what to bake in.
         path: the ONNX file.
         images: uint8 RGB (N, H, W, 3) of ``options.size`` to verify on; None makes two of noise.
+            Eight bits are verified on pictures: None takes those of the calibration.
+        calibration: pictures of that size, to measure the ranges of eight bits on.
         on_step: told what is being done.
 
     Raises:
         InputError: if the options do not fit the model or the path cannot be written.
-        GateError: if the graph differs from PyTorch by more than the tolerance.
+        GateError: if the graph differs from PyTorch by more than the tolerance, or in eight bits
+            its labels by more than the rule.
     """
     start = time.perf_counter()
+    images = _pictures(images, calibration, options)
     inputs = (checkpoint.path, *checkpoint.path.glob("*"))  # of a folder, all its files
     check_writable(path, *inputs)
     check_writable(witness_path(path), *inputs)
@@ -214,18 +283,21 @@ def export_model(
         raise InputError(f"{', '.join(idle)} finds nothing to rewrite in this export; leave it out")
     graph = trace_deployment(rewritten, options)
     select_outputs(graph, options.outputs)
-    kept: tuple[Kept, ...] = ()
-    if options.precision == "fp16":
+    prepared = None
+    if calibration is not None:
+        on_step(f"measuring ranges on {len(calibration.images)} images of {calibration.source}")
+        prepared = _prepare(graph, calibration, options, checkpoint.normalisation)
+    if options.precision != "fp32":
         on_step("measuring ranges and typing FP16")
-        ranges = measure_ranges(graph, images.batches(options.batch), name=options.input)
-        kept = convert_to_fp16(graph, ranges)
-    drop_unused(graph)
+    types = _typed(graph, images, options, prepared)
     on_step(f"verifying against PyTorch float32 on {images.source}")
     probe = Probe(graph)
-    verification = verify(probe, reference, images, tolerance=options.tolerance)
+    verification = verify(
+        probe, reference, images, tolerance=options.tolerance, rule=options.label_rule
+    )
     if options.dynamic_size:
         _verify_another_size(probe, reference, options)
-    manifest = _manifest(checkpoint, options, rewrites, _kept_modules(kept), verification)
+    manifest = _manifest(checkpoint, options, rewrites, types, verification)
     on_step("asking PyTorch for the witness frames")
     known = _witness(probe, reference, manifest, options, pictures)
     witness = witness_bytes(known, checkpoint_sha256=checkpoint.sha256, isr=manifest.isr)
@@ -233,7 +305,7 @@ def export_model(
     manifest = manifest.model_copy(update={
         "witness_sha256": hashlib.sha256(witness).hexdigest(),
         "graph_sha256": scan(proto.SerializeToString(deterministic=True)).sha256,
-        "ties": _ties(known, options.precision),
+        "ties": None if options.eight_bits else _ties(known, options.precision),
     })  # fmt: skip
     network_name(manifest)  # so that a plan can carry it
     proto.metadata_props.add(key=ONNX_KEY, value=manifest.model_dump_json())
@@ -253,6 +325,38 @@ def export_model(
         gmacs=count(checkpoint.variant, checkpoint.num_classes, size, options.isr).gmacs,
         gmacs_base=count(checkpoint.variant, checkpoint.num_classes, size).gmacs,
     )
+
+
+def _pictures(
+    images: Images | None, calibration: Calibration | None, options: ExportOptions
+) -> Images | None:
+    """What to verify on; refuses a calibration that is missing, not asked for, or no good."""
+    if not options.eight_bits:
+        if calibration is not None:
+            raise InputError(
+                f"--calibrate is for int8 and fp8, {options.precision} has no scales; leave it out"
+            )
+        return images
+    if calibration is None:
+        raise InputError(
+            f"{options.precision} needs pictures to measure its ranges on; name some with "
+            "--calibrate: scenes, camvid:DIR or folder:DIR"
+        )
+    calibration.check()
+    if images is not None:
+        return images
+    return Images(calibration.images[:VERIFY_IMAGES], "images it was calibrated on")
+
+
+def _prepare(
+    graph: ir.Model, calibration: Calibration, options: ExportOptions, how: Normalisation
+) -> Prepared:
+    """The nodes that will compute in eight bits, and the ranges there."""
+    assert options.precision in {"int8", "fp8"}
+    pixels = network_input(check_pictures(calibration.images, batch=True), options.input, how)
+    batches = Images(pixels, calibration.source).batches(options.batch or 1)
+    eight: Any = options.precision
+    return prepare(graph, eight, options.quantise, calibration, batches, name=options.input)
 
 
 def _witness(
@@ -275,6 +379,10 @@ def _verify_another_size(probe: Probe, reference: Deployment, options: ExportOpt
     other = Images(noise, f"noise of {format_size(size)}")
     if options.batch is not None:
         other = Images(np.repeat(other.array, options.batch, axis=0), other.source)
+    if options.eight_bits:  # noise is no picture to agree on: that it runs is what is asked
+        for batch in other.batches(options.batch):
+            probe.run(batch)
+        return
     verify(probe, reference, other, tolerance=options.tolerance)
 
 
@@ -333,7 +441,7 @@ def trace_deployment(module: Deployment, options: ExportOptions) -> ir.Model:
         example = torch.zeros(batch, height, width, 3, dtype=torch.uint8)
     else:
         example = torch.zeros(batch, 3, height, width)
-    return trace(module, example, opset=options.opset, dynamic_batch=options.batch is None)
+    return trace(module, example, opset=options.operator_set, dynamic_batch=options.batch is None)
 
 
 def select_outputs(graph: ir.Model, outputs: tuple[str, ...]) -> None:
@@ -367,6 +475,19 @@ def _finish(graph: ir.Model) -> onnx.ModelProto:
     return proto
 
 
+def _typed(
+    graph: ir.Model, images: Images, options: ExportOptions, prepared: Prepared | None
+) -> tuple[tuple[KeptFP32, ...], Quantised | None]:
+    """Types ``graph`` as asked for, in place; what stayed in FP32, and what is in eight bits."""
+    kept: tuple[Kept, ...] = ()
+    if options.precision != "fp32":
+        ranges = measure_ranges(graph, images.batches(options.batch), name=options.input)
+        kept = convert_to_fp16(graph, ranges)
+    quantised = None if prepared is None else quantise(graph, prepared, kept)
+    drop_unused(graph)
+    return _kept_modules(kept), quantised
+
+
 def _kept_modules(kept: tuple[Kept, ...]) -> tuple[KeptFP32, ...]:
     """Reasons with the modules they concern, for the manifest."""
     return tuple(
@@ -383,7 +504,7 @@ def _manifest(
     checkpoint: Checkpoint,
     options: ExportOptions,
     rewrites: tuple[str, ...],
-    kept: tuple[KeptFP32, ...],
+    types: tuple[tuple[KeptFP32, ...], Quantised | None],
     verification: Verification,
 ) -> Manifest:
     (height, width), (rows, columns) = options.geometry.size, options.geometry.padded
@@ -417,7 +538,7 @@ def _manifest(
         hub=checkpoint.hub,
         precision=options.precision,
         attention=options.attention,
-        opset=options.opset,
+        opset=options.operator_set,
         input=InputSpec(
             name=options.input,
             layout="NHWC" if is_image else "NCHW",
@@ -438,6 +559,7 @@ def _manifest(
         classes=checkpoint.classes,
         palette=checkpoint.palette,
         rewrites=rewrites,
-        kept_fp32=kept,
+        kept_fp32=types[0],
+        quantised=types[1],
         verification=verification,
     )

@@ -52,6 +52,9 @@ class OnnxSession:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if not eager:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Q/DQ pairs compute what they say: moved across a transposition in FP8, as it does by
+        # default, they make a graph that it then refuses
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         provider = "CUDAExecutionProvider" if cuda else "CPUExecutionProvider"
         with border(lambda said: InputError(f"ONNX Runtime cannot load this model: {said}")):
             self.session: Any = ort.InferenceSession(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edaformer.errors import GateError, NaNError
+from edaformer.evaluation.metrics import confusion_matrix, score
 from edaformer.export.graph import scope
 from edaformer.export.ranges import measure_ranges
 from edaformer.export.runtime import OnnxSession
@@ -23,6 +24,25 @@ from edaformer.manifest import Verification
 FP32_TOLERANCE = 1e-4  # on logits, absolute
 FP16_SHARE = 0.02  # of the logits' standard deviation plus of their largest magnitude
 MIN_DECIDED_AGREEMENT = 0.999
+_LABELS = 256  # that uint8 holds: a wrong graph may give any
+_NO_VOID = 256  # PyTorch's labels have none
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """What eight bits have to keep of PyTorch's labels: their logits are off by design."""
+
+    agreement: float = 0.993  # fraction of all pixels
+    worst: float = 0.98  # of the worst image
+    miou: float = 95.0  # points, PyTorch's labels being the truth
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return (
+            f"labels agree on at least {self.agreement:.1%}, on the worst image {self.worst:.1%}; "
+            f"mIoU with PyTorch's labels at least {self.miou:g}"
+        )
 
 
 @dataclass(frozen=True)
@@ -89,7 +109,12 @@ class Probe:
 
 
 def verify(
-    probe: Probe, reference: Deployment, images: Images, *, tolerance: float | None = None
+    probe: Probe,
+    reference: Deployment,
+    images: Images,
+    *,
+    tolerance: float | None = None,
+    rule: LabelRule | None = None,
 ) -> Verification:
     """Compare a graph with ``reference`` on ``images``.
 
@@ -98,6 +123,7 @@ def verify(
         reference: the unrewritten float32 model, its first outputs labels and logits.
         images: at least one; a fixed batch is filled by repeating the last.
         tolerance: on the largest logit error; None uses the rule of the precision.
+        rule: of eight bits, which are judged by their labels.
 
     Raises:
         GateError: if it misses the tolerance, naming the first block that overflows if one does.
@@ -112,9 +138,11 @@ def verify(
         geometry = reference.geometry
         padded = (labels.shape[1], labels.shape[2]) if geometry.dynamic else geometry.padded
         figures.add(logits, labels, made, padded)
-    rule = "--tolerance"
-    if tolerance is None:
-        tolerance, rule = logit_tolerance(figures.expected, half=probe.half)
+    why = "--tolerance"
+    if rule is not None:
+        why = rule.text
+    elif tolerance is None:
+        tolerance, why = logit_tolerance(figures.expected, half=probe.half)
     result = Verification(
         images=len(images.array),
         source=images.source,
@@ -125,9 +153,14 @@ def verify(
         label_agreement=figures.agreement(),
         label_agreement_decided=figures.agreement(decided=True),
         tolerance=tolerance,
-        tolerance_rule=rule,
+        tolerance_rule=why,
+        label_agreement_worst=None if rule is None else figures.worst_agreement,
+        label_miou=None if rule is None else figures.miou,
     )
-    _gate(result)
+    if rule is None:
+        _gate(result)
+    else:
+        _gate_labels(result, rule)
     return result
 
 
@@ -158,6 +191,7 @@ class _Figures:
         self.expected: list[NDArray[np.float32]] = []
         self.got: list[NDArray[np.float32]] = []
         self.same: list[tuple[Tensor, NDArray[np.bool_]]] = []
+        self.confusion: NDArray[np.int64] | None = None
 
     def add(
         self, logits: Tensor, labels: Tensor, made: dict[str, NDArray[np.generic]],
@@ -169,12 +203,14 @@ class _Figures:
         self.errors.append(np.abs(expected - got))
         height, width = labels.shape[1:]
         if "labels" in made:
-            same = np.asarray(made["labels"]) == labels.numpy()
+            winner = np.asarray(made["labels"])
         elif "probabilities" in made:
-            same = np.asarray(made["probabilities"]).argmax(axis=1) == labels.numpy()
+            winner = np.asarray(made["probabilities"]).argmax(axis=1)
         else:
-            winner = upsample(torch.from_numpy(got), padded).argmax(1)
-            same = winner[:, :height, :width].numpy() == labels.numpy()
+            winner = upsample(torch.from_numpy(got), padded).argmax(1)[:, :height, :width].numpy()
+        same = winner == labels.numpy()
+        own = confusion_matrix(labels.numpy(), winner.astype(np.uint8), _LABELS, _NO_VOID)
+        self.confusion = own if self.confusion is None else self.confusion + own
         top = upsample(logits, padded)[:, :, :height, :width].topk(min(2, logits.shape[1]), dim=1)
         margin = top.values[:, 0] - top.values[:, -1] if logits.shape[1] > 1 else top.values[:, 0]
         self.same.append((margin, same))
@@ -192,6 +228,17 @@ class _Figures:
         a, b = (np.concatenate([x.ravel() for x in xs]) for xs in (self.expected, self.got))
         a, b = a.astype(np.float64), b.astype(np.float64)
         return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-300))
+
+    @property
+    def worst_agreement(self) -> float:
+        """Equal labels of the image that has fewest."""
+        return min(float(image.mean()) for _, same in self.same for image in same)
+
+    @property
+    def miou(self) -> float:
+        """Points, PyTorch's labels being the truth."""
+        assert self.confusion is not None
+        return score(self.confusion).miou
 
     def agreement(self, *, decided: bool = False) -> float:
         """Equal labels as a fraction of all pixels, or of those beyond any rounding tie."""
@@ -217,6 +264,7 @@ def scale_of(expected: NDArray[np.float32]) -> float:
 
 
 def _gate(result: Verification) -> None:
+    assert result.tolerance is not None
     if not result.max_logit_error <= result.tolerance:
         raise GateError(
             f"the exported graph differs from PyTorch by {result.max_logit_error:.3g} in a logit, "
@@ -229,6 +277,19 @@ def _gate(result: Verification) -> None:
             f"{result.label_agreement_decided:.3%} of the pixels "
             f"that rounding cannot decide, less than {MIN_DECIDED_AGREEMENT:.1%}; "
             "nothing was written. Export with --precision fp32"
+        )
+
+
+def _gate_labels(result: Verification, rule: LabelRule) -> None:
+    worst, miou = result.label_agreement_worst, result.label_miou
+    assert worst is not None
+    assert miou is not None
+    if result.label_agreement < rule.agreement or worst < rule.worst or miou < rule.miou:
+        raise GateError(
+            f"in eight bits the labels agree with PyTorch's on {result.label_agreement:.2%}, on "
+            f"the worst image on {worst:.2%}, and have an mIoU of {miou:.1f} with them; expected: "
+            f"{rule.text}; nothing was written. Calibrate on more images of the scenes it was "
+            "trained for, leave parts out with --quantise, or allow it with --min-agreement"
         )
 
 

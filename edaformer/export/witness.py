@@ -25,6 +25,7 @@ from edaformer.manifest import Manifest
 from edaformer.preprocess import Normalisation, network_input
 
 HEADROOM = 8  # times the error of the graph on a CPU, on a logit
+EIGHT_BITS_HEADROOM = 2  # likewise: rounding to eight bits is in the graph, not in the engine
 FP32_SHARE = 1e-4  # of the logits' scale: order of summation and Winograd's convolutions
 _TINY = 1e-30
 _SCENES = (1, 2)  # seeds; nothing is trained or judged on them
@@ -87,10 +88,13 @@ def ask(
     """
     asked = [_Asked.of(probe, reference, frame, manifest) for frame in frames.values()]
     usual = float(np.median([one.error for one in asked]))
-    known = tuple(
-        one.known(name, one.tolerance(usual, half=probe.half) if tolerance is None else tolerance)
-        for name, one in zip(frames, asked, strict=True)
-    )
+
+    def allowed(one: _Asked) -> float:
+        if manifest.eight_bits:
+            return EIGHT_BITS_HEADROOM * max(one.error, usual)
+        return one.tolerance(usual, half=probe.half) if tolerance is None else tolerance
+
+    known = tuple(one.known(name, allowed(one)) for name, one in zip(frames, asked, strict=True))
     answers = iter(asked)
     trial = try_frames(known, lambda _: next(answers).given)
     if not trial.right:

@@ -11,22 +11,19 @@ import getpass
 import hashlib
 import os
 import shlex
-import shutil
 import socket
-import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from edaformer.closing import Closing
 from edaformer.errors import MissingError, RemoteError
 from edaformer.files import open_whole, sha256
-from edaformer.json_text import parse_json
 from edaformer.printable import in_one_line
-from edaformer.remote import there
+from edaformer.remote import answers, there
+from edaformer.remote.answers import Told
 from edaformer.remote.facts import Facts
 from edaformer.remote.ssh import LOST, Channel, Ssh, quoted
 
@@ -38,7 +35,6 @@ _MEMORY = (
     "{host} killed it for memory{sure}: run it without a desktop, bound the builder with "
     "--workspace 0.5, or give it swap (docs/jetson.md, Memory)"
 )
-Told = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -120,10 +116,9 @@ class Device(Closing):
             if "held" in told:
                 return
             if "busy" in told:
-                raise RemoteError(
-                    f"{self.host} is in use by {_text(told, 'busy')}; try again later, or --wait"
-                )
-            on_wait(_text(told, "waiting"))
+                who = answers.text(told, "busy")
+                raise RemoteError(f"{self.host} is in use by {who}; try again later, or --wait")
+            on_wait(answers.text(told, "waiting"))
         raise self._lost(channel, channel.wait(), "asking for its lock")
 
     def put(self, path: Path, digest: str | None = None) -> str:
@@ -141,11 +136,11 @@ class Device(Closing):
             told = self._next(channel)
             if told is not None and "full" in told:
                 raise RemoteError(
-                    f"{self.host} has {_megabytes(told['full'])} free, and {path.name} needs "
-                    f"{_megabytes(told['needed'])}; make room there: edaformer-device "
+                    f"{self.host} has {self._megabytes(told, 'full')} free, and {path.name} needs "
+                    f"{self._megabytes(told, 'needed')}; make room there: edaformer-device "
                     f"{shlex.quote(self.host)} clear"
                 )
-            start = size if told is None else int(told.get("have", size))
+            start = size if told is None else answers.count(told, "have", self.host)
             if told is not None and start < size:
                 self._stream(channel, path, start)
                 told = self._next(channel)
@@ -172,17 +167,11 @@ class Device(Closing):
         if self.dry:
             return Ran(0, "", again=True, memory=None)
         with self._ssh.start(line, self._on_line, beats=True) as channel:
-            told: Told = {}
-            text = []
-            for raw in channel.stdout:
-                if raw.startswith(there.MARK.encode()):
-                    told |= _parsed(raw)
-                else:
-                    text.append(raw.decode("utf-8", "replace"))
+            told, text = answers.whole_answer(channel.stdout, self.host)
             code = channel.wait()
             if code == LOST or not told:
                 raise self._lost(channel, code, f"running edaformer-{words[0]}")
-            return Ran(code, "".join(text), bool(told.get("again", True)), told.get("memory"))
+            return Ran(code, text, bool(told.get("again", True)), _memory(told))
 
     def get(self, folder: str, name: str, target: Path) -> bool:
         """Bring a file back, or nothing where it is here already; False where it is not there.
@@ -199,7 +188,8 @@ class Device(Closing):
                 raise self._lost(channel, channel.wait(), f"bringing {name} back")
             if told.get("size") is None:
                 return False
-            size, digest = int(told["size"]), _text(told, "sha256")
+            size = answers.count(told, "size", self.host)
+            digest = answers.digest(told, "sha256", self.host)
             if target.is_file() and target.stat().st_size == size and sha256(target) == digest:
                 return True
             self._receive(channel, target, size, digest)
@@ -224,9 +214,13 @@ class Device(Closing):
             told = self._next(channel)
             if told is None:
                 raise self._lost(channel, channel.wait(), f"bringing {name} back")
-            if told.get("there"):
-                self._unpack(channel, target, renamed)
-            return bool(told.get("there"))
+            if not told.get("there"):
+                return False
+            while (told := self._next(channel)) is not None and "file" in told:
+                self._receive_named(channel, target, told, renamed)
+            if told is None:
+                raise self._lost(channel, channel.wait(), f"bringing {name} back")
+            return True
 
     def install(
         self, wheel: Mapping[str, str], wheels: Mapping[str, str], extra: str | None,
@@ -255,7 +249,7 @@ class Device(Closing):
             if told is None:
                 raise self._lost(channel, code, "installing")
             if "failed" in told:
-                raise MissingError(f"{self.host}: {_text(told, 'failed')}")
+                raise MissingError(f"{self.host}: {answers.text(told, 'failed')}")
             return bool(told.get("installed"))
 
     def trim(self, keep: int) -> None:
@@ -264,7 +258,8 @@ class Device(Closing):
 
     def clear(self) -> int:
         """Empty the cache there; returns the bytes of the files that were in it."""
-        return int(self._told("clear").get("freed", 0))
+        told = self._told("clear")
+        return 0 if self.dry else answers.count(told, "freed", self.host)
 
     def _bring_tool(self) -> None:
         """``there.py``, whole under its hash's name."""
@@ -281,7 +276,7 @@ class Device(Closing):
             return
         with self._ssh.start(line) as channel:
             said = b""
-            for raw in channel.stdout:
+            while raw := channel.stdout.readline(_CHUNK):
                 said = raw.strip()
                 if said in {b"here", b"send"}:
                     break
@@ -311,10 +306,10 @@ class Device(Closing):
 
     def _next(self, channel: Channel) -> Told | None:
         """The next answer; None where it ended without."""
-        for raw in iter(channel.stdout.readline, b""):
-            if raw.startswith(there.MARK.encode()):
-                return _parsed(raw)
-        return None
+        return answers.next_answer(channel.stdout, self.host)
+
+    def _megabytes(self, told: Told, name: str) -> str:
+        return f"{answers.count(told, name, self.host) / 1e6:.0f} MB"
 
     def _stream(self, channel: Channel, path: Path, start: int) -> None:
         with path.open("rb") as file:
@@ -325,14 +320,16 @@ class Device(Closing):
                 self.copied.bytes_there += len(chunk)
 
     def _receive(self, channel: Channel, target: Path, size: int, digest: str) -> None:
+        """A file that is gone on with where it was cut the last time."""
         part = target.with_name(f".{digest[:16]}.part")
         target.parent.mkdir(parents=True, exist_ok=True)
         have = part.stat().st_size if part.is_file() else 0
         start = have if have < size else 0
+        answers.check_room(size - start, target.parent, target.name)
         channel.send(f"{start}\n".encode())
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
-            while chunk := channel.stdout.read(_CHUNK):
+            for chunk in answers.received(channel.stdout, size - start):
                 file.write(chunk)
                 self.copied.bytes_back += len(chunk)
             file.flush()
@@ -344,22 +341,25 @@ class Device(Closing):
             raise RemoteError(f"{target.name} came back as something else; run it again")
         part.replace(target)
 
-    def _unpack(self, channel: Channel, target: Path, renamed: Callable[[str], str]) -> None:
-        """Regular files alone, below the target: a device's answer is not believed."""
-        try:
-            with tarfile.open(fileobj=channel.stdout, mode="r|") as archive:
-                for member in archive:
-                    parts = Path(member.name).parts
-                    if not member.isfile() or Path(member.name).is_absolute() or ".." in parts:
-                        continue
-                    content = archive.extractfile(member)
-                    assert content is not None
-                    place = target.joinpath(*parts[:-1], renamed(parts[-1]))
-                    with open_whole(place) as file:
-                        shutil.copyfileobj(content, file)
-                    self.copied.bytes_back += member.size
-        except tarfile.TarError as error:
-            raise self._lost(channel, channel.wait(), f"bringing {target.name} back") from error
+    def _receive_named(
+        self, channel: Channel, target: Path, told: Told, renamed: Callable[[str], str]
+    ) -> None:
+        """A file of a folder, under a name below the target."""
+        path = answers.place(told, "file", self.host)
+        size = answers.count(told, "size", self.host)
+        digest, came = answers.digest(told, "sha256", self.host), hashlib.sha256()
+        target.mkdir(parents=True, exist_ok=True)
+        answers.check_room(size, target, path.name)
+        with open_whole(target.joinpath(*path.parts[:-1], renamed(path.name))) as file:
+            for chunk in answers.received(channel.stdout, size):
+                file.write(chunk)
+                came.update(chunk)
+                size -= len(chunk)
+                self.copied.bytes_back += len(chunk)
+            if size:
+                raise self._lost(channel, channel.wait(), f"bringing {target.name} back")
+            if came.hexdigest() != digest:
+                raise RemoteError(f"{path.name} came back as something else; run it again")
 
     def _lost(self, channel: Channel, code: int, doing: str) -> RemoteError:
         said = in_one_line(channel.errors[-1]) if channel.errors else f"exit code {code}"
@@ -374,7 +374,7 @@ class Device(Closing):
                 "where they are, and the same command goes on from there"
             )
         full = _FULL in said
-        room = f"; make room: edaformer-device {shlex.quote(self.host)} clear" if full else ""
+        room = f"; make room there: edaformer-device {shlex.quote(self.host)} clear" if full else ""
         return RemoteError(f"{self.host} stopped while {doing}: {said}{room}")
 
 
@@ -391,24 +391,12 @@ def _tool() -> tuple[bytes, str]:
     return data, f"there-{hashlib.sha256(data).hexdigest()[:12]}.py"
 
 
-def _parsed(raw: bytes) -> Told:
-    try:
-        told = parse_json(raw[len(there.MARK) :])
-    except ValueError as error:
-        raise RemoteError(f"the device's answer cannot be read: {error}; run it again") from error
-    return dict(told) if isinstance(told, dict) else {}
+def _memory(told: Told) -> str | None:
+    return None if told.get("memory") is None else answers.text(told, "memory")
 
 
 def _pairs(named: Mapping[str, str]) -> list[str]:
     return [f"{name}={digest}" for name, digest in named.items()]
-
-
-def _text(told: Told, name: str) -> str:
-    return in_one_line(str(told.get(name)))
-
-
-def _megabytes(count: object) -> str:
-    return f"{int(str(count)) / 1e6:.0f} MB"
 
 
 def _desk() -> str:

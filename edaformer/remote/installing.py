@@ -13,13 +13,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 from edaformer.errors import MissingError
-from edaformer.packages import clone
+from edaformer.packages import DISTRIBUTION, clone
 from edaformer.printable import in_one_line
 from edaformer.remote.device import Device
 from edaformer.remote.facts import Facts
+from edaformer.remote.repacking import repack
 
 _PARTS = ("pyproject.toml", "README.md", "LICENSE", "edaformer", "examples")  # of a clone
 _OLDEST_GLIBC = 17  # manylinux2014's
@@ -59,17 +61,14 @@ def install(device: Device, facts: Facts | None, on_step: Step) -> None:
 
 
 def make_wheel(folder: Path) -> Path:
-    """Of the clone that this runs from; nothing is left in it.
+    """Of the clone that this runs from, or else of what is installed; nothing is left in either.
 
     Raises:
-        MissingError: if there is none, or pip cannot.
+        MissingError: if pip, or this installation, does not allow it.
     """
     source = clone()
     if source is None:
-        raise MissingError(
-            "a wheel for the device is made from a clone, and this runs from none; in one: "
-            "pip install -e ."
-        )
+        return repack(metadata.distribution(DISTRIBUTION), folder)
     copy = folder / "source"
     copy.mkdir()
     for name in _PARTS:
@@ -105,13 +104,19 @@ def _for(facts: Facts | None) -> tuple[str | None, tuple[str, ...]]:
 
 def _target(facts: Facts) -> list[str]:
     """As pip has it: the tags of PEP 600 from the device's glibc down."""
-    major, minor, *_ = facts.python.split(".")
-    processor = facts.system.split()[-1]
-    newest = int((facts.libc or f"2.{_OLDEST_GLIBC}").split(".")[1])
-    tags = [f"manylinux_2_{at}_{processor}" for at in range(newest, _OLDEST_GLIBC - 1, -1)]
-    tags.append(f"manylinux2014_{processor}")
+    python = re.fullmatch(r"(\d+)\.(\d+)\..*", facts.python)
+    processor = re.fullmatch(r".* (\w+)", facts.system)
+    libc = re.fullmatch(r"2\.(\d{1,3})", facts.libc or f"2.{_OLDEST_GLIBC}")
+    if not python or not processor or not libc:
+        raise MissingError(
+            f"no wheels are known for {facts.system}, Python {facts.python}, glibc {facts.libc}; "
+            "install it by hand: docs/jetson.md"
+        )
+    tags = [f"manylinux_2_{at}_{processor[1]}" for at in range(int(libc[1]), _OLDEST_GLIBC - 1, -1)]
+    tags.append(f"manylinux2014_{processor[1]}")
     platforms = [word for tag in tags for word in ("--platform", tag)]
-    return ["--python-version", f"{major}.{minor}", "--implementation", "cp", *platforms]
+    version = f"{python[1]}.{python[2]}"
+    return ["--python-version", version, "--implementation", "cp", *platforms]
 
 
 def _pip(*words: object, doing: str) -> None:

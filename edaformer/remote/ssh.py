@@ -27,6 +27,8 @@ LOST = 255  # ssh's own exit code, where the connection is not or no longer ther
 _BEAT = 2.0  # seconds between the desk's signs of life
 _PATIENCE = 40.0  # seconds for a connection to come about
 _ENDING = 2.0  # seconds that a remote command has to end, once asked
+_CHUNK = 1 << 16
+_LONGEST = 4096  # bytes of a line of errors; a longer one becomes several
 _LINES = 20  # of ssh's own errors that are kept
 # A pulled cable is noticed after fifteen seconds; the person's own ssh may forward the ports
 _OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=5",
@@ -85,6 +87,8 @@ class Channel(Closing):
 
     def wait(self) -> int:
         """Its exit code, once its output is read."""
+        while self.stdout.read(_CHUNK):
+            pass
         code = self.process.wait()
         self._over.set()
         for thread in self._threads:
@@ -109,8 +113,8 @@ class Channel(Closing):
 
     def _read_errors(self) -> None:
         assert self.process.stderr is not None
-        for raw in self.process.stderr:
-            line = raw.decode("utf-8", "replace").rstrip()
+        while raw := self.process.stderr.readline(_LONGEST):
+            line = in_one_line(raw.decode("utf-8", "replace").rstrip())
             self.errors.append(line)
             self._on_line(line)
 

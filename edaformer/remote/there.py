@@ -26,7 +26,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -214,14 +213,25 @@ def get(folder: str, name: str) -> None:
 
 
 def tree(folder: str, name: str) -> None:
-    """Give a folder as a tar archive, and take it away: it was made for the desk."""
+    """Give all files of a folder, and take it away: it was made for the desk."""
     path = _folder(folder) / _plain(name)
     answer({"there": path.is_dir()})
-    if path.is_dir():
-        with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
-            archive.add(path, arcname=".")
-        sys.stdout.flush()
-        shutil.rmtree(path)
+    if not path.is_dir():
+        return
+    files = sorted(one for one in path.rglob("*") if one.is_file() and not one.is_symlink())
+    for one in files:
+        with one.open("rb") as file:
+            left = os.fstat(file.fileno()).st_size
+            name = one.relative_to(path).as_posix()
+            answer({"file": name, "size": left, "sha256": _sha256(one)})
+            while left and (chunk := file.read(min(left, _CHUNK))):
+                sys.stdout.buffer.write(chunk)
+                left -= len(chunk)
+        sys.stdout.buffer.flush()
+        if left:
+            return  # somebody has cut it meanwhile
+    answer({"files": len(files)})
+    shutil.rmtree(path)
 
 
 def trim(keep: str) -> None:
@@ -262,7 +272,7 @@ def install(wheel: str, wheels: str, extra: str, *others: str) -> int:
         offline = ["--no-index", "--find-links", str(home)] if wheels != "-" else []
         pip = [str(environment() / "bin" / "python"), "-m", "pip", "install", "--no-input",
                "--disable-pip-version-check", "--quiet", "--retries", "1", *offline]  # fmt: skip
-        own = str(home / wheel.partition("=")[0])
+        own = str(_beside_environment(home / wheel.partition("=")[0]))
         code, _ = _watched([*pip, own if extra == "-" else f"{own}[{extra}]", *others], home)
         if code == 0:  # the same version may be another state of ours
             code, _ = _watched([*pip, "--no-deps", "--force-reinstall", own], home)
@@ -270,6 +280,15 @@ def install(wheel: str, wheels: str, extra: str, *others: str) -> int:
         return code
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _beside_environment(wheel: Path) -> Path:
+    """Where it stays: sentences about what is missing say to install it from there."""
+    kept = environment().parent / wheel.name
+    for old in kept.parent.glob("*.whl"):
+        old.unlink()
+    shutil.copy(wheel, kept)
+    return kept
 
 
 def clear() -> None:

@@ -10,13 +10,14 @@ import adapting
 import pytest
 import rewrites
 import segformer
+import serving
 
 from edaformer.families.edaformer.sizes import get_variant
 from edaformer.machine import backend
 from tests.conftest import ROOT
 
 ROWS = rewrites.read(rewrites.RECORDS)
-ADAPTING = ROOT / "docs" / "adapting.md"
+ADAPTING, SERVING = ROOT / "docs" / "adapting.md", ROOT / "docs" / "serving.md"
 REWRITES, SEGFORMER = ROOT / "docs" / "rewrites.md", ROOT / "docs" / "segformer.md"
 
 
@@ -48,6 +49,12 @@ def test_the_page_of_rewrites_is_the_record() -> None:
 def test_the_page_of_adapting_is_the_record() -> None:
     assert rewrites.between(ADAPTING)[1] == adapting.table(adapting.read(adapting.RECORDS)), (
         "run: python benchmarks/adapting.py --page docs/adapting.md"
+    )
+
+
+def test_the_page_of_serving_is_the_record() -> None:
+    assert rewrites.between(SERVING)[1] == serving.tables(serving.read(serving.RECORDS)), (
+        "run: python benchmarks/serving.py --page docs/serving.md"
     )
 
 

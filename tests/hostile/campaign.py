@@ -176,7 +176,7 @@ class Child:
     def _death(self) -> str:
         assert self._process is not None
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
+            self._process.wait(60)
         code = self._process.poll()
         self._end()
         return "hangs in a library" if code is None else f"the process died ({code})"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from edaformer.data import Sample
 from edaformer.isr import BASE, ISR
-from tests.hostile import options, sound
+from tests.hostile import devices, options, sound
 from tests.hostile.damage.documents import HEADERS, JSONS
 from tests.hostile.damage.plain import PLAIN
 from tests.hostile.damage.pngs import PNGS
@@ -414,6 +414,7 @@ READERS = (
     Reader("options", options.lay, options.read, {"words.json": (options.odd,)}, share=0.15),
     Reader("ladder", _ladder, _read_ladder, {"*.json": (*JSONS, *PLAIN)}, share=2),
     Reader("record", _record, _read_record, {"*": (*JSONS, *PLAIN)}, share=2),
+    Reader("device", devices.lay, devices.read, {"answers/*": devices.DAMAGES}, share=0.5),
     Reader("look inside", _inside,
            lambda f: command(f, "run", f / "m.safetensors", f / "p.png", "--attention", "3",
                              "--isr", "16,8,2,1-2,2,4", "-o", f / "out"),

@@ -74,15 +74,13 @@ def test_another_desk_is_named(orin: Sshd) -> None:
         with pytest.raises(RemoteError, match=r"orin is in use by .*@.*, since .*--wait"):
             second.hold(wait=False)
         told: list[str] = []
-        waiting = threading.Thread(
-            target=lambda: second.hold(wait=True, on_wait=told.append), daemon=True
-        )
-        waiting.start()
-        while not told:
-            time.sleep(0.02)
-        first.close()
-        waiting.join(10)
-        assert not waiting.is_alive()
+
+        def tell(who: str) -> None:
+            told.append(who)
+            first.close()
+
+        second.hold(wait=True, on_wait=tell)
+        assert len(told) == 1
 
 
 def test_a_dry_run_connects_to_nobody(model: Path) -> None:
@@ -98,23 +96,21 @@ def test_a_dry_run_connects_to_nobody(model: Path) -> None:
 
 def test_ctrl_c_leaves_nothing_there(orin: Sshd, tmp_path: Path) -> None:
     python = install_fake(orin, 'trap "" INT TERM; sleep 300 & sleep 300; sleep 300')
-    pressed: list[float] = []
 
     def press() -> None:
-        pressed.append(time.monotonic())
+        _wait_until(lambda: any("sleep 300" in line for line in orin.running()))
         os.kill(os.getpid(), signal.SIGINT)
 
     def work() -> None:
         with Device(NAME, python=python) as device:
             device.hold(wait=False)
             device.lay("folder", {})
-            threading.Timer(1.0, press).start()
+            threading.Thread(target=press, daemon=True).start()
             check_job("model.onnx").run(device, "folder", tmp_path)
 
     with pytest.raises(KeyboardInterrupt):
         work()
-    assert time.monotonic() - pressed[0] < 2.0
-    _wait_until(lambda: orin.left() == [], 2.0 - (time.monotonic() - pressed[0]))
+    assert orin.left() == []
 
 
 def test_what_the_kernel_killed_is_told(orin: Sshd, tmp_path: Path) -> None:
@@ -141,14 +137,14 @@ def test_cut_at_any_moment_it_goes_on(orin: Sshd, model: Path, tmp_path: Path) -
         except RemoteError:
             pass
         timer.join()
-        _wait_until(lambda: orin.left() == [])
+        assert orin.left() == []
         _check_whole(orin, out)
     assert done < CUTS  # not every cut came too late
     _deploy(model, out, python)
     assert (out / "model.plan").read_bytes() == b"p" * len(PLAN)
     assert [path.name for path in out.iterdir()] == ["model.plan"]
     assert not list((orin.cache / "files").glob("*.part"))
-    _wait_until(lambda: orin.left() == [])
+    assert orin.left() == []
 
 
 def _deploy(model: Path, out: Path, python: str) -> None:
@@ -184,7 +180,7 @@ def _check_whole(device: Sshd, out: Path) -> None:
         assert path.read_bytes() == b"p" * len(PLAN)
 
 
-def _wait_until(true: Callable[[], bool], seconds: float = 2.0) -> None:
+def _wait_until(true: Callable[[], bool], seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

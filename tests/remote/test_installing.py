@@ -66,10 +66,10 @@ def test_wheels_are_those_of_the_device() -> None:
     assert words[-2:] == ["--platform", "manylinux2014_aarch64"]
 
 
-def test_without_a_clone_there_is_no_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installing, "clone", lambda: None)
-    with pytest.raises(MissingError, match="this runs from none"):
-        installing.make_wheel(tmp_path)
+@pytest.mark.parametrize("told", [{"python": "3"}, {"system": "Linux"}, {"libc": "2.999999999"}])
+def test_what_names_no_wheels_is_said(told: dict[str, str]) -> None:
+    with pytest.raises(MissingError, match="no wheels are known for"):
+        installing._target(replace(FACTS, **told))
 
 
 @pytest.mark.slow
@@ -95,6 +95,8 @@ def test_it_goes_into_an_environment_of_its_own(
     assert after is not None
     assert after.ours is not None
     assert after.ours.version == __version__
+    (kept,) = (bare.home / ".local/share/edaformer-device").glob("*.whl")
+    assert kept.name.startswith("edaformer_deploy-")
     venv = bare.home / ".local/share/edaformer-device/venv"
     assert after.ours.path == str(venv / "bin/python")
     assert "include-system-site-packages = true" in (venv / "pyvenv.cfg").read_text()

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from edaformer.closing import Closing
 from edaformer.remote import there
 from tests.conftest import ROOT
 
 TOOL = Path(there.__file__)
 DATA = bytes(range(256)) * 4000
+PATIENCE = 300.0  # seconds; a machine may be busy
 SHA = hashlib.sha256(DATA).hexdigest()
 
 
@@ -142,7 +146,7 @@ def command_lines() -> Iterator[str]:
             yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
-class Desk:
+class Desk(Closing):
     """A desk's end of a command: what it hears, and its hang-up."""
 
     def __init__(self, command: list[object]) -> None:
@@ -156,11 +160,29 @@ class Desk:
     def hear(self) -> str:
         return self.stdout.readline().decode()
 
-    def close(self) -> int:
+    def ended(self) -> int:
+        """Its exit code, once it has ended by itself."""
+        return self.process.wait(PATIENCE)
+
+    def hang_up(self) -> int:
         self.stdin.close()
-        code = self.process.wait(5)
+        return self.ended()
+
+    def close(self) -> None:
+        """Whatever a test has come to: nothing is left open, or running."""
+        with suppress(OSError):
+            self.stdin.close()
+        if self.process.poll() is None:
+            self.process.terminate()  # which ends what it runs, too
+        self.process.wait(PATIENCE)
         self.stdout.close()
-        return code
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def tool(*words: object) -> list[object]:
@@ -168,53 +190,57 @@ def tool(*words: object) -> list[object]:
 
 
 STUBBORN = 'trap "" INT TERM HUP; sleep 987{0} & sleep 987{0}'
+NEVER = 3600.0  # seconds of silence: not what ends it
 
 
 @pytest.mark.parametrize("how", ["the cable is pulled", "the desk closes", "it is killed"])
 def test_what_it_runs_ends_with_the_desk(home: Path, how: str) -> None:
     (home / "folder").mkdir(parents=True)
-    mark = len(how)
+    mark = f"{os.getpid()}{len(how)}"  # of this run, where several are at work
     python = fake(home, STUBBORN.format(mark))
-    silence = 1.0 if "pulled" in how else 20.0
+    silence = 1.0 if "pulled" in how else NEVER
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom edaformer.remote import there\n"
         f"there.SILENCE = {silence}\n"
         f"raise SystemExit(there.main(['run', 'folder', 'always', {python!r}, 'build']))"
     )
-    desk = Desk([sys.executable, "-c", code])
-    while not alive(f"sleep 987{mark} "):
-        time.sleep(0.02)
-    start = time.monotonic()
-    if how == "the desk closes":
-        desk.stdin.close()
-    elif how == "it is killed":
-        desk.process.terminate()
-    assert desk.process.wait(5) in {there.LOST, 128 + 15}
-    assert time.monotonic() - start < (2 + silence if "pulled" in how else 2)
-    assert not alive(f"sleep 987{mark} ")
-    desk.close()
+    with Desk([sys.executable, "-c", code]) as desk:
+        if "pulled" not in how:  # else it may have come and gone
+            wait_until(lambda: alive(f"sleep 987{mark} "))
+        if how == "the desk closes":
+            desk.stdin.close()
+        elif how == "it is killed":
+            desk.process.terminate()
+        assert desk.ended() in {there.LOST, 128 + 15}
+        wait_until(lambda: not alive(f"sleep 987{mark} "))
 
 
-def test_a_sign_of_life_keeps_it_running(home: Path) -> None:
-    (home / "folder").mkdir(parents=True)
-    desk = Desk(
-        tool("run", "folder", "always", fake(home, "sleep 1.5; echo '{}'; exit 1"), "check")
-    )
-    while desk.process.poll() is None:
-        desk.stdin.write(b"\n")
-        desk.stdin.flush()
-        time.sleep(0.1)
-    assert desk.hear() == f'{there.MARK}{{"again": true}}\n'
-    assert desk.hear() == "{}\n"
-    assert desk.close() == 1
+@pytest.mark.parametrize(("every", "lost"), [(18, False), (22, True), (None, True)])
+def test_a_sign_of_life_keeps_it_running(
+    every: int | None, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on by a second a look, for a hundred seconds."""
+    looks = itertools.count(1)
+    now = [0]
+
+    def look(*_: object) -> tuple[list[int], list[int], list[int]]:
+        now[0] = next(looks)
+        return ([0] if every and now[0] % every == 0 else [], [], [])
+
+    monkeypatch.setattr(there, "time", SimpleNamespace(monotonic=lambda: float(now[0])))
+    monkeypatch.setattr(there, "select", SimpleNamespace(select=look))
+    monkeypatch.setattr(there, "os", SimpleNamespace(read=lambda *_: b"\n"))
+    process = cast("Any", SimpleNamespace(poll=lambda: 0 if now[0] >= 100 else None))
+    assert there._wait(process) is lost
+    assert now[0] == (21 if lost else 100)
 
 
 def test_a_command_that_the_kernel_kills_is_told(home: Path) -> None:
     (home / "folder").mkdir(parents=True)
-    desk = Desk(tool("run", "folder", "always", fake(home, "sleep 0.2; kill -9 $$"), "build"))
-    assert '"memory": "' in desk.hear()
-    assert desk.process.wait(5) == there.KILLED_FOR_MEMORY
-    desk.close()
+    killed = fake(home, "sleep 0.2; kill -9 $$")
+    with Desk(tool("run", "folder", "always", killed, "build")) as desk:
+        assert '"memory": "' in desk.hear()
+        assert desk.ended() == there.KILLED_FOR_MEMORY
 
 
 def test_an_equal_build_is_not_built_again(home: Path) -> None:
@@ -224,9 +250,9 @@ def test_an_equal_build_is_not_built_again(home: Path) -> None:
     python = fake(home, f"echo built >> ../count; printf plan > model.plan; echo '{told}'")
 
     def again(*words: str) -> bool:
-        desk = Desk(tool("run", "folder", "once", python, "build", *words))
-        first, second = desk.hear(), desk.hear()
-        assert desk.close() == 0
+        with Desk(tool("run", "folder", "once", python, "build", *words)) as desk:
+            first, second = desk.hear(), desk.hear()
+            assert desk.hang_up() == 0
         assert second == f"{told}\n"
         return bool(json.loads(first[len(there.MARK) :])["again"])
 
@@ -237,15 +263,13 @@ def test_an_equal_build_is_not_built_again(home: Path) -> None:
 
 
 def test_there_is_one_desk_at_a_time(home: Path) -> None:
-    first = Desk(tool("hold", "ann@desk", "no"))
-    assert "held" in first.hear()
-    second = Desk(tool("hold", "bob@desk", "no"))
-    assert "ann@desk, since" in second.hear()
-    assert second.process.wait(5) == 0
-    third = Desk(tool("hold", "bob@desk", "wait"))
-    assert "waiting" in third.hear()
-    first.process.kill()  # the kernel gives its lock back
-    assert "held" in third.hear()
-    assert third.close() == 0
-    first.close()
-    second.close()
+    with Desk(tool("hold", "ann@desk", "no")) as first:
+        assert "held" in first.hear()
+        with Desk(tool("hold", "bob@desk", "no")) as second:
+            assert "ann@desk, since" in second.hear()
+            assert second.ended() == 0
+        with Desk(tool("hold", "bob@desk", "wait")) as third:
+            assert "waiting" in third.hear()
+            first.process.kill()  # the kernel gives its lock back
+            assert "held" in third.hear()
+            assert third.hang_up() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,18 +15,19 @@ from edaformer.cli.device.inputs import Inputs, find_inputs
 from edaformer.cli.device.reference import find_reference
 from edaformer.cli.device.results import print_result
 from edaformer.cli.progress import steps
-from edaformer.errors import InputError, RemoteError
+from edaformer.errors import EXIT_MISSING, InputError, RemoteError
 from edaformer.files import check_folder, write_whole
 from edaformer.json_text import parse_json
 from edaformer.printable import in_one_line
 from edaformer.remote import jobs
 from edaformer.remote.device import Device, Ran, memory_sentence
-from edaformer.remote.facts import Facts, require_ours
+from edaformer.remote.facts import Facts, Ours, require_ours
 from edaformer.remote.jobs import Building, Job, Kind, Load
 from edaformer.remote.there import KILLED_FOR_MEMORY
 from edaformer.version import __version__
 
 LOG = "log.txt"
+_MOST_LINES = 100_000  # of it: a device may say what it likes
 # What a command says at its end is of files there: what it wrote, and what to type next
 _OF_FILES_THERE = re.compile(r"wrote |(next|or|with a GPU): ")
 
@@ -45,7 +47,8 @@ class Errand:
 
     def tell(self, line: str) -> None:
         """What a command there says on standard error."""
-        self.log.append(line)
+        if len(self.log) < _MOST_LINES:
+            self.log.append(line)
         if not _OF_FILES_THERE.match(line):
             say(f"{self.host}: {line}")
 
@@ -112,8 +115,12 @@ def run_errand(errand: Errand, wanted: Wanted) -> int:
     try:
         with _connected(errand) as device:
             device.hold(wait=errand.wait, on_wait=_waiting(errand))
-            _require_ours(errand, device)
-            return _work(errand, device, load, todo, out)
+            ours = _require_ours(errand, device)
+            code = _work(errand, device, load, todo, out)
+            if code == EXIT_MISSING and ours is not None:
+                pip = shlex.join([ours.path, "-m", "pip"])
+                say(f"note: pip on {errand.host}, for what is missing there: {pip}")
+            return code
     finally:
         if not errand.dry:
             write_whole(out / LOG, "".join(f"{line}\n" for line in errand.log).encode())
@@ -175,14 +182,14 @@ def _jobs(wanted: Wanted, load: Load, inputs: Inputs, *, validates: bool) -> lis
     return [one[wanted.command]()]
 
 
-def _require_ours(errand: Errand, device: Device) -> None:
+def _require_ours(errand: Errand, device: Device) -> Ours | None:
     facts = device.ask()
     if errand.install and not _is_ours(facts):
         facts = _install(errand, device, facts)
     if facts is None:  # a dry run
-        return
+        return None
     errand.log.extend(f"{name}: {value}" for name, value in facts.pairs if value is not None)
-    require_ours(facts, errand.host)
+    return require_ours(facts, errand.host)
 
 
 def _is_ours(facts: Facts | None) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def parse_address(path: Path) -> Address:
 
 
 class ServedModel:
-    """A connection to a served model."""
+    """A served model; every thread that asks it has a connection of its own."""
 
     def __init__(self, path: Path) -> None:
         """Connect, and read the manifest.
@@ -78,8 +79,8 @@ class ServedModel:
         """
         self.address = parse_address(path)
         self._client = require(f"tritonclient.{self.address.way}", "triton")
+        self._mine, self._all = local(), list[Any]()
         with self._answering():
-            self._connection = self._client.InferenceServerClient(self.address.host)
             config = self._config()
         self.manifest = _manifest(config, self.address)
         self.description = f"served at {self.address}"
@@ -94,15 +95,16 @@ class ServedModel:
         return np.stack([self._ask(frame) for frame in frames])
 
     def close(self) -> None:
-        """End the connection."""
-        self._connection.close()
+        """End the connections."""
+        while self._all:
+            self._all.pop().close()
 
     def _ask(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         sent = np.ascontiguousarray(frame[None])
         with self._answering():
             image = self._client.InferInput("image", sent.shape, "UINT8")
             image.set_data_from_numpy(sent)
-            made = self._connection.infer(
+            made = self._connection().infer(
                 self.address.model, [image], model_version=self.address.version,
                 outputs=[self._client.InferRequestedOutput("labels")],
             )  # fmt: skip
@@ -111,9 +113,16 @@ class ServedModel:
             raise ServerError(f"{self.address} answers with what are no labels of the frame")
         return np.array(labels[0])
 
+    def _connection(self) -> Any:
+        """This thread's own: what waits in the HTTP client, gevent's hub, is a thread's."""
+        if not hasattr(self._mine, "connection"):
+            self._mine.connection = self._client.InferenceServerClient(self.address.host)
+            self._all.append(self._mine.connection)
+        return self._mine.connection
+
     def _config(self) -> dict[str, Any]:
         options = {"as_json": True} if self.address.way == "grpc" else {}
-        found: dict[str, Any] = self._connection.get_model_config(
+        found: dict[str, Any] = self._connection().get_model_config(
             self.address.model, self.address.version, **options
         )
         return dict(found.get("config", found))

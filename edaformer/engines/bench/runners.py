@@ -120,7 +120,7 @@ class OnnxRunner:
             "cuda_graph": False,
             "pipeline": "two threads share the session",
         }
-        if manifest.precision == "fp16" and not on_gpu:
+        if manifest.half and not on_gpu:
             self.settings["float16"] = "computed in float32, as ONNX Runtime does on a CPU"
 
     def frame(self, images: Images) -> Labels:
@@ -261,7 +261,7 @@ class TorchRunner:
         from edaformer.engines.bench.torch_frame import make_frame
 
         torch.set_num_threads(contender.threads)
-        half = contender.device == "cuda" and manifest.precision == "fp16"
+        half = contender.device == "cuda" and manifest.half
         if contender.device == "cuda" and not torch.cuda.is_available():
             raise MissingError(
                 "PyTorch sees no GPU here; install its CUDA build, or compare on the CPU"

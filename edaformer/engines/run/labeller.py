@@ -61,7 +61,7 @@ class OnnxLabeller:
         self.manifest = file.manifest
         on_gpu = uses_cuda(provider)
         self._session = OnnxSession(with_logits(path.read_bytes()), cuda=on_gpu)
-        emulated = self.manifest.precision == "fp16" and not on_gpu
+        emulated = self.manifest.half and not on_gpu
         self.description = (
             f"ONNX {self.manifest.precision}, ONNX Runtime {'CUDA' if on_gpu else 'CPU'}"
             f"{', computed in float32' if emulated else ''}"

@@ -30,7 +30,7 @@ class OnnxSegmenter(ArtifactSegmenter):
         if file.changed is not None:
             description += f", {file.changed}"
         model = with_logits(path.read_bytes())
-        if manifest.precision == "fp16" and not on_gpu:
+        if manifest.half and not on_gpu:
             model = rounding_twin(model)
             description += ", float16 rounding emulated"
         self.session = OnnxSession(model, cuda=on_gpu, threads=threads)

@@ -47,6 +47,10 @@ class Job(Protocol):
     def needs_gpu(self) -> bool:
         """Whether a worker has to have one of its own."""
 
+    @property
+    def kept(self) -> str:
+        """What becomes of finished work when the job stops before its end, for a message."""
+
     def open(self, placed: Placed) -> Opened:
         """Load it.
 

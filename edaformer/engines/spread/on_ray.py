@@ -12,13 +12,16 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 from edaformer.border import border
+from edaformer.engines.spread.aside import ray_aside
 from edaformer.engines.spread.carried import Carried, Wanting, carry, sweep
 from edaformer.engines.spread.crew import Died, Event, Ready, Refused
 from edaformer.engines.spread.job import Job
+from edaformer.engines.spread.keeper import Keeper
 from edaformer.engines.spread.ray_worker import Brief, RayWorker
 from edaformer.errors import InputError, require
 from edaformer.machine.cores import usable
@@ -35,18 +38,19 @@ class RayCrew:
     def __init__(self, job: Job, address: str, count: int | None, units: int, ahead: int) -> None:
         self._ray: Any = require("ray", "cluster")
         self._own = not self._ray.is_initialized()  # else it is whoever's who began it
-        if self._own:
-            _connect(self._ray, address)
+        self._keeper = Keeper() if self._own and address == "local" else None
+        self._aside = ExitStack()
         self.ahead = ahead
         self._job = job
         self._given: dict[int, dict[int, Any]] = {}  # units in hand, by worker
         self._asked: dict[Any, int] = {}  # what is waited for, and of whom
-        self._stored: dict[Path, Any] = {}  # references to files that are in the store
         self._wanting: set[int] = set()  # workers that do not have the data
         self._later: dict[int, float] = {}  # when to ask workers that Ray is starting again
         self._tries: Counter[int] = Counter()
         self._ready: set[int] = set()
         try:
+            if self._own:
+                self._begin(address)
             self._hire(count, units)
         except BaseException:
             self.close()
@@ -90,10 +94,19 @@ class RayCrew:
         """Kill all of them, and leave the cluster as it was."""
         for member in list(getattr(self, "_actors", {})):
             self.dismiss(member)
-        self._stored.clear()
+        if self._keeper is not None:
+            self._keeper.end_monitors()
         if self._own:
             self._ray.shutdown()
+        if self._keeper is not None:
+            self._keeper.end()
+        self._aside.close()
         sweep()
+
+    def _begin(self, address: str) -> None:
+        self._aside.enter_context(ray_aside())
+        with nullcontext() if self._keeper is None else self._keeper.marking():
+            _connect(self._ray, address)
 
     def _hire(self, count: int | None, units: int) -> None:
         """Ask Ray for workers; those that it has no room for yet come when it has."""
@@ -163,11 +176,8 @@ class RayCrew:
         self._asked = {asked: other for asked, other in self._asked.items() if other != member}
 
     def _store(self, files: Sequence[Carried]) -> dict[Path, Any]:
-        """References to their bytes, each put there once."""
-        for one in files:
-            if one.path not in self._stored:
-                self._stored[one.path] = self._ray.put(one.path.read_bytes())
-        return {one.path: self._stored[one.path] for one in files}
+        """References to their bytes, which are in the store as long as these are."""
+        return {one.path: self._ray.put(one.path.read_bytes()) for one in files}
 
 
 def _connect(ray: Any, address: str) -> None:
@@ -176,6 +186,10 @@ def _connect(ray: Any, address: str) -> None:
         quiet |= {"num_cpus": usable(), "include_dashboard": False}
     elif address != "auto" and not address.startswith("ray://"):
         raise InputError(f"expected --ray as auto, local or ray://HOST:10001, got '{address}'")
-    fix = "start one with `ray start --head`, or take --ray local"
+    fix = (
+        "see what else this machine does, and try again, or take --processes"
+        if address == "local"
+        else "start one with `ray start --head`, or take --ray local"
+    )
     with border(lambda said: InputError(f"no Ray cluster answers at '{address}' ({said}); {fix}")):
         ray.init(address=address, **quiet)

@@ -190,9 +190,10 @@ class Hired:
             self._team.at_work.discard(facts.name)
             number = self._ledger.died(member)
             if number is not None:
+                name = self._job.called(self._units[number])
                 raise WorkerError(
-                    f"{DEATHS} workers died of {self._job.called(self._units[number])}; what was "
-                    "finished is kept. See whether memory sufficed, or take it out of the data"
+                    f"{DEATHS} workers died of {name}; see whether memory sufficed, or take it out "
+                    f"of the data; {self._job.kept}"
                 )
             return
         self._false_starts[member] = self._false_starts.get(member, 0) + 1

@@ -137,6 +137,7 @@ class Tuning:
     seconds: float
     export_command: str
     adapted: tuple[AdaptedPoint, ...] = ()
+    refused: tuple[tuple[ISR, str], ...] = ()  # by the device that measures, and why
 
     @property
     def base(self) -> Point:
@@ -159,6 +160,7 @@ class Tuning:
             "base": self.base.to_json(),
             "named": [point.to_json() for point in self.named],
             "sensitivity": [place.to_json() for place in self.sensitivity],
+            "refused": [{"isr": str(isr), "reason": reason} for isr, reason in self.refused],
             "adapted": [point.to_json() for point in self.adapted],
             "device": None if self.device is None else self.device.to_json(),
             "model": self.model,

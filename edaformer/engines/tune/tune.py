@@ -122,6 +122,8 @@ def tune(
         hired(spread, checkpoint, data, procedure, ALIGN) as crew,
     ):
         costs = Costs(checkpoint, options.size, options.padded, options.device)
+        if options.device is not None and options.device.host is not None:
+            on_step(f"at most {MOST_BUILT} settings are built on {options.device.host}, base first")
         costs.measure([places.base], trials, on_step)
         space = Space.of(settings, costs.seconds if options.by_time else costs.gmacs)
         _check_reachable(options, space)
@@ -168,7 +170,9 @@ def tune(
                 *_overruled(finding),
                 *_notes(options, pick, split),
                 *_within_noise(front, costs),
+                *(f"{isr} is left out: {reason}" for isr, reason in costs.refused.items()),
             ),
+            refused=tuple(costs.refused.items()),
             seconds=time.perf_counter() - start,
             export_command=export_command(checkpoint, pick.isr, options.size),
             adapted=adapted,

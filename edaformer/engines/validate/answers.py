@@ -96,6 +96,10 @@ class Shared(Protocol):
     def files(self) -> tuple[Path, ...]:
         """What is read when it is opened."""
 
+    @property
+    def kept(self) -> str:
+        """What is there of finished images after a run that stopped, for a message."""
+
     def unit_files(self, index: int) -> tuple[Path, ...]:
         """What is read of one image."""
 

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from edaformer.engines.artifact.kind import is_plan
 from edaformer.engines.artifact.onnx_file import read_onnx_manifest
 from edaformer.engines.artifact.plan import read_plan, sidecar_path
+from edaformer.engines.artifact.served import is_address, parse_address
 from edaformer.engines.build.build import build_engine
 from edaformer.engines.build.compiler import BuildOptions
 from edaformer.engines.build.rebuild import recorded_build
 from edaformer.engines.segmenters.plan import PlanSegmenter
 from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.engines.validate.procedure import Image, feeds, procedure_of
-from edaformer.errors import require
+from edaformer.errors import InputError, require
 from edaformer.evaluation.protocol import FitName, Protocol
 from edaformer.export.bisect import Departure, Run, find_departure, probe, run_in_onnxruntime
 from edaformer.families.checkpoint import Checkpoint
@@ -53,9 +54,14 @@ def probed(artifact: Path) -> Probed:
         artifact: an ``.onnx``; or a ``.plan`` with its sidecar, and its ``.onnx`` beside it.
 
     Raises:
-        InputError: if a plan's ``.onnx`` is not there.
+        InputError: if a plan's ``.onnx`` is not there, or the artifact is served.
         MissingError: for a plan without a GPU.
     """
+    if is_address(artifact):
+        raise InputError(
+            f"{parse_address(artifact)} gives its labels alone, and --bisect looks into a graph; "
+            "validate the file that is served"
+        )
     if not is_plan(artifact):
         batch = read_onnx_manifest(artifact).input.batch
         return Probed(artifact, batch or 1, run_in_onnxruntime)
@@ -87,7 +93,7 @@ def bisect(
         fit: as validated.
 
     Raises:
-        InputError: if a plan's ``.onnx`` is not there.
+        InputError: if a plan's ``.onnx`` is not there, or the artifact is served.
         MissingError: for a plan without a GPU.
     """
     require("onnx", "export")

@@ -10,6 +10,7 @@ from edaformer.closing import Closing
 from edaformer.data import Sample
 from edaformer.engines.artifact.kind import artifact_manifest, is_plan
 from edaformer.engines.artifact.plan import sidecar_path
+from edaformer.engines.artifact.preflight import preflight
 from edaformer.engines.artifact.served import is_address
 from edaformer.engines.segmenters import open_artifact
 from edaformer.engines.spread.job import Placed
@@ -17,7 +18,7 @@ from edaformer.engines.spread.spread import Spread
 from edaformer.engines.validate.answers import Answers, Labels, Remote, Setting, Shared, Source
 from edaformer.engines.validate.contribution import Contribution, Contributor, Worst
 from edaformer.engines.validate.procedure import artifact_labels, procedure_of, resizes_labels
-from edaformer.errors import NaNError
+from edaformer.errors import EXIT_MISSING, NaNError
 from edaformer.export.runtime import uses_cuda
 from edaformer.labels.no_class import check_labels
 
@@ -109,10 +110,22 @@ class ComparisonJob:
         beside = [sidecar_path(artifact)] if is_plan(artifact) else []
         return (artifact, *(path for path in beside if path.is_file()), *self.source.files)
 
+    @property
+    def kept(self) -> str:
+        """The source's answers; the artifact's are its to give again."""
+        return self.source.kept
+
     def open(self, placed: Placed) -> ComparingUnits:
-        """In a worker."""
+        """In a worker.
+
+        Raises:
+            InputError: for a plan that does not run on this worker's GPU.
+            MissingError: for one where there is none.
+        """
         artifact = self.question.artifact
         at = placed.moves.get(artifact, artifact)
+        if not is_address(artifact) and is_plan(at):
+            _check_gpu(at)
         comparing = Comparing(self.question, at=at, threads=placed.threads)
         return ComparingUnits(comparing, self.source.open(placed.moves))
 
@@ -176,6 +189,13 @@ def _computes_on_gpu(question: Question) -> bool:
     if is_address(question.artifact):
         return False
     return is_plan(question.artifact) or uses_cuda(question.provider)
+
+
+def _check_gpu(plan: Path) -> None:
+    """By edaformer-check's verdict: before a worker has anything in hand."""
+    verdict = preflight(plan, asked_by="edaformer-validate")
+    if verdict.exit_code != EXIT_MISSING:  # what is missing is told by whoever needs it
+        verdict.require()
 
 
 def _check_candidate(labels: Labels, classes: int, name: str, at: int) -> None:

@@ -207,6 +207,13 @@ class SharedPyTorch:
         """None: the checkpoint's weights go with it."""
         return ()
 
+    @property
+    def kept(self) -> str:
+        """In the cache, if there is one."""
+        if self.folder is None:
+            return "without a cache (--no-cache) the same line begins again"
+        return "PyTorch's finished predictions are in the cache: the same line goes on with them"
+
     def unit_files(self, index: int) -> tuple[Path, ...]:
         """Image and labels."""
         return self.data.files(index)

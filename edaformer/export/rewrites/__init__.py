@@ -58,8 +58,10 @@ REWRITES: dict[str, Rewrite] = {  # in this order
 def defaults(precision: str, variant: str, attention: AttentionForm = "fused") -> tuple[str, ...]:
     """What is applied without being asked, in order.
 
-    FP16 graphs are made for TensorRT, FP32 graphs for ONNX Runtime on a CPU.
+    FP16 graphs are made for TensorRT, FP32 graphs for ONNX Runtime on a CPU. Eight bits stand in an
+    FP16 graph.
     """
+    precision = "fp32" if precision == "fp32" else "fp16"
     return tuple(
         name
         for name, rewrite in REWRITES.items()

@@ -5,7 +5,6 @@ An index names files, and nothing outside the folder is a name: what is read is 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +31,7 @@ _LONGEST = 255  # bytes of a file's name, on every system
 def sha256(folder: Path, *names: str) -> str:
     """Of what ``sha256sum`` prints of these, the index, the adapter and all weights, by name."""
     matter = {folder / name for name in (*names, INDEX, ADAPTER)} | {*folder.glob("*.safetensors")}
-    lines = (f"{files.sha256(file)}  {file.name}\n" for file in sorted(matter) if file.is_file())
-    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+    return files.sha256_of_all(file for file in matter if file.is_file())
 
 
 def read_folder(folder: Path, anchors: Iterable[str]) -> dict[str, Tensor]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +22,7 @@ from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 from edaformer.labels.witness import copy_witness
+from edaformer.remote import device
 from edaformer.version import __version__
 from tests.classic import releases
 from tests.once import once
@@ -218,6 +222,62 @@ def test_several_are_measured_beside_each_other(
     assert told["bench"]["comparisons"][0]["first"] == "model.onnx"
 
 
+def test_a_command_that_the_kernel_kills_says_what_to_do(orin: Sshd, model: Path) -> None:
+    fake = orin.home / "fake"
+    told = json.dumps({"version": __version__, "python": "3.10.12", "packages": {}})
+    fake.write_text(f"#!/bin/sh\nif [ \"$1\" = -c ]; then echo '{told}'; exit; fi\nkill -9 $$\n")
+    fake.chmod(0o755)
+    ran = typed(NAME, "build", model, "--python", "~/fake")
+    assert ran.code == 3
+    (sentence,) = [line for line in ran.err.splitlines() if line.startswith("error: ")]
+    assert f"{NAME} killed it for memory" in sentence
+    assert "bound the builder with --workspace 0.5" in sentence
+    assert "docs/jetson.md, Memory" in sentence
+    assert [path.name for path in Path(f"model.{NAME}").iterdir()] == ["log.txt"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        (b"SPARE = 64 << 20", b"SPARE = 1 << 60", r"orin has \d+ MB free, and model.onnx needs"),
+        (b"            file.write(chunk)", b"            raise OSError(28, os.strerror(28))",
+         "orin stopped while copying model.onnx: No space left on device: the cache"),
+    ],
+    ids=["before a byte", "meanwhile"],
+)  # fmt: skip
+def test_a_full_disk_there_says_what_to_do(
+    before: bytes, after: bytes, sentence: str, orin: Sshd, model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    data, name = device._tool()
+    assert data.count(before) == 1
+    monkeypatch.setattr(device, "_tool", lambda: (data.replace(before, after), f"full-{name}"))
+    ran = typed(NAME, "check", model)
+    assert ran.code == 3
+    assert re.search(sentence, ran.err), ran.err
+    assert f"make room there: edaformer-device {NAME} clear" in ran.err
+
+
+def test_another_desk_there_is_named_or_waited_for(orin: Sshd, model: Path) -> None:
+    words = [sys.executable, "-m", "edaformer", "device", NAME, "check", str(model), "--wait"]
+    with device.Device(NAME) as other:
+        other.hold(wait=False)
+        ran = typed(NAME, "check", model)
+        with subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as waiting:
+            assert waiting.stderr is not None
+            first = [waiting.stderr.readline()]
+            while first[-1] and not first[-1].endswith("waiting\n"):
+                first.append(waiting.stderr.readline())
+            other.close()
+            rest = waiting.stderr.read()
+    assert ran.code == 3
+    assert re.search(rf"{NAME} is in use by .*@.*, since .*; try again later, or --wait", ran.err)
+    assert f"{NAME} is in use by " in first[-1]
+    assert waiting.returncode == 0, rest
+
+
 def test_its_cache_is_cleared(orin: Sshd, model: Path) -> None:
     assert typed(NAME, "check", model).code == 0
     ran = typed(NAME, "clear")
@@ -240,17 +300,19 @@ def emulated(short: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
 
 @pytest.mark.slow
 def test_the_whole_way_twice(emulated: Sshd, demo: Deployed, tmp_path: Path) -> None:
+    """Through a jump host, and then straight."""
     model = tmp_path / "street scenes.onnx"
     shutil.copy(demo.onnx, model)
     copy_witness(demo.onnx, model)
-    command = (NAME, "deploy", model, "--backend", "tensorrt", "--reference", demo.reference,
+    command = ("deploy", model, "--backend", "tensorrt", "--reference", demo.reference,
                "--input", "scenes:2", *QUICK)  # fmt: skip
-    dry = typed(*command, "--dry-run")
+    far = f"far-{NAME}"
+    dry = typed(far, *command, "--dry-run")
     assert dry.code == 0, dry.err
     assert list(emulated.home.iterdir()) == []
-    first = typed(*command)
+    first = typed(far, *command)
     assert first.code == 0, first.out + first.err
-    out = tmp_path / f"street scenes.{NAME}"
+    out = tmp_path / f"street scenes.{far}"
     assert commands(out) == dry.out.splitlines()
     for words in ("attention     22 of 22 blocks fused", "right on 8 witness frames", "passed",
                   "p50 ms", "pipelined", "overlay"):  # fmt: skip
@@ -263,7 +325,7 @@ def test_the_whole_way_twice(emulated: Sshd, demo: Deployed, tmp_path: Path) -> 
     build = json.loads((out / "build.json").read_text())
     assert build["path"] == str(out / "model.plan")
     assert json.loads((out / "validate.json").read_text())["passed"]
-    second = typed(*command, "--json")
+    second = typed(NAME, *command, "--out", out, "--json")
     assert second.code == 0, second.err
     told = json.loads(second.out)
     assert told["copied"]["bytes_there"] == 0

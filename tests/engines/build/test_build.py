@@ -242,7 +242,7 @@ def test_kill_9_in_the_middle_leaves_nothing(small_export: ExportResult, tmp_pat
     assert process.stderr is not None
     assert b"building with" in process.stderr.readline()
     process.kill()
-    process.wait(10)
+    process.wait(60)
     process.stderr.close()
     assert list(tmp_path.iterdir()) == []
 

@@ -213,7 +213,7 @@ def test_outputs_of_an_earlier_run_are_no_inputs(
 class FakeWindows:
     """An OpenCV with windows, and a person at the keyboard."""
 
-    WINDOW_NORMAL = WINDOW_KEEPRATIO = 0
+    WINDOW_NORMAL = WINDOW_KEEPRATIO = WINDOW_GUI_NORMAL = 0
     WND_PROP_VISIBLE, COLOR_RGB2BGR = 4, cv2.COLOR_RGB2BGR
     __version__ = "fake"
 
@@ -221,7 +221,7 @@ class FakeWindows:
         self.keys, self.shown, self.visible = keys, [], visible
 
     def __getattr__(self, name: str) -> object:
-        assert name in {"namedWindow", "destroyAllWindows"}
+        assert name in {"namedWindow", "resizeWindow", "destroyAllWindows"}
         return lambda *_: None
 
     def cvtColor(self, made: np.ndarray, code: int) -> np.ndarray:  # noqa: N802  # OpenCV's

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +15,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from edaformer.cli.main import app
+from edaformer.engines.artifact.served import ServedModel
 from edaformer.engines.handover import hand_over_runtime
 from edaformer.engines.run.labeller import open_labeller
-from edaformer.errors import InputError, ServerError
 from edaformer.export.exporter import ExportResult
+from edaformer.export.verify import natural_noise
+from edaformer.families.checkpoint import Checkpoint
+from tests.folder import lay_folder
 from tools.tritonserver import TritonServer, why_not
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"no Triton: {why_not()}")
@@ -31,10 +31,10 @@ pytest.importorskip("tritonclient.http")
 
 @pytest.fixture(scope="module")
 def server(
-    small_export: ExportResult, tmp_path_factory: pytest.TempPathFactory
+    small_fp32: ExportResult, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TritonServer]:
     repository = tmp_path_factory.mktemp("repository")
-    hand_over_runtime(small_export.path, repository / "street")
+    hand_over_runtime(small_fp32.path, repository / "street")
     with TritonServer(repository) as started:
         yield started
 
@@ -55,11 +55,11 @@ def run(*words: object) -> Any:
 
 @pytest.mark.parametrize("scheme", ["triton", "triton+grpc"])
 def test_the_same_from_a_server_as_from_a_file(
-    server: TritonServer, small_export: ExportResult, pictures: Path, tmp_path: Path, scheme: str
+    server: TritonServer, small_fp32: ExportResult, pictures: Path, tmp_path: Path, scheme: str
 ) -> None:
     host = server.http if scheme == "triton" else server.grpc
     made = {}
-    for name, artifact in (("file", small_export.path), ("server", f"{scheme}://{host}/street")):
+    for name, artifact in (("file", small_fp32.path), ("server", f"{scheme}://{host}/street")):
         folder = tmp_path / name
         ran = run("run", artifact, pictures, "-o", folder, "--save", "overlay,ids", "--json")
         assert ran.exit_code == 0, ran.stderr
@@ -71,6 +71,41 @@ def test_the_same_from_a_server_as_from_a_file(
     assert made["file"] == made["server"]
 
 
+def test_validated_as_it_is_served(
+    server: TritonServer, small_fp32: ExportResult, small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """All but its name is the file's, where nothing is rounded that a CPU would not round."""
+    truth = np.random.default_rng(0).integers(0, 5, (2, 60, 90)).astype(np.uint8)
+    data = lay_folder(tmp_path / "data", zip(natural_noise(2, (60, 90)), truth, strict=True))
+    asked = ("--checkpoint", small_checkpoint.path, "--data", f"folder:{data}", "--trust-labels")
+    made = {}
+    for artifact in (str(small_fp32.path), f"triton://{server.http}/street"):
+        ran = run("validate", artifact, *asked, "--json")
+        assert ran.exit_code == 0, ran.stderr
+        made[artifact] = json.loads(ran.stdout)
+    file, served = made.values()
+    assert served["candidate"].pop("description") == f"served at {artifact}"
+    assert file["candidate"].pop("description") == "ONNX fp32, ONNX Runtime CPU"
+    assert served == file
+    ran = run("validate", artifact, *asked, "--bisect")
+    assert ran.exit_code == 2
+    assert "--bisect looks into a graph" in ran.stderr
+
+
+@pytest.mark.parametrize("scheme", ["triton", "triton+grpc"])
+def test_threads_that_ask_one_model(
+    server: TritonServer, small_fp32: ExportResult, scheme: str
+) -> None:
+    """As a validation's workers do: each reads in a thread, and asks in another one."""
+    frames = natural_noise(6, (60, 90))
+    labels = list(open_labeller(small_fp32.path).stream(frames))
+    host = server.http if scheme == "triton" else server.grpc
+    with closing(ServedModel(Path(f"{scheme}://{host}/street"))) as model:
+        with ThreadPoolExecutor(3) as pool:
+            made = list(pool.map(lambda frame: model.labels(frame[None])[0], frames))
+        np.testing.assert_array_equal(made, labels)
+
+
 def test_what_the_server_refuses(server: TritonServer, pictures: Path) -> None:
     ran = run("run", f"triton://{server.http}/other", pictures)
     assert ran.exit_code == 2
@@ -78,38 +113,3 @@ def test_what_the_server_refuses(server: TritonServer, pictures: Path) -> None:
     ran = run("run", f"triton://{server.http}/street", pictures, "--provider", "cpu")
     assert ran.exit_code == 2
     assert "served elsewhere; leave it out" in ran.stderr
-
-
-def test_a_killed_stub_is_told_and_loaded_again_and_so_is_a_killed_server(
-    small_export: ExportResult, tmp_path: Path
-) -> None:
-    hand_over_runtime(small_export.path, tmp_path / "repository" / "street")
-    frame = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    labels = open_labeller(small_export.path)(frame)
-    options = ("--model-control-mode=explicit", "--load-model=street")
-    with TritonServer(tmp_path / "repository", *options) as server:
-        labeller = open_labeller(Path(f"triton://{server.http}/street"))
-        np.testing.assert_array_equal(labeller(frame), labels)
-        (stub,) = server.stubs()
-        os.kill(stub, signal.SIGKILL)
-        with pytest.raises(ServerError, match="is not healthy"):
-            labeller(frame)
-        for verb in ("unload", "load"):
-            url = f"http://{server.http}/v2/repository/models/street/{verb}"
-            asked = urllib.request.Request(url, data=b"{}", method="POST")
-            urllib.request.urlopen(asked, timeout=60).close()
-        server.wait("v2/models/street/ready")
-        np.testing.assert_array_equal(_until_ready(labeller, frame), labels)
-        server.kill()
-        with pytest.raises(ServerError, match="does not answer"):
-            labeller(frame)
-        labeller.close()
-
-
-def _until_ready(labeller: Any, frame: Any) -> Any:
-    """Unloading goes on behind its answer, and a request may meet the old instance for a moment."""
-    for _ in range(100):
-        with suppress(InputError, ServerError):
-            return labeller(frame)
-        time.sleep(0.2)
-    return labeller(frame)

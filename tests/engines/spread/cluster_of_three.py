@@ -2,12 +2,15 @@
 
 Ray leaves warnings and threads of many kinds in the process that begins it, which the tests' own
 process does not allow. A line is printed for every case that holds.
+
+    python -m tests.engines.spread.cluster_of_three tiny.onnx
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -20,6 +23,7 @@ import pytest
 from edaformer.engines.spread.spread import Spread
 from edaformer.errors import DataError, InputError, WorkerError
 from tests.engines.spread.toy import Toy
+from tests.engines.spread.whole import Whole
 
 
 def squares(toy: Toy, count: int, spread: Spread) -> dict[int, int]:
@@ -74,6 +78,18 @@ def gpus_that_are_not_there_are_asked_for_in_words(cluster: Any, tmp_path: Path)
         squares(Toy(tmp_path, needs_gpu=True), 2, Spread("ray", address="auto"))
 
 
+def a_tuning_is_that_of_one_process(cluster: Any, tmp_path: Path) -> None:
+    whole, spread = Whole(Path(sys.argv[1]), tmp_path), Spread("ray", address="auto")
+    assert whole.tuned("spread", spread) == whole.tuned("alone", None)
+    assert len(spread.team.to_json()) == 3
+
+
+def a_validation_is_that_of_one_process(cluster: Any, tmp_path: Path) -> None:
+    whole, spread = Whole(Path(sys.argv[1]), tmp_path), Spread("ray", 2, "auto")
+    assert whole.validated("spread", spread) == whole.validated("alone", None)
+    assert sum(share["images"] for share in spread.team.to_json()) == len(whole.data)
+
+
 def a_node_that_is_killed_costs_what_it_had_in_hand(cluster: Any, tmp_path: Path) -> None:
     spread = Spread("ray", address="auto")
     made: dict[int, int] = {}
@@ -97,6 +113,8 @@ CASES = (
     an_error_is_told_as_one_process_would,
     a_file_that_is_not_there_comes_through_the_store,
     gpus_that_are_not_there_are_asked_for_in_words,
+    a_tuning_is_that_of_one_process,
+    a_validation_is_that_of_one_process,
     a_node_that_is_killed_costs_what_it_had_in_hand,
 )
 
@@ -114,7 +132,9 @@ def main() -> None:
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     try:
         for _ in range(2):
             cluster.add_node(num_cpus=1)

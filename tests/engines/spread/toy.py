@@ -30,6 +30,10 @@ class Toy:
     def files(self) -> tuple[Path, ...]:
         return ()
 
+    @property
+    def kept(self) -> str:
+        return "nothing is kept"
+
     def open(self, placed: Placed) -> Opened:
         if self.refused:
             raise MissingError("there is no such thing here")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from edaformer.data import Dataset, open_dataset
+from edaformer.engines.artifact import preflight
+from edaformer.engines.build.build import BuildResult
+from edaformer.engines.spread.job import Placed
 from edaformer.engines.spread.spread import Spread
 from edaformer.engines.validate.comparing import ComparisonJob, Question, contributions
 from edaformer.engines.validate.reference_cache import ReferenceCache
@@ -21,6 +25,8 @@ from edaformer.errors import DataError, InputError, ServerError
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
+from edaformer.machine.gpu import Gpu
+from edaformer.machine.jetson import Jetson
 from tests.folder import lay_folder
 
 SIZE = (60, 90)
@@ -82,6 +88,21 @@ def test_workers_ask_a_served_model_by_its_address(
         assert job.files == (saved,)  # nothing of it is read, or sent anywhere
         with pytest.raises(ServerError, match="localhost:8000/street"):
             next(contributions(question, answers, Spread("processes", 1), 1))
+
+
+def test_a_plan_goes_only_to_gpus_that_it_runs_on(
+    small_plan: BuildResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker with another is refused by edaformer-check's verdict, before it opens anything."""
+    unread: Any = None
+    question = Question(small_plan.path, "auto", unread, 3)
+    job = ComparisonJob(question, unread, needs_gpu=True)
+    orin = Gpu("Orin", "8.7", integrated=True, memory_bytes=16 << 30, cuda_version=(12, 6))
+    jetson = Jetson("R36.4", "6.2", "10.3.0.30")
+    monkeypatch.setattr(preflight, "query_gpu", lambda: orin)
+    monkeypatch.setattr(preflight, "read_jetson", lambda: jetson)
+    with pytest.raises(InputError, match=r"will not run here: .*no target for a Jetson"):
+        job.open(Placed(1, {}))
 
 
 def test_by_a_reference_file_too_and_the_first_bad_image_is_told(

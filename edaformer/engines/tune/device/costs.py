@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from edaformer.engines.tune.device.afar import AT_ONCE, measure_there
+from edaformer.engines.tune.device.afar import AT_ONCE, Measured, measure_there
 from edaformer.engines.tune.device.measure import measure
 from edaformer.engines.tune.device.roofline import Roofline
 from edaformer.engines.tune.device.targets import Target
 from edaformer.engines.tune.search.rows import Latency
 from edaformer.engines.tune.search.trials import Trials
+from edaformer.errors import GateError, RemoteError
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.table import count
 from edaformer.isr import ISR
@@ -27,6 +28,7 @@ class Costs:
     padded: Size  # that the network runs at
     device: Target | None
     measured: dict[ISR, Latency] = field(default_factory=dict)
+    refused: dict[ISR, str] = field(default_factory=dict)  # by the device, and why
     _scale: float = 1.0  # from the model's seconds to base's measured ones
 
     def __post_init__(self) -> None:
@@ -60,7 +62,11 @@ class Costs:
     ) -> None:
         """Time ``settings`` where the device can be asked; what the trials hold is taken.
 
-        Base's time sets the model's scale.
+        Base's time sets the model's scale. Others that a device refuses are left out.
+
+        Raises:
+            GateError: if base cannot be measured.
+            RemoteError: if the device is gone.
         """
         device = self.device
         if device is None or device.measured_on is None:
@@ -68,20 +74,33 @@ class Costs:
         known = trials.latencies
         missing = [isr for isr in settings if (isr, device.label) not in known]
         for batch in _batches(missing, None if device.host is None else AT_ONCE):
-            for isr, latency in self._measured(device, batch, on_step).items():
+            made = self._measured(device, batch, on_step)
+            for isr, latency in made.latencies.items():
                 trials.add_latency(isr, device.label, latency)
-        self.measured |= {isr: known[isr, device.label] for isr in settings}
+            self.refused |= made.refused
+        if self.base in self.refused:
+            raise GateError(
+                f"{self.base}, which everything is compared with, cannot be measured on "
+                f"{device.host}: {self.refused[self.base]}"
+            )
+        self.measured |= {
+            isr: known[isr, device.label] for isr in settings if isr not in self.refused
+        }
         self._scale *= self.measured[self.base].seconds / self.seconds(self.base)
 
     def _measured(
         self, device: Target, settings: Sequence[ISR], on_step: Callable[[str], None]
-    ) -> dict[ISR, Latency]:
+    ) -> Measured:
         if device.host is not None:
-            return measure_there(
-                self.checkpoint, settings, self.size, host=device.host, on_step=on_step
-            )
+            try:
+                return measure_there(
+                    self.checkpoint, settings, self.size, host=device.host, on_step=on_step
+                )
+            except RemoteError as error:
+                raise RemoteError(f"{error}; what was tried stays: go on with --resume") from error
         assert device.measured_on is not None
-        return measure(self.checkpoint, settings, self.size, on=device.measured_on, on_step=on_step)
+        on = device.measured_on
+        return Measured(measure(self.checkpoint, settings, self.size, on=on, on_step=on_step))
 
 
 def _batches(settings: Sequence[ISR], most: int | None) -> list[Sequence[ISR]]:

@@ -30,6 +30,7 @@ class TrialJob:
     align: int | None
     files: tuple[Path, ...] = ()
     needs_gpu: bool = False
+    kept: str = "finished trials are kept: go on with --resume"
 
     def open(self, placed: Placed) -> TryingUnits:
         """In a worker."""

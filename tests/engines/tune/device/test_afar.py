@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,63 +18,29 @@ from edaformer.engines.tune.tune import _thinned
 from edaformer.errors import GateError, MissingError, RemoteError
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import BASE, ISR
+from edaformer.remote.device import Device
 from edaformer.version import __version__
 from tests.remote.sshd import NAME, Sshd
+from tests.remote.stand import built, export, lay, order
 
 HOST = f"ssh://{NAME}"
 SETTINGS = [BASE, ISR.parse("16,8,4,1"), ISR.parse("16,8,4,2-2,4,8")]
-# Builds, and counts; a frame takes as many milliseconds as its place in the line
-STANDS = """
-import hashlib, json, os, pathlib, sys
-command, *words = sys.argv[3:]
-if "nothing" == command:
-    print("error: attention is not fused", file=sys.stderr)
-    raise SystemExit(1)
-if command == "build":
-    data = pathlib.Path("model.onnx").read_bytes()
-    pathlib.Path("model.plan").write_bytes(data)
-    with open(pathlib.Path.home() / "built", "a") as file:
-        file.write("built\\n")
-    print(json.dumps({"path": "model.plan", "sha256": hashlib.sha256(data).hexdigest(),
-                      "manifest": {"engine": {"plan_bytes": len(data)}}}))
-else:
-    plans = [word for word in words if word.endswith(".plan")]
-    assert all(pathlib.Path(plan).is_file() for plan in plans)
-    print(json.dumps({"results": [
-        {"latency": {"p50": 0.001 * at}, "rounds": [0.001 * at, 0.0012 * at]}
-        for at in range(1, len(plans) + 1)
-    ]}))
-"""
+REFUSED = "edaformer-{} ended with exit code 1: error: attention is not fused"
 
 
 @pytest.fixture
 def stand(orin: Sshd, monkeypatch: pytest.MonkeyPatch) -> Sshd:
-    folder = orin.home / "edaformer/bin"
-    folder.mkdir(parents=True)
-    (folder / "stand.py").write_text(STANDS)
-    told = json.dumps({"version": __version__, "python": "3.10.12", "packages": {}})
-    (folder / "python").write_text(
-        f"#!/bin/sh\nif [ \"$1\" = -c ]; then echo '{told}'; exit; fi\n"
-        f'exec {sys.executable} "{folder}/stand.py" "$@"\n'
-    )
-    (folder / "python").chmod(0o755)
-
-    def export(checkpoint: object, options: Any, folder: Path, *, build: bool) -> Path:
-        assert not build
-        assert options.precision == "fp16"
-        path = folder / options.default_name(Path("tiny.pth"))
-        path.write_text(str(options.isr))
-        return Path(path)
-
-    monkeypatch.setattr(afar, "make_artifact", export)
+    lay(orin, monkeypatch)
     return orin
 
 
 def test_settings_are_built_and_measured_there(stand: Sshd, tiny_checkpoint: Checkpoint) -> None:
     steps: list[str] = []
     made = afar.measure_there(tiny_checkpoint, SETTINGS, (64, 96), host=HOST, on_step=steps.append)
-    assert [made[isr].seconds for isr in SETTINGS] == pytest.approx([0.001, 0.002, 0.003])
-    assert made[BASE] == Latency(0.001, len(str(BASE)), pytest.approx(0.2))
+    times = [made.latencies[isr].seconds for isr in SETTINGS]
+    assert times == pytest.approx([0.001, 0.002, 0.003])
+    assert made.refused == {}
+    assert made.latencies[BASE] == Latency(0.001, len(str(BASE)), pytest.approx(0.2))
     assert f"building {SETTINGS[1]} on {HOST}, 2 of 3" in steps
     assert steps[-1] == f"measuring 3 settings on {HOST}, taking turns"
     assert stand.left() == []
@@ -94,9 +58,9 @@ def test_nothing_is_built_or_measured_twice(
         ) as trials:
             costs.measure(SETTINGS, trials, print)
         assert set(costs.measured) == set(SETTINGS)
-    assert (stand.home / "built").read_text() == "built\n" * 3
+    assert built(stand) == list(map(str, SETTINGS))
     afar.measure_there(tiny_checkpoint, SETTINGS, (64, 96), host=HOST)  # without the trials
-    assert (stand.home / "built").read_text() == "built\n" * 3
+    assert built(stand) == list(map(str, SETTINGS))
 
 
 def test_the_target_says_where(stand: Sshd) -> None:
@@ -107,13 +71,72 @@ def test_the_target_says_where(stand: Sshd) -> None:
 
 
 @pytest.mark.parametrize("command", ["build", "bench"])
-def test_what_the_device_refuses_is_told(
+def test_what_is_refused_is_left_out_with_its_reason(
     command: str, stand: Sshd, tiny_checkpoint: Checkpoint
 ) -> None:
-    stand_py = stand.home / "edaformer/bin/stand.py"
-    stand_py.write_text(STANDS.replace('"nothing"', repr(command)))
-    with pytest.raises(GateError, match="exit code 1: error: attention is not fused"):
-        afar.measure_there(tiny_checkpoint, SETTINGS[:1], (64, 96), host=HOST)
+    order(stand, **{command: {str(SETTINGS[1]): 1, str(SETTINGS[2]): "kill"}})
+    steps: list[str] = []
+    made = afar.measure_there(tiny_checkpoint, SETTINGS, (64, 96), host=HOST, on_step=steps.append)
+    assert set(made.latencies) == {BASE}
+    assert made.refused[SETTINGS[1]] == REFUSED.format(command)
+    assert "killed it for memory" in made.refused[SETTINGS[2]]
+    assert "--workspace 0.5" in made.refused[SETTINGS[2]]
+    assert all(f"{isr} is left out: {why}" in steps for isr, why in made.refused.items())
+    alone = [step for step in steps if step.endswith("measuring each alone")]
+    assert len(alone) == (command == "bench")
+    assert stand.left() == []
+
+
+def test_another_desk_is_waited_for(stand: Sshd, tiny_checkpoint: Checkpoint) -> None:
+    steps: list[str] = []
+    other = Device(NAME)
+    other.hold(wait=False)
+
+    def tell(step: str) -> None:
+        steps.append(step)
+        if step.endswith("waiting"):
+            other.close()
+
+    made = afar.measure_there(tiny_checkpoint, SETTINGS[:1], (64, 96), host=HOST, on_step=tell)
+    assert set(made.latencies) == {BASE}
+    assert len([step for step in steps if f"{HOST} is in use by " in step]) == 1
+
+
+def test_an_export_that_does_not_verify_is_left_out(
+    stand: Sshd, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(checkpoint: object, options: Any, folder: Path, *, build: bool) -> Path:
+        if options.isr != BASE:
+            raise GateError("0.1 apart where 0.01 is allowed")
+        return export(checkpoint, options, folder, build=build)
+
+    monkeypatch.setattr(afar, "make_artifact", refuses)
+    made = afar.measure_there(tiny_checkpoint, SETTINGS[:2], (64, 96), host=HOST)
+    assert set(made.latencies) == {BASE}
+    assert made.refused == {SETTINGS[1]: "0.1 apart where 0.01 is allowed"}
+
+
+@pytest.mark.parametrize("code", [2, 3])
+def test_what_would_meet_every_setting_ends_it(
+    code: int, stand: Sshd, tiny_checkpoint: Checkpoint
+) -> None:
+    order(stand, build={str(SETTINGS[0]): code})
+    with pytest.raises(GateError, match=rf"exit code {code}: .* mend that; .* --resume"):
+        afar.measure_there(tiny_checkpoint, SETTINGS, (64, 96), host=HOST)
+    assert built(stand) == [str(BASE)]
+
+
+def test_without_base_there_is_no_search(
+    stand: Sshd, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    order(stand, build={str(BASE): 1})
+    costs = Costs(tiny_checkpoint, (64, 96), (64, 96), resolve(HOST))
+    path = tmp_path / "trials"
+    with (
+        Trials.open(path, {}, BASE.places, resume=False) as trials,
+        pytest.raises(GateError, match=rf"cannot be measured on {HOST}: {REFUSED.format('build')}"),
+    ):
+        costs.measure([BASE], trials, print)
 
 
 def test_a_device_without_our_package_is_said(stand: Sshd) -> None:

@@ -6,10 +6,7 @@ import base64
 import io
 import json
 import math
-import os
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -28,10 +25,10 @@ from edaformer.export.bisect import Departure, Difference
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
+from tests.browser import needs_browser, screenshot
 from tests.folder import lay_folder
 
 _VOID = {"meta", "link", "br", "img", "rect"}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class Page(HTMLParser):
@@ -236,24 +233,12 @@ def test_junit(result: Validation) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_browser
 @pytest.mark.parametrize("width", [1280, 500])
 def test_a_browser_shows_it_without_complaint(
     width: int, result: Validation, tmp_path: Path
 ) -> None:
-    assert CHROMIUM is not None
-    (tmp_path / "page.html").write_text(html_report(result), encoding="utf-8")
-    ran = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-         "--enable-logging=stderr", f"--window-size={width},2000",
-         f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}",
-         (tmp_path / "page.html").as_uri()],
-        capture_output=True, text=True, check=True, timeout=120,
-        env=os.environ | {"HOME": str(tmp_path)},  # where it leaves its crash reports
-    )  # fmt: skip
-    assert "CONSOLE" not in ran.stderr
-    picture = np.asarray(Image.open(tmp_path / "page.png").convert("RGB"))
-    assert picture.shape[1] == width
+    picture = screenshot(html_report(result), tmp_path, width)
     tinted = (picture == (253, 243, 243)).all(axis=2)  # the ground of a failed verdict
     assert tinted[:300].any()
     assert not tinted[:, -8:].any()  # nothing hangs over the right edge
