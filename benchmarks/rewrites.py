@@ -41,8 +41,7 @@ from edaformer.families.architecture import Architecture
 from edaformer.families.edaformer.loader import save_checkpoint
 from edaformer.families.edaformer.network import EDAFormer
 from edaformer.families.edaformer.sizes import get_variant
-from edaformer.families.segformer.sizes import SegFormerSizes
-from edaformer.families.table import FAMILIES, load_checkpoint
+from edaformer.families.table import FAMILIES, RecordedSizes, load_checkpoint
 from edaformer.isr import ISR
 from edaformer.machine import backend
 from edaformer.manifest import Manifest
@@ -128,7 +127,7 @@ def measure(
     exporter.drop_unused(graph)
     manifest = Manifest.model_construct(
         variant=architecture.name,
-        sizes=architecture if isinstance(architecture, SegFormerSizes) else None,
+        sizes=architecture if isinstance(architecture, RecordedSizes) else None,
         isr=isr,
         num_classes=classes,
         precision="fp16",

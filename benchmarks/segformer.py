@@ -22,9 +22,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from edaformer.export import exporter
 from edaformer.export.exporter import ExportOptions
 from edaformer.export.rewrites import apply_rewrites, defaults
-from edaformer.families.segformer.network import SegFormer
+from edaformer.families.architecture import Architecture
 from edaformer.families.segformer.sizes import SEGFORMERS
-from edaformer.families.table import count
+from edaformer.families.table import FAMILIES, count
 from edaformer.isr import ISR
 from edaformer.preprocess import format_size
 
@@ -56,16 +56,22 @@ def line(row: dict[str, Any]) -> str:
     return f"| {' | '.join(str(row[column]) for column in COLUMNS)} |"
 
 
-def row(size: tuple[int, int], classes: int, isr: str, names: tuple[str, ...]) -> dict[str, Any]:
+def row(
+    size: tuple[int, int],
+    classes: int,
+    isr: str,
+    names: tuple[str, ...],
+    sizes: Architecture = B0,
+) -> dict[str, Any]:
     """One engine, by column."""
-    built = measure(B0, size, classes, isr, names, run=False)
-    ratios = ISR.parse(isr, B0.places)
+    built = measure(sizes, size, classes, isr, names, run=False)
+    ratios = ISR.parse(isr, sizes.places)
     return {
         "input, classes": f"{format_size(size)}, {classes}",
         "ISR": f"`{isr}`",
         "rewrites": "default" if names else "none",
-        "GMACs": f"{count(B0, classes, size, ratios).gmacs:.2f}",
-        "computed": f"{_computed(size, classes, ratios, names) / 1e9:.2f}",
+        "GMACs": f"{count(sizes, classes, size, ratios).gmacs:.2f}",
+        "computed": f"{_computed(sizes, size, classes, ratios, names) / 1e9:.2f}",
         "kernels": built["kernels"],
         "unfused": built["unfused"],
         "padding": built["padding"],
@@ -75,9 +81,11 @@ def row(size: tuple[int, int], classes: int, isr: str, names: tuple[str, ...]) -
     }
 
 
-def _computed(size: tuple[int, int], classes: int, isr: ISR, names: tuple[str, ...]) -> int:
+def _computed(
+    sizes: Architecture, size: tuple[int, int], classes: int, isr: ISR, names: tuple[str, ...]
+) -> int:
     """Multiply-adds of the rewritten network, as PyTorch counts them."""
-    model = SegFormer(B0, classes, isr).eval()
+    model = FAMILIES[sizes.family].network(sizes, classes, isr).eval()
     rewritten, _ = apply_rewrites(exporter.deployment(model, ExportOptions(isr, size)), names)
     counter = FlopCounterMode(display=False)
     with torch.inference_mode(), counter:

@@ -15,7 +15,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -279,7 +279,8 @@ class Manifest(_Record):
     variant: str
     # the order it was trained in; BGR is turned round in its first convolution: the input is RGB
     channels: Literal["RGB", "BGR"] = "RGB"
-    sizes: RecordedSizes | None = None  # None: an EDAFormer, whose variant says them
+    # None: an EDAFormer, whose variant says them
+    sizes: Annotated[RecordedSizes, Field(discriminator="family")] | None = None
     isr: str
     num_classes: int = Field(ge=1, le=256)
     ignore_label: int

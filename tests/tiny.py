@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +13,8 @@ from edaformer.families.checkpoint import Checkpoint, Coverage
 from edaformer.families.edaformer.loader import network
 from edaformer.families.edaformer.network import EDAFormer
 from edaformer.families.edaformer.sizes import Variant
+from edaformer.families.feedformer.network import FeedFormer
+from edaformer.families.feedformer.sizes import FeedFormerSizes
 from edaformer.families.segformer.network import SegFormer
 from edaformer.families.segformer.sizes import SegFormerSizes
 from edaformer.isr import ISR
@@ -19,6 +22,8 @@ from edaformer.isr import ISR
 SEGFORMER = SegFormerSizes(
     (16, 32, 80, 64), (2, 1, 1, 1), 24, heads=(1, 2, 5, 2), mlp_ratios=(2, 2, 2, 2)
 )
+FEEDFORMER = FeedFormerSizes((16, 32, 80, 64), (2, 1, 1, 1), 24, mlp_ratios=(2, 2, 2, 2))
+FEEDFORMER_CITY = replace(FEEDFORMER, head="city")
 TINY = Variant("tiny", (16, 32, 64, 128), (1, 1, 1, 1), 1.9, 2, 24)
 
 
@@ -38,6 +43,14 @@ def tiny_segformer(sizes: SegFormerSizes = SEGFORMER, factor: int = 1) -> SegFor
     """SegFormer of five classes, shaken; its ISR is ``factor`` times the base."""
     isr = sizes.places.isr(tuple(factor * ratio for ratio in sizes.ratios))
     return shaken(SegFormer(sizes, 5, isr))
+
+
+def tiny_feedformer(
+    sizes: FeedFormerSizes = FEEDFORMER, factor: int = 1, num_classes: int = 5
+) -> FeedFormer:
+    """FeedFormer, shaken; its ISR is ``factor`` times the base."""
+    isr = sizes.places.isr(tuple(factor * ratio for ratio in sizes.places.base.ratios))
+    return shaken(FeedFormer(sizes, num_classes, isr))
 
 
 M = TypeVar("M", bound=nn.Module)

@@ -97,8 +97,8 @@ BGR = typer.Option(
     help="It was trained on blue first, as OpenCV reads; the artifact takes RGB all the same.",
 )
 HEADS = typer.Option(
-    help="SegFormer's attention heads of stages 1 to 4, where a file does not say: 1,2,5,8, which "
-    "is the default for the channels of MiT-B0 to -B5."
+    help="Attention heads of stages 1 to 4 of a SegFormer's or FeedFormer's encoder, where a file "
+    "does not say: 1,2,5,8, which is the default for the channels of MiT-B0 to -B5."
 )
 ALIGN_CORNERS = typer.Option(
     help="SegFormer: what is upsampled corner to corner (align_corners=True), where a file does "

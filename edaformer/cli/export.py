@@ -48,7 +48,7 @@ def export(
     checkpoint: Annotated[
         str | None,
         typer.Argument(
-            help="A trained EDAFormer or SegFormer: a .pth or .safetensors, a folder "
+            help="A trained EDAFormer, SegFormer or FeedFormer: a .pth or .safetensors, a folder "
             f"(docs/segformer.md), or {HUB}. Default: the demo's.",
         ),
     ] = None,

@@ -36,7 +36,8 @@ def info(
         list[str],
         typer.Argument(
             metavar="FILE|VARIANT|ID...",
-            help="A checkpoint, .onnx, .plan, or a variant: T, B, segformer-b0 to -b5; or "
+            help="A checkpoint, .onnx, .plan, or a variant: T, B, segformer-b0 to -b5, "
+            "feedformer-b0, -b2, -b0-city, -b2-city; or "
             f"{HUB}. Two are shown side by side.",
         ),
     ],

@@ -27,6 +27,8 @@ class DotProductAttention(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention with keys and values pooled by ``ratio``: what all families share."""
 
+    query_pooling = 1  # by how much its queries are pooled, whatever the ratio
+
     def __init__(self, *, heads: int, ratio: int) -> None:
         super().__init__()
         self.heads = heads

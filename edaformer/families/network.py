@@ -88,7 +88,8 @@ class Head(nn.Module):
 class Network(nn.Module):
     """The segmentation network: a normalised image in, logits at 1 / logits_stride out."""
 
-    reads: tuple[int | None, ...]  # the place whose output each place reads; None: the image
+    # the places whose outputs each place reads, in the order its part takes them; none: the image
+    reads: tuple[tuple[int, ...], ...]
     fused: tuple[int, ...]  # the places whose outputs the decoder fuses, in its order
     encoder: Encoder
     decoder: Head

@@ -20,6 +20,10 @@ from edaformer.families.edaformer import cost as edaformer_cost
 from edaformer.families.edaformer import layers as edaformer_layers
 from edaformer.families.edaformer import loader as edaformer_loader
 from edaformer.families.edaformer.sizes import VARIANTS, get_variant
+from edaformer.families.feedformer import cost as feedformer_cost
+from edaformer.families.feedformer import layers as feedformer_layers
+from edaformer.families.feedformer import loader as feedformer_loader
+from edaformer.families.feedformer.sizes import FEEDFORMERS, FeedFormerSizes
 from edaformer.families.given import Given, turned_round
 from edaformer.families.hub.fetch import Fetched, fetch
 from edaformer.families.identity import hint, hub_id
@@ -37,7 +41,8 @@ if TYPE_CHECKING:
     from edaformer.families.adapted import Adapted
     from edaformer.families.network import Network
 
-RecordedSizes = SegFormerSizes  # of the families whose variant's name alone does not say them all
+# of the families whose variant's name alone does not say them all; ``family`` tells them apart
+RecordedSizes = SegFormerSizes | FeedFormerSizes
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,19 @@ FAMILIES = {
         fixed_layers=segformer_layers.fixed_layers,
         check_output=segformer_adapted.check_output,
         save_adapted=segformer_adapted.save_adapted,
+    ),
+    "feedformer": Family(
+        variants=FEEDFORMERS,
+        owns=feedformer_loader.owns,
+        load=feedformer_loader.load,
+        sha256=feedformer_loader.sha256,
+        network=feedformer_loader.network,
+        count=feedformer_cost.count,
+        count_params=feedformer_cost.count_params,
+        place_layers=feedformer_layers.place_layers,
+        fixed_layers=feedformer_layers.fixed_layers,
+        check_output=feedformer_loader.check_output,
+        save_adapted=feedformer_loader.save_adapted,
     ),
 }
 

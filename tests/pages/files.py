@@ -112,6 +112,15 @@ def _mmseg(kit: Kit, path: Path) -> None:
     save(path, model.state_dict())
 
 
+def _feedformer(kit: Kit, path: Path) -> None:
+    from edaformer.families.feedformer.sizes import FEEDFORMERS
+    from tests.families.feedformer.published import published_names, save
+    from tests.tiny import tiny_feedformer
+
+    b0 = FEEDFORMERS["feedformer-b0"]
+    save(path, published_names(tiny_feedformer(b0, num_classes=150)))
+
+
 def _scenes() -> list[np.ndarray]:
     from edaformer.data import open_dataset
 
@@ -175,6 +184,7 @@ MAKERS: dict[str, Maker] = {
     "segformer_b0_camvid": _segformer,
     "segformer-b0-finetuned-ade-512-512": _segformer,
     "segformer_mmseg.pth": _mmseg,
+    "feedformer_b0_ade.pth": _feedformer,
     "CamVid": partial(_data, images="val", labels="valannot"),
     "street": partial(_data, images="images", labels="labels"),
     "street.jpg": _picture,

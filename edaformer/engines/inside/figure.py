@@ -47,6 +47,7 @@ def draw_figure(
         settings: base ISR and the other.
     """
     cells = _cells(picture.shape[:2], padded, settings[0].features.shape[:2])
+    pooled = _cells(picture.shape[:2], padded, settings[0].pooled)
     seen = np.s_[: int(cells[0].max()) + 1, : int(cells[1].max()) + 1]  # not the padding
     colours = _colours([made.features[seen] for made in settings])
     rows = [[
@@ -57,7 +58,7 @@ def draw_figure(
     for index, query in enumerate(queries):
         relative = [made.attention[index] * made.attention[index].size for made in settings]
         most = max(float(one.max()) for one in relative)
-        heats = [_by_token(one / most, made)[cells]
+        heats = [_by_token(one / most, made)[pooled]
                  for one, made in zip(relative, settings, strict=True)]  # fmt: skip
         rows.append([
             Panel(query.title, _marked(picture, [query])),
@@ -81,8 +82,8 @@ def _cells(valid: Size, padded: Size, tokens: Size) -> tuple[NDArray[np.intp], N
 
 
 def _by_token(keys: Map, setting: Setting) -> Map:
-    """(rows, columns) of keys to those of tokens; 0 where pooling drops a token."""
-    spread = np.zeros(setting.features.shape[:2], np.float32)
+    """(rows, columns) of keys to those of what they pool; 0 where pooling drops a token."""
+    spread = np.zeros(setting.pooled, np.float32)
     repeated = keys.repeat(setting.ratio, axis=0).repeat(setting.ratio, axis=1)
     spread[: repeated.shape[0], : repeated.shape[1]] = repeated
     return spread

@@ -31,12 +31,12 @@ class Setting:
     ratio: int
     features: Map  # (rows, columns, channels) of tokens
     attention: tuple[Map, ...]  # of each query: (rows, columns) of keys, which add up to 1
+    pooled: Size  # rows and columns of the map that keys pool: the features', or another's
 
     @property
     def keys(self) -> Size:
         """Rows and columns of keys."""
-        height, width = self.features.shape[:2]
-        return height // self.ratio, width // self.ratio
+        return self.pooled[0] // self.ratio, self.pooled[1] // self.ratio
 
 
 def stage_names(places: Places) -> tuple[str, ...]:
@@ -79,13 +79,15 @@ class OpenStage:
         with self._watched() as seen:
             self._run(image)
         queries, keys, features = seen["queries"], seen["keys"], seen["features"]
-        rows, columns = features.shape[:2]
-        ratio = isr.ratios[self._place]
-        shape = (rows // ratio, columns // ratio)
+        ratio, stride = isr.ratios[self._place], self._model.variant.places.all[self._place].stride
+        pooled = (-(-self.padded[0] // stride), -(-self.padded[1] // stride))
+        shape = (pooled[0] // ratio, pooled[1] // ratio)
+        by = self._model.attention_places()[self._place][-1].query_pooling
+        rows, columns = features.shape[0] // by, features.shape[1] // by
         tokens = [y * rows // self.padded[0] * columns + x * columns // self.padded[1]
                   for y, x in points]  # fmt: skip
         attention = tuple(_attention(queries[:, token], keys).reshape(shape) for token in tokens)
-        return Setting(isr, ratio, features, attention)
+        return Setting(isr, ratio, features, attention, pooled)
 
     @contextmanager
     def _watched(self) -> Iterator[dict[str, NDArray[Any]]]:

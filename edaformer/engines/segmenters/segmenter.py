@@ -12,7 +12,7 @@ from edaformer.labels.decide import PassLogits, TileLogits, decide
 
 Images = NDArray[np.uint8]  # RGB (B, H, W, 3)
 Labels = NDArray[np.uint8]  # (B, H, W)
-Logits = NDArray[np.float32]  # (B, classes, h, w) at 1/8 (SegFormer: 1/4) of the size it runs at
+Logits = NDArray[np.float32]  # (B, classes, h, w) at 1/8 (1/4, by family) of the size it runs at
 
 
 class Segmenter(Protocol):

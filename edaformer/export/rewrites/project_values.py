@@ -15,7 +15,7 @@ from edaformer.export.rewrites.replace import linear, replace
 from edaformer.export.wrapper import Deployment
 from edaformer.families.attention import to_map
 from edaformer.families.edaformer.attention import EmbeddingFreeAttention
-from edaformer.families.segformer.network import ReducedAttention
+from edaformer.families.mit.network import ReducedAttention
 
 
 class ProjectedValueAttention(EmbeddingFreeAttention):

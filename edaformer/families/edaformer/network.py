@@ -16,7 +16,7 @@ from edaformer.isr import BASE, ISR
 class EDAFormer(Network):
     """The segmentation network: a normalised image in, logits at 1/8 of its size out."""
 
-    reads = (None, 0, 1, 2, *DECODER_STAGES)
+    reads = ((), (0,), (1,), (2,), *((stage,) for stage in DECODER_STAGES))
     fused = (4, 5, 6)
     encoder: EFT
     decoder: Decoder

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from edaformer.families import adapted_weights
 from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.formats import adapted_file
 from edaformer.families.segformer import adapted_folder
-from edaformer.families.segformer.formats import adapted_file
+from edaformer.families.segformer.loader import READER
 from edaformer.files import check_new_folder
 
 if TYPE_CHECKING:
@@ -37,4 +38,4 @@ def save_adapted(
     if checkpoint.path.is_dir():
         adapted_folder.save_adapted(checkpoint, state, record, path)
     else:
-        adapted_file.save_adapted(checkpoint, state, record, path)
+        adapted_file.save_adapted(checkpoint, state, record, path, READER)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from edaformer.errors import require
 from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.formats.adapted_file import as_theirs
 from edaformer.families.reading import folder
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.reading.training import ADAPTED
 from edaformer.families.reading.weights import Weights
 from edaformer.families.segformer.config import CONFIG, PREPROCESSOR
-from edaformer.families.segformer.formats.adapted_file import as_theirs
-from edaformer.families.segformer.formats.file import ANCHORS as FILE_ANCHORS
 from edaformer.families.segformer.formats.smp_folder import ADAPTED_KEY, is_smp_folder
+from edaformer.families.segformer.loader import READER
 from edaformer.families.segformer.names import ANCHORS, Names
 from edaformer.files import write_folder
 
@@ -37,8 +37,8 @@ def save_adapted(
     """As ``families.table.save_adapted`` says, for a folder."""
     source = checkpoint.path
     if is_smp_folder(source):
-        read = Weights(folder.read_folder(source, FILE_ANCHORS), {})
-        tensors, key = as_theirs(checkpoint, read, state), ADAPTED_KEY
+        read = Weights(folder.read_folder(source, READER.anchors), {})
+        tensors, key = as_theirs(checkpoint, read, state, READER), ADAPTED_KEY
     else:
         tensors, key = _hugging(checkpoint, state), ADAPTED
     config = {**read_object(source / CONFIG), key: record.model_dump(mode="json")}

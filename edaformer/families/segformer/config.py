@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from edaformer.errors import CheckpointError, InputError
+from edaformer.families.mit.sizes import MAX_CLASSES, Four
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.reading.training import adapted_record
-from edaformer.families.segformer.sizes import MAX_CLASSES, Four, SegFormerSizes
+from edaformer.families.segformer.sizes import SegFormerSizes
 from edaformer.names import why_no_names
 from edaformer.preprocess import MAX_SIDE, RELEASE, Normalisation
 from edaformer.printable import in_one_line

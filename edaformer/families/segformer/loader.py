@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edaformer import files
 from edaformer.errors import CheckpointError, require
 from edaformer.families.checkpoint import Checkpoint, Coverage, Origins, misfits
+from edaformer.families.formats.file import class_notes, load_file
 from edaformer.families.given import Given
 from edaformer.families.reading import folder
 from edaformer.families.reading.adapter import adapted
@@ -26,7 +27,7 @@ from edaformer.families.segformer.config import (
     read_config,
     read_preprocessing,
 )
-from edaformer.families.segformer.formats.file import class_notes, load_file, owns_file
+from edaformer.families.segformer.formats.file import owns_file, reader
 from edaformer.families.segformer.formats.smp_folder import is_smp_folder, load_smp_folder
 from edaformer.families.segformer.names import ANCHORS, Names
 from edaformer.families.segformer.sizes import SegFormerSizes
@@ -53,6 +54,9 @@ def network(sizes: SegFormerSizes, num_classes: int, isr: ISR) -> SegFormer:
     return SegFormer(sizes, num_classes, isr)
 
 
+READER = reader(network)
+
+
 def load(path: Path, given: Given) -> Checkpoint:
     """Read and check a folder or a file, whichever project wrote it.
 
@@ -64,14 +68,14 @@ def load(path: Path, given: Given) -> Checkpoint:
     """
     require("torch", "export")
     if path.is_file():
-        return load_file(path, given, network)
+        return load_file(path, given, READER)
     if not (path / CONFIG).is_file():
         raise CheckpointError(
             f"{path} is an adapter without its base model; put it beside the model's {CONFIG} and "
             f"{folder.WEIGHTS}, or merge it: model.merge_and_unload().save_pretrained(...)"
         )
     if is_smp_folder(path):
-        return load_smp_folder(path, given, network, sha256(path))
+        return load_smp_folder(path, given, READER, sha256(path))
     given.refuse_said(str(path), f"its {CONFIG} says it")
     config, images = read_config(path), read_preprocessing(path)
     names = Names(config.sizes)

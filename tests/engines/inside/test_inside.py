@@ -92,7 +92,7 @@ def setting(ratio: int, hot: tuple[int, int]) -> Setting:
     attention = np.zeros((9 // ratio, 12 // ratio), np.float32)
     attention[hot] = 1
     features = np.random.default_rng(3).standard_normal((9, 12, 8)).astype(np.float32)
-    return Setting(BASE, ratio, features, (attention,))
+    return Setting(BASE, ratio, features, (attention,), (9, 12))
 
 
 def test_a_key_is_drawn_where_it_pools() -> None:

@@ -21,11 +21,11 @@ from edaformer.export.rewrites.project_values import project_values
 from edaformer.export.rewrites.unfuse_attention import UnfusedAttention
 from edaformer.export.wrapper import Deployment, Geometry, Labels
 from edaformer.families.attention import Attention
+from edaformer.families.mit.network import ReducedAttention
 from edaformer.families.segformer.network import (
     ConvolveAndFuse,
     ConvolveEach,
     EmbedAndFuse,
-    ReducedAttention,
 )
 from edaformer.families.segformer.sizes import SegFormerSizes
 from tests.export.rewrites.test_rewrites import assert_the_same, exact, relative_error

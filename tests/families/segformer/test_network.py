@@ -9,8 +9,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from edaformer.errors import ISRError
+from edaformer.families.mit.network import ReducedAttention
 from edaformer.families.segformer.names import Names
-from edaformer.families.segformer.network import ReducedAttention, SegFormer
+from edaformer.families.segformer.network import SegFormer
 from edaformer.families.segformer.sizes import SEGFORMERS, SegFormerSizes
 from edaformer.families.table import FAMILIES, count, load_checkpoint
 from edaformer.isr import BASE, ISR

@@ -52,16 +52,16 @@ class Prefixes:
         import torch
 
         reads, made = self.model.reads[place], self._made[place]
-        key = tuple(ratios[at] for at in self._chain(place))
+        key = tuple(ratios[at] for at in self._behind(place))
         if key not in made:
-            before = torch.from_numpy(self.pixels) if reads is None else self._output(reads, ratios)
+            before = [self._output(at, ratios) for at in reads] or [torch.from_numpy(self.pixels)]
             if made and next(iter(made))[1:] != key[1:]:
                 made.clear()
             self.model.set_ratio(place, ratios[place])
-            made[key] = self.model.parts[place](before)
+            made[key] = self.model.parts[place](*before)
         return made[key]
 
-    def _chain(self, place: int) -> tuple[int, ...]:
-        """The place and those before it, back to the image."""
-        reads = self.model.reads[place]
-        return (place,) if reads is None else (place, *self._chain(reads))
+    def _behind(self, place: int) -> tuple[int, ...]:
+        """The place and all that its output depends on, back to the image, from the last on."""
+        before = {at for read in self.model.reads[place] for at in self._behind(read)}
+        return (place, *sorted(before, reverse=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from edaformer.families.segformer.formats.naming import Format, Module
+from edaformer.families.formats.naming import Format, Module
 
 MMSEG = Format(
     title="mmsegmentation's SegFormer",

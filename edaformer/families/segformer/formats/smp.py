@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from edaformer.families.segformer.formats.naming import Format, Module
-from edaformer.families.segformer.formats.nvlabs import BLOCKS, EPS, stages
+from edaformer.families.formats.mit import BLOCKS, EPS, stages
+from edaformer.families.formats.naming import Format, Module
 
 SMP = Format(
     title="segmentation_models_pytorch's Segformer",

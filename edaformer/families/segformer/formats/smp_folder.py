@@ -13,12 +13,12 @@ from typing import Any
 
 from edaformer.errors import CheckpointError
 from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.formats.file import Reader, loaded
 from edaformer.families.given import Given
 from edaformer.families.reading import folder
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.reading.training import ADAPTED, adapted_record
 from edaformer.families.reading.weights import Weights
-from edaformer.families.segformer.formats.file import ANCHORS, Make, loaded
 from edaformer.families.segformer.sizes import SEGFORMERS, SegFormerSizes
 
 CONFIG = "config.json"
@@ -36,7 +36,7 @@ def is_smp_folder(path: Path) -> bool:
     return any(sign in read_object(path / CONFIG) for sign in _SIGNS)
 
 
-def load_smp_folder(path: Path, given: Given, network: Make, digest: str) -> Checkpoint:
+def load_smp_folder(path: Path, given: Given, reader: Reader, digest: str) -> Checkpoint:
     """Read and check a folder.
 
     Raises:
@@ -50,7 +50,8 @@ def load_smp_folder(path: Path, given: Given, network: Make, digest: str) -> Che
             f"expected the weights in {path} as {folder.WEIGHTS}, found none; save the model again "
             "with save_pretrained"
         )
-    made = loaded(path, Weights(folder.read_folder(path, ANCHORS), {}), given, network, digest)
+    read = Weights(folder.read_folder(path, reader.anchors), {})
+    made = loaded(path, read, given, reader, digest)
     _check_told(path, content, made)
     notes = list(made.notes)
     if (activation := content.get("activation")) not in _NO_ACTIVATION:

@@ -15,14 +15,15 @@ from torch import Tensor
 from edaformer.engines.artifact.inspect import describe
 from edaformer.errors import CheckpointError, InputError
 from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.formats.file import fit
+from edaformer.families.formats.naming import Naming
 from edaformer.families.given import Given, given, options_of
 from edaformer.families.reading.keys import keys_of
 from edaformer.families.reading.weights import Weights
-from edaformer.families.segformer.formats.file import FORMATS, fit
-from edaformer.families.segformer.formats.naming import Naming
-from edaformer.families.segformer.loader import network
+from edaformer.families.segformer.formats.file import FORMATS
+from edaformer.families.segformer.loader import READER
 from edaformer.families.segformer.network import SegFormer
-from edaformer.families.segformer.sizes import SEGFORMERS
+from edaformer.families.segformer.sizes import SEGFORMERS, SegFormerSizes
 from edaformer.families.table import FAMILIES, load_checkpoint, owner
 from edaformer.preprocess import RELEASE, Normalisation
 from tests.families.segformer.formats.projects import CLASSES, mmseg_model, nvlabs_state, save
@@ -201,8 +202,9 @@ def test_b0_to_b5_need_no_word(name: str) -> None:
         key: torch.zeros(()).expand(place.shape(expected)) for key, place in places.items()
         if not key.endswith("num_batches_tracked")
     }  # fmt: skip
-    made = fit(Path("x.pth"), Weights(state, {}), Given(), network)
+    made = fit(Path("x.pth"), Weights(state, {}), Given(), READER)
     variant = made.decided.sizes
+    assert isinstance(variant, SegFormerSizes)
     assert (variant.name, made.num_classes, made.decided.options) == (name, 19, ())
     assert variant.title == name.replace("segformer-b", "SegFormer-B")
     assert replace(variant, eps=sizes.eps) == sizes

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from edaformer.errors import CheckpointError
 from edaformer.families.checkpoint import some
-from edaformer.families.segformer.formats.naming import STAGES, Format, Naming
-from edaformer.families.segformer.sizes import MAX_CLASSES, Four
+from edaformer.families.formats.naming import STAGES, Format, Naming
+from edaformer.families.mit.sizes import MAX_CLASSES, Four
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ def read_shapes(path: Path, form: Format, naming: Naming, tensors: Mapping[str, 
     """Read a few weights' shapes; that all others fit them is checked later.
 
     Raises:
-        CheckpointError: if one of these is missing or of a shape that no SegFormer has.
+        CheckpointError: if one of these is missing or of a shape that no network of MiT has.
     """
     reading = _Reading(path, form, naming, tensors)
     stages = [f"encoder.stage{number}" for number in range(1, STAGES + 1)]

@@ -1,4 +1,4 @@
-"""A format: how a project names a SegFormer's weights, and how it computes with them.
+"""A format: how a project names a network's weights, and how it computes with them.
 
 In names, ``{s}`` counts stages from 1, ``{i}`` from 0, ``{b}`` blocks from 0, and ``{j}`` the
 decoder's branches as ours does: from c4.
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from edaformer.families.segformer.sizes import AlignCorners, Head
+from edaformer.families.given import AlignCorners
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,17 +42,22 @@ class Format:
     block: str  # what stands before the names of ``blocks``
     stages: tuple[Module, ...]
     blocks: tuple[Module, ...]
-    branches: tuple[Module, ...]
+    branches: tuple[Module, ...]  # of the decoder: one for each stage
     heads: tuple[Module, ...]  # the rest of the decoder
     decoder: tuple[str, ...]  # what names of the decoder begin with; without any: an encoder alone
     unused: re.Pattern[str]  # whole names of what is known and not part of the network
     eps: tuple[float, float]
-    head: Head = "linear"
+    head: str = "linear"  # which decoder of the family's
     align_corners: AlignCorners = "none"
+    # names of another decoder over the same encoder: a file that has one is another's
+    others: re.Pattern[str] | None = None
 
     def known_by(self, keys: Iterable[str]) -> bool:
-        """Whether any of these is this format's."""
-        return any(self.signs.search(key) for key in keys)
+        """Whether any of these is this format's, and none another's."""
+        listed = list(keys)
+        if self.others is not None and any(self.others.search(key) for key in listed):
+            return False
+        return any(self.signs.search(key) for key in listed)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Files that look like a SegFormer's and are something else, by what is in them."""
+"""Files that look like a network's and are something else, by what is in them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,13 @@ from pathlib import Path
 
 from edaformer.errors import CheckpointError
 from edaformer.families.checkpoint import some
-from edaformer.families.segformer.formats.naming import Format
+from edaformer.families.formats.naming import Format
 
-# vinvino02/GLPDepth's decoder, and transformers' name of the model
-GLPN = re.compile(r"(^|\.)(glpn\.|decoder\.bot_conv\.|decoder\.skip_conv1\.|last_layer_depth\.)")
 # MiT as NVlabs and mmsegmentation pretrained it on ImageNet: the names without ``backbone.``
 ENCODER = re.compile(
     r"^(block[1-4]\.\d+\.attn\.(q|kv)\.|layers\.[0-3]\.1\.\d+\.attn\.attn\.in_proj_)"
 )
 _EMA = re.compile(r"(^|\.)ema_(backbone|decode_head|encoder|decoder|segmentation_head)_")
-
-
-def refuse_glpn(path: Path, keys: Collection[str]) -> None:
-    """A depth estimator on the same encoder.
-
-    Raises:
-        CheckpointError: if it is one.
-    """
-    if any(GLPN.search(key) for key in keys):
-        raise CheckpointError(
-            f"{path} is a GLPN, which estimates depth: SegFormer's encoder with a decoder that has "
-            "no classes; it is not supported, use a checkpoint trained for segmentation"
-        )
 
 
 def refuse_averages(path: Path, keys: Collection[str]) -> None:
