@@ -10,6 +10,7 @@ version is laid beside the backend: it runs the model and loads ``libpythonX.Y.s
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shutil
@@ -33,6 +34,8 @@ FOLDER = Path(os.environ.get("EDAFORMER_TRITON", ROOT / ".triton"))  # as the Ma
 _VERSION = "{}.{}".format(*sys.version_info)
 _READY = 60.0  # seconds; loading ONNX Runtime and a model takes 3
 _END = 15.0
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def why_not() -> str | None:
@@ -201,7 +204,14 @@ class TritonServer:
             return subprocess.Popen(
                 self._words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(),
                 start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509  # it calls prctl, nothing else
             )  # fmt: skip
+
+
+def _end_with_parent() -> None:
+    """Asks the kernel, in the new process: whoever is killed ends nothing (prctl(2))."""
+    assert _LIBC is not None
+    _LIBC.prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def _end(stub: int) -> None:
