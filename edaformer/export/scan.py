@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FLOAT, UINT8, FLOAT16 = 1, 2, 10  # TensorProto.DataType
+_EIGHT_BITS = {3, 17}  # INT8, FLOAT8E4M3FN: of weights and zero points
 _DEPTH = 32  # of messages within messages: 8 are ours
 _OURS = {"", "ai.onnx"}
 
@@ -58,6 +59,7 @@ class Scan:
     producer: str
     domains: tuple[str, ...]  # of operators that are not ONNX's own
     half: bool  # whether any tensor is FLOAT16
+    eight_bits: bool  # whether any weight or zero point is INT8 or FP8
     external: bool  # whether weights lie in other files
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -81,6 +83,7 @@ def scan(data: bytes) -> Scan:
         producer=" ".join(filter(None, (_text(model, 2), _text(model, 3)))),
         domains=tuple(sorted({_text(node, 7) for node in nodes} - _OURS)),
         half=half or any(value.type == FLOAT16 for value in values),
+        eight_bits=any(_number(tensor, 2) in _EIGHT_BITS for tensor in tensors),
         external=any(tensor.get(13) or _number(tensor, 14) for tensor in tensors),
         inputs=tuple(p for p in map(_port, graph.get(11, [])) if p.name not in initial),
         outputs=tuple(map(_port, graph.get(12, []))),

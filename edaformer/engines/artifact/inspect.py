@@ -321,6 +321,9 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, object]]:
         ("ISR", manifest.isr),
         ("adapted for", manifest.adapted and manifest.adapted.text),
         ("precision", manifest.precision),
+        ("eight bits", None if (own := manifest.quantised) is None else
+         f"{', '.join(own.parts)}: {len(own.nodes)} nodes, calibrated on {len(own.images)} images "
+         f"of {own.source}"),
         ("written for", "unfused attention" if manifest.attention == "unfused" else None),
         ("input", f"{spec.name} {spec.dtype} {spec.layout} "
           f"{'multiples of 32' if spec.dynamic_size else format_size(manifest.size)}, "

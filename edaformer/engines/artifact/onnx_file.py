@@ -14,7 +14,14 @@ from pathlib import Path
 from edaformer.errors import InputError, ManifestError
 from edaformer.export.scan import FLOAT, FLOAT16, UINT8, Port, Scan, scan
 from edaformer.files import is_checkpoint
-from edaformer.manifest import ONNX_KEY, InputSpec, Manifest, OutputSpec, parse_manifest
+from edaformer.manifest import (
+    ONNX_KEY,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    Precision,
+    parse_manifest,
+)
 
 _PRODUCER = "edaformer-deploy"
 _MARKS = ("onnxsim", "onnxslim", "onnxconverter_common")  # open the metadata keys they leave
@@ -77,11 +84,18 @@ def _read(path: Path, *_unchanged: int) -> OnnxFile:
     if manifest.graph_sha256 not in {None, found.sha256}:
         changed = _change(manifest, found)
         manifest = manifest.model_copy(
-            update={"verification": None, "precision": "fp16" if found.half else "fp32"}
+            update={"verification": None, "precision": _precision(manifest, found)}
         )
     exact = changed is None and manifest.graph_sha256 is not None
     _check_ports(path, manifest, found, exact=exact)
     return OnnxFile(manifest, found, changed)
+
+
+def _precision(manifest: Manifest, found: Scan) -> Precision:
+    """What a changed graph's types say."""
+    if manifest.eight_bits and found.eight_bits:
+        return manifest.precision
+    return "fp16" if found.half else "fp32"
 
 
 def _scan(path: Path) -> Scan:

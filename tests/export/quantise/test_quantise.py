@@ -13,6 +13,7 @@ from edaformer.engines.artifact.onnx_file import read_onnx
 from edaformer.errors import GateError, InputError
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.export.quantise.calibrate import METHOD
+from edaformer.export.quantise.strip import half_twin
 from edaformer.export.verify import LabelRule, _gate_labels
 from edaformer.families.checkpoint import Checkpoint
 from tests.eight import FP8, INT8, calibration
@@ -90,10 +91,10 @@ def test_fp8_attention_is_reproduced_to_the_byte(
 @pytest.mark.parametrize(
     ("agreement", "worst", "miou", "passes"),
     [
-        (0.9931, 0.981, 95.1, True),
-        (0.9929, 0.981, 95.1, False),
-        (0.9931, 0.979, 95.1, False),
-        (0.9931, 0.981, 94.9, False),
+        (0.9931, 0.981, 85.1, True),
+        (0.9929, 0.981, 85.1, False),
+        (0.9931, 0.979, 85.1, False),
+        (0.9931, 0.981, 84.9, False),
     ],
 )
 def test_labels_have_to_be_pytorchs(
@@ -143,3 +144,21 @@ def test_calibration_and_precision_go_together(
 def test_options_that_contradict_each_other(options: dict[str, object], says: str) -> None:
     with pytest.raises(InputError, match=says):
         ExportOptions(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("change", "precision"), [("weights", "fp8"), ("pairs", "fp16")])
+def test_a_changed_file_is_what_its_types_say(
+    fp8_export: ExportResult, tmp_path: Path, change: str, precision: str
+) -> None:
+    data, path = fp8_export.path.read_bytes(), tmp_path / "changed.onnx"
+    if change == "pairs":
+        path.write_bytes(half_twin(data))
+    else:
+        model = onnx.load_from_string(data)
+        bias = next(t for t in model.graph.initializer if t.name.endswith("fc1.bias.half"))
+        bias.raw_data = bytes(len(bias.raw_data))
+        onnx.save(model, path)
+    file = read_onnx(path)
+    assert file.changed is not None
+    assert file.manifest.precision == precision
+    assert file.manifest.verification is None
