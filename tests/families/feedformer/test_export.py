@@ -23,7 +23,7 @@ from edaformer.families.given import Given
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR
 from edaformer.manifest import network_name, parse_network_name
-from edaformer.preprocess import normalise
+from edaformer.preprocess import network_input
 from tests.families.feedformer.published import save, tiny_state
 from tests.tiny import FEEDFORMER, FEEDFORMER_CITY
 
@@ -39,23 +39,24 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def exported(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
-    """FP16, with ISR, at 120x130 padded to 128x160."""
+    """FP32 for ONNX Runtime, with ISR, at 120x130 padded to 128x160; FP16 is test_commands.py's."""
     isr = ISR.parse("16,8,4,2-32,16,8", checkpoint.places)
-    options = ExportOptions(isr=isr, size=(120, 130), outputs=("labels", "logits"))
+    options = ExportOptions(
+        isr=isr, size=(120, 130), precision="fp32", outputs=("labels", "logits")
+    )
     return export_model(checkpoint, options, tmp_path_factory.mktemp("onnx") / "x.onnx")
 
 
-def test_the_graph_computes_the_network_s_logits(tmp_path: Path) -> None:
-    checkpoint = load_checkpoint(save(tmp_path / "x.pth", tiny_state()), HEADS)
-    options = ExportOptions(
-        isr=checkpoint.places.base, size=(99, 130), precision="fp32", input="tensor",
-        outputs=("logits",),
-    )  # fmt: skip
-    result = export_model(checkpoint, options, tmp_path / "x.onnx")
-    feed = normalise(natural_noise(1, (99, 130)), checkpoint.normalisation)
-    made = OnnxSession(str(result.path)).run({"tensor": feed})["logits"]
+def test_the_graph_computes_the_network_s_logits(
+    exported: ExportResult, checkpoint: Checkpoint
+) -> None:
+    image = natural_noise(1, (120, 130))
+    made = OnnxSession(str(exported.path)).run({"image": image})["logits"]
+    pixels = network_input(image, "tensor", checkpoint.normalisation, (128, 160))
+    model = checkpoint.model(exported.manifest.isr_value)
     with torch.inference_mode():
-        expected = checkpoint.model()(torch.from_numpy(feed)).numpy()
+        expected = model(torch.from_numpy(pixels)).numpy()
+    assert made.shape == expected.shape
     assert np.abs(made - expected).max() <= 1e-4
 
 
