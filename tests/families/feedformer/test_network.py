@@ -21,7 +21,7 @@ from edaformer.isr import ISR
 from tests.tiny import FEEDFORMER, FEEDFORMER_CITY, tiny_feedformer
 
 SIZES = [
-    FEEDFORMER, FEEDFORMER_CITY, FEEDFORMERS["feedformer-b0"], FEEDFORMERS["feedformer-b0-city"],
+    FEEDFORMERS["feedformer-b0"], FEEDFORMERS["feedformer-b0-city"],
     replace(FEEDFORMER_CITY, ratios=(4, 1, 1, 2), heads=(1, 1, 5, 2)),
 ]  # fmt: skip
 
