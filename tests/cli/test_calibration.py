@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from edaformer.cli.calibration import calibration_of
+from edaformer.cli.options.calibration import calibration_of
 from edaformer.data import open_dataset
 from edaformer.errors import DataError, InputError
 from edaformer.families.checkpoint import Checkpoint
