@@ -299,7 +299,7 @@ def _pictures(
     checkpoint: Checkpoint,
 ) -> tuple[Images | None, Calibration | None]:  # fmt: skip
     """What to verify on, and what to calibrate on."""
-    from edaformer.cli.calibration import calibration_of
+    from edaformer.cli.options.calibration import calibration_of
     from edaformer.export.exporter import VERIFY_IMAGES
 
     if calibrate is None:

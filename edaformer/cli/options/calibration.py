@@ -10,8 +10,8 @@ import numpy as np
 from edaformer.data import open_dataset
 from edaformer.data.datasets import check_limit
 from edaformer.engines.validate.answers import check_classes
-from edaformer.errors import InputError
-from edaformer.export.quantise.calibrate import MAX_IMAGES, Calibration
+from edaformer.errors import DataError, InputError
+from edaformer.export.quantise.calibrate import MAX_IMAGES, MIN_IMAGES, Calibration
 from edaformer.export.verify import Images
 from edaformer.preprocess import format_size
 
@@ -29,7 +29,7 @@ def calibration_of(
 
     Args:
         spec: as ``--calibrate`` has it.
-        limit: None takes up to 32.
+        limit: None takes up to 32, and three quarters of fewer.
         size: (H, W) that the images have to be of.
         checkpoint: whose classes the data has to have.
 
@@ -41,8 +41,10 @@ def calibration_of(
     check_classes(checkpoint, data)
     if limit is not None:
         check_limit(limit)
-    step = -(-len(data) // (limit or MAX_IMAGES))
-    chosen = range(0, len(data), step)
+    _check_names(checkpoint, data)
+    usual = min(MAX_IMAGES, max(MIN_IMAGES, 3 * len(data) // 4))  # leaves some to verify on
+    count = min(limit or usual, len(data))
+    chosen = [at * len(data) // count for at in range(count)]
     taken = _load(data, chosen, size)
     calibration = Calibration(_stacked(taken), tuple(one.name for one in taken), spec)
     calibration.check()
@@ -51,6 +53,15 @@ def calibration_of(
     if not verified:
         return calibration, None
     return calibration, Images(_stacked(verified), f"{len(verified)} other images of {spec}")
+
+
+def _check_names(checkpoint: Checkpoint, data: Dataset) -> None:
+    for at, (own, theirs) in enumerate(zip(checkpoint.classes or (), data.classes, strict=False)):
+        if own.strip().casefold() != theirs.strip().casefold():
+            raise DataError(
+                f"class {at} is '{theirs}' in {data.name} and '{own}' in {checkpoint.name}: its "
+                "scenes are others; calibrate on the data set it was trained on"
+            )
 
 
 def _load(data: Dataset, indices: Sequence[int], size: tuple[int, int]) -> list[Sample]:
