@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edaformer.data import open_dataset
+from edaformer.engines.validate.gates import Gates
 from edaformer.engines.validate.reference_cache import ReferenceCache
 from edaformer.engines.validate.validate import validate
-from edaformer.engines.validate.validation import Gates, Validation
+from edaformer.engines.validate.validation import Validation
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR

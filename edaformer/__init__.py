@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from edaformer.engines.runtime import Engine
     from edaformer.engines.segmenters.trial import try_witness
     from edaformer.engines.tune.tune import TuneOptions, tune
+    from edaformer.engines.validate.gates import Gates
     from edaformer.engines.validate.saved import SavedAnswers
     from edaformer.engines.validate.validate import compare, validate
-    from edaformer.engines.validate.validation import Gates
     from edaformer.export.exporter import ExportOptions, export_model
     from edaformer.families.checkpoint import demo_checkpoint
     from edaformer.families.table import load_checkpoint
@@ -91,7 +91,7 @@ _HOMES = {
     "Device": "edaformer.remote.device",
     "Engine": "edaformer.engines.runtime",
     "ExportOptions": "edaformer.export.exporter",
-    "Gates": "edaformer.engines.validate.validation",
+    "Gates": "edaformer.engines.validate.gates",
     "RunOptions": "edaformer.engines.run.run",
     "SavedAnswers": "edaformer.engines.validate.saved",
     "TuneOptions": "edaformer.engines.tune.tune",

@@ -15,8 +15,6 @@ import torch
 from edaformer.engines.build.build import BuildResult, build_engine
 from edaformer.engines.build.compiler import BuildOptions
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
-from edaformer.export.quantise.calibrate import Calibration
-from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.edaformer.loader import save_checkpoint
 from edaformer.families.edaformer.network import EDAFormer
@@ -189,29 +187,20 @@ def small_unfused(small_checkpoint: Checkpoint, shared: Path) -> ExportResult:
 
 
 @pytest.fixture(scope="session")
-def calibration() -> Calibration:
-    """Eight pictures of noise."""
-    images = natural_noise(8, eight.SIZE, seed=7)
-    return Calibration(images, tuple(f"noise {at}" for at in range(8)), "noise")
-
-
-@pytest.fixture(scope="session")
-def int8_export(
-    tiny_checkpoint: Checkpoint, calibration: Calibration, shared: Path
-) -> ExportResult:
-    """The tiny model, all parts of it in INT8."""
-    path = shared / "tiny_int8.onnx"
+def int8_export(small_checkpoint: Checkpoint, shared: Path) -> ExportResult:
+    """As small_export, all parts of it in INT8."""
+    path, pictures = shared / "small_int8.onnx", eight.calibration(eight.INT8)
     return once(
         shared, path.name,
-        lambda: export_model(tiny_checkpoint, eight.INT8, path, calibration=calibration),
+        lambda: export_model(small_checkpoint, eight.INT8, path, calibration=pictures),
     )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def fp8_export(tiny_checkpoint: Checkpoint, calibration: Calibration, shared: Path) -> ExportResult:
+def fp8_export(tiny_checkpoint: Checkpoint, shared: Path) -> ExportResult:
     """The tiny model, its attention in FP8."""
-    path = shared / "tiny_fp8.onnx"
+    path, pictures = shared / "tiny_fp8.onnx", eight.calibration(eight.FP8)
     return once(
         shared, path.name,
-        lambda: export_model(tiny_checkpoint, eight.FP8, path, calibration=calibration),
+        lambda: export_model(tiny_checkpoint, eight.FP8, path, calibration=pictures),
     )  # fmt: skip

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from edaformer.data import open_dataset
+from edaformer.engines.validate.gates import Gates
 from edaformer.engines.validate.validate import validate
-from edaformer.engines.validate.validation import Gates
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint

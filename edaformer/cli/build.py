@@ -32,12 +32,14 @@ from edaformer.cli.progress import steps
 from edaformer.engines.artifact.proof import facts_of
 from edaformer.engines.handover.trtexec import trtexec_line
 from edaformer.errors import EXIT_GATE, InputError
+from edaformer.machine.gpu import FP8_FROM
 
 if TYPE_CHECKING:
     from edaformer.engines.build.beside import Beside
     from edaformer.engines.build.build import BuildResult
     from edaformer.engines.build.compiler import BuildOptions
     from edaformer.engines.build.rebuild import Difference, Repetition
+    from edaformer.engines.build.weigh import Weighed
     from edaformer.machine.backend import Backend
     from edaformer.manifest import EngineRecord
 
@@ -93,6 +95,20 @@ def build(
             help="Keep an engine whose attention or precision did not come out as asked.",
         ),
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weigh int8 or fp8 against this FP16 plan of the same network. Default: against "
+            "one built beside it."
+        ),
+    ] = None,
+    even_if_heavier: Annotated[
+        bool,
+        typer.Option(
+            "--even-if-heavier",
+            help="Keep an engine in int8 or fp8 with more kernels and more traffic than FP16's.",
+        ),
+    ] = False,
     repeat: Annotated[
         int | None, typer.Option(help="Build so many times and compare layers and precision.")
     ] = None,
@@ -135,6 +151,8 @@ def build(
         ),
         workspace=workspace,
         timing_cache=timing_cache,
+        against=against,
+        even_if_heavier=even_if_heavier,
         batches=_three("batch", min_batch, opt_batch, max_batch),
         sizes=None if sizes is None else (
             parse_size(sizes[0]), parse_size(sizes[1]), parse_size(sizes[2])
@@ -271,6 +289,12 @@ def print_result(result: BuildResult) -> None:
             ("model", f"{manifest.title}, {manifest.num_classes} classes"),
             ("ISR", manifest.isr),
             ("precision", f"{manifest.precision}, strongly typed"),
+            (
+                "runs on",
+                f"compute capability {FP8_FROM} and later, as all FP8"
+                if manifest.precision == "fp8"
+                else None,
+            ),
             ("targets", targets or "the builder's default"),
             ("size", f"{record.plan_bytes / 1e6:.1f} MB"),
             *facts_of(record.proof),
@@ -283,6 +307,8 @@ def print_result(result: BuildResult) -> None:
     )
     if manifest.attention == "unfused":
         _print_beside(result)
+    if result.weighed is not None:
+        _print_weighed(result.weighed, manifest.precision)
 
 
 def _beside(result: BuildResult) -> Beside | None:
@@ -319,6 +345,22 @@ def _print_beside(result: BuildResult) -> None:
             _cost("traffic, MB", found.traffic_bytes, 1e6),
         ],
     )
+
+
+def _print_weighed(weighed: Weighed, precision: str) -> None:
+    echo()
+    print_table(
+        ("beside its twin", "fp16", precision, "ratio"),
+        [
+            _cost("attention blocks fused", weighed.fused_blocks),
+            _cost("kernels", weighed.kernels),
+            _cost("dequantise kernels", weighed.dequantise_kernels),
+            _cost("scratch, MB", weighed.scratch_bytes, 1e6),
+            _cost("traffic, MB", weighed.traffic_bytes, 1e6),
+        ],
+    )
+    echo_line(f"twin: {weighed.twin}")
+    echo_line(weighed.sentence)
 
 
 def _cost(

@@ -16,8 +16,9 @@ from edaformer.errors import InputError, require
 if TYPE_CHECKING:
     from edaformer.data import Dataset
     from edaformer.engines.spread.spread import Spread
+    from edaformer.engines.validate.gates import Gates
     from edaformer.engines.validate.reference_cache import ReferenceCache
-    from edaformer.engines.validate.validation import Gates, Validation
+    from edaformer.engines.validate.validation import Validation
     from edaformer.evaluation.protocol import FitName, Protocol
     from edaformer.families.checkpoint import Checkpoint
     from edaformer.families.given import Given

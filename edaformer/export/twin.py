@@ -50,6 +50,8 @@ _FIELDS = {  # of each message: number, type, and whether repeated
         "type": (20, "int32", False),
     },
     "Tensor": {
+        "dims": (1, "int64", True),
+        "name": (8, "string", False),
         "data_type": (2, "int32", False),
         "int32_data": (5, "int32", True),
         "raw_data": (9, "bytes", False),
@@ -66,11 +68,12 @@ def is_half(model: ir.Model) -> bool:
     return any(value.dtype == _FLOAT16 for node in model.graph for value in node.outputs)
 
 
-def _damaged(said: str) -> InputError:
+def damaged(said: str) -> InputError:
+    """For what a library says of a graph's bytes."""
     return InputError(f"the ONNX model is damaged ({said}); export it again")
 
 
-@border(_damaged)
+@border(damaged)
 def rounding_twin(model: bytes) -> bytes:
     """The twin of a serialised ONNX model: the same inputs, and outputs in float32.
 
@@ -79,7 +82,7 @@ def rounding_twin(model: bytes) -> bytes:
     Raises:
         InputError: if it is damaged.
     """
-    twin = _messages()["Model"].FromString(model)
+    twin = messages()["Model"].FromString(model)
     graph = twin.graph
     values = (*graph.value_info, *graph.output)
     types = [value for value in values if _element(value).elem_type == _FLOAT16]
@@ -95,7 +98,7 @@ def rounding_twin(model: bytes) -> bytes:
     return data
 
 
-@border(_damaged)
+@border(damaged)
 def with_logits(model: bytes) -> bytes:
     """A serialised ONNX model of ours with its logits as an output, where none of them is.
 
@@ -104,13 +107,13 @@ def with_logits(model: bytes) -> bytes:
     Raises:
         InputError: if it is damaged.
     """
-    made = _messages()["Model"].FromString(model)
+    made = messages()["Model"].FromString(model)
     graph = made.graph
     inside = any("logits" in node.output for node in graph.node)
     if not inside or any(value.name == "logits" for value in graph.output):
         return model
     known = (value for value in graph.value_info if value.name == "logits")
-    graph.output.append(next(known, _messages()["ValueInfo"](name="logits")))
+    graph.output.append(next(known, messages()["ValueInfo"](name="logits")))
     data: bytes = made.SerializeToString(deterministic=True)
     return data
 
@@ -134,7 +137,7 @@ def _rounded(node: Any, half: set[str]) -> list[Any]:
 
 
 def _cast(source: str, target: str, kind: int) -> Any:
-    node = _messages()["Node"](name=f"{target}/cast", op_type="Cast")
+    node = messages()["Node"](name=f"{target}/cast", op_type="Cast")
     node.input.append(source)
     node.output.append(target)
     node.attribute.add(name="to", i=kind, type=_ATTRIBUTE_INT)
@@ -158,8 +161,8 @@ def _element(value: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _messages() -> dict[str, Any]:
-    """The messages of onnx.proto3, reduced to what is read or written here."""
+def messages() -> dict[str, Any]:
+    """The messages of onnx.proto3, reduced to what is read or written."""
     require("google.protobuf", "export")
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 

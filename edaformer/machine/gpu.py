@@ -13,6 +13,9 @@ _DRIVER = "libcuda.so.1"
 _MAJOR, _MINOR, _INTEGRATED = 75, 76, 18  # cuda.h: CUdevice_attribute
 
 
+FP8_FROM = "8.9"  # compute capability; TensorRT's support matrix: Ada, Hopper and later
+
+
 @dataclass(frozen=True)
 class Gpu:
     """The first device that the driver shows."""
@@ -82,3 +85,9 @@ def _attribute(driver: Any, device: ctypes.c_int, attribute: int) -> int:
     value = ctypes.c_int(0)
     driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
     return value.value
+
+
+def runs_fp8(compute_capability: str) -> bool:
+    """Whether a GPU of this compute capability has FP8."""
+    own, least = (tuple(map(int, text.split("."))) for text in (compute_capability, FP8_FROM))
+    return own >= least

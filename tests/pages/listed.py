@@ -98,6 +98,13 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
     "docs/python.md": {
         "from sensor_msgs.msg import Image": Reason.NOT_OURS,
     },
+    "docs/quantisation.md": {
+        "edaformer-export edaformer_t_camvid.pth --size 360x480 --precision fp8 "
+        "--calibrate camvid:CamVid -o fp8.onnx": Reason.MINUTES,
+        "edaformer-build fp8.onnx": Reason.MINUTES,
+        "edaformer-validate fp8.onnx --checkpoint edaformer_t_camvid.pth "
+        "--data camvid:CamVid": Reason.MINUTES,
+    },
     "docs/run.md": {
         "edaformer-run model.plan 0 --save ids -o masks": Reason.CAMERA,
         "edaformer-run model.plan 0 --video seen.mp4 --limit 300": Reason.CAMERA,

@@ -25,7 +25,7 @@ from edaformer.files import sha256
 from edaformer.labels.witness import witness_state
 from edaformer.machine import backend
 from edaformer.machine.backend import Flavour
-from edaformer.machine.gpu import Gpu, query_gpu
+from edaformer.machine.gpu import FP8_FROM, Gpu, query_gpu, runs_fp8
 from edaformer.machine.jetson import Jetson, read_jetson
 from edaformer.manifest import Manifest, find_in_plan, parse_manifest
 from edaformer.media.opencv import opencv
@@ -336,6 +336,13 @@ def _check_driver(found: Findings, gpu: Gpu | None, installed: Installed) -> Non
 
 
 def _check_target(found: Findings, here: Here, flavour: Flavour, known: Manifest) -> None:
+    if here.gpu is not None and not _runs_eight_bits(here.gpu, known):
+        found.problem(
+            "foreign",
+            f"it computes in FP8, which runs on compute capability {FP8_FROM} and later, and this "
+            f"GPU has {here.gpu.compute_capability}",
+            f"edaformer-export CHECKPOINT --precision fp16 --isr {known.isr}",
+        )
     if here.gpu is None or known.engine is None:
         return
     targets, own = known.engine.compute_capabilities, here.gpu.compute_capability
@@ -351,6 +358,10 @@ def _check_target(found: Findings, here: Here, flavour: Flavour, known: Manifest
         found.notes.append(
             f"the plan does not name its targets: only {flavour} can say whether {own} is one"
         )
+
+
+def _runs_eight_bits(gpu: Gpu, known: Manifest) -> bool:
+    return known.precision != "fp8" or runs_fp8(gpu.compute_capability)
 
 
 def _attempt(found: Findings, read: Callable[[], T], fix: str) -> T | None:
@@ -371,8 +382,9 @@ def _model_facts(known: Manifest) -> list[tuple[str, str]]:
     return [
         ("model", f"{known.title}, {known.num_classes} classes, ISR {known.isr}"),
         ("input", f"{known.input.name} {known.input.dtype} {format_size(known.size)}"),
-        ("precision", known.precision),
-    ]
+        ("precision", known.precision if known.precision != "fp8" else
+         f"fp8, for compute capability {FP8_FROM} and later"),
+    ]  # fmt: skip
 
 
 def _size(path: Path) -> str:

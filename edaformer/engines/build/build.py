@@ -13,12 +13,13 @@ from edaformer.engines.artifact.onnx_file import read_onnx_manifest
 from edaformer.engines.artifact.plan import read_header, sidecar_path, write_plan
 from edaformer.engines.artifact.proof import failures, summarise
 from edaformer.engines.build.compiler import BuildOptions, bounds_of, compile_network
+from edaformer.engines.build.weigh import Weighed, weigh
 from edaformer.errors import GateError, InputError
 from edaformer.files import check_writable, sha256, write_whole
 from edaformer.labels.witness import copy_witness
 from edaformer.machine import backend
 from edaformer.machine.backend import Backend
-from edaformer.machine.gpu import query_gpu
+from edaformer.machine.gpu import FP8_FROM, query_gpu, runs_fp8
 from edaformer.manifest import Bounds, EngineRecord, Manifest, Proof, Written
 from edaformer.preprocess import ALIGN, MAX_SIDE, format_size
 
@@ -30,6 +31,8 @@ _ON_DEVICE = "build on the device with --backend tensorrt"
 class BuildResult(Written):
     """The plan that was written; the seconds are the builder's."""
 
+    weighed: Weighed | None = None  # of eight bits: beside FP16
+
     @property
     def record(self) -> EngineRecord:
         """How it was built."""
@@ -38,7 +41,9 @@ class BuildResult(Written):
 
     def to_json(self) -> dict[str, Any]:
         """Path, hash, seconds, manifest and the figures of the proof."""
-        return super().to_json() | summarise(self.record.proof, self.manifest.architecture)
+        weighed = {} if self.weighed is None else {"beside_fp16": self.weighed.to_json()}
+        figures = summarise(self.record.proof, self.manifest.architecture)
+        return super().to_json() | figures | weighed
 
 
 def build_engine(
@@ -62,7 +67,7 @@ def build_engine(
         InputError: if the file, an option or the output does not fit.
         BuildError: if TensorRT refuses the network or cannot build it.
         GateError: if attention is not fused, or is where it was not to be, or if FP16 was asked for
-            and FP32 came out.
+            and FP32 came out, or if eight bits are heavier than FP16.
         MissingError: if the backend is not here.
     """
     options = options or BuildOptions()
@@ -78,11 +83,15 @@ def build_engine(
     manifest = manifest.model_copy(update={"onnx_sha256": sha256(onnx)})
     compiled = compile_network(onnx, chosen, options, manifest, on_progress=on_progress)
     _gate(compiled.proof, manifest, options)
+    weighed = None
+    if manifest.eight_bits and options.weigh:
+        weighed = weigh(onnx, compiled.proof, manifest, chosen, options)
+        _gate_weight(weighed, options)
     record = EngineRecord(
         flavour=chosen.flavour,
         version=read_header(compiled.plan, str(path))[1],  # bindings of 10.3 leave a part out
         compute_capabilities=options.compute_capabilities,
-        flags=(*compiled.flags, *(["ALLOW_UNFUSED"] if options.allow_unfused else [])),
+        flags=(*compiled.flags, *_allowed(options)),
         workspace_bytes=options.workspace_bytes,
         warnings=compiled.warnings,
         plan_sha256=hashlib.sha256(compiled.plan).hexdigest(),
@@ -96,7 +105,13 @@ def build_engine(
     copy_witness(onnx, path)
     if options.timing_cache is not None:
         write_whole(options.timing_cache, compiled.timings)
-    return BuildResult(path, record.plan_sha256, compiled.seconds, manifest)
+    return BuildResult(path, record.plan_sha256, compiled.seconds, manifest, weighed)
+
+
+def _allowed(options: BuildOptions) -> list[str]:
+    """What the user overruled, as a record has it."""
+    given = {"ALLOW_UNFUSED": options.allow_unfused, "EVEN_IF_HEAVIER": options.even_if_heavier}
+    return [name for name, is_so in given.items() if is_so]
 
 
 def _gpu(chosen: Backend) -> str | None:
@@ -118,6 +133,14 @@ def _gate(proof: Proof | None, manifest: Manifest, options: BuildOptions) -> Non
         f"{'; '.join(problems)}; nothing was written; {advice}. To keep such an engine: "
         "--allow-unfused"
     )
+
+
+def _gate_weight(weighed: Weighed, options: BuildOptions) -> None:
+    if weighed.heavier and not options.even_if_heavier:
+        raise GateError(
+            f"in eight bits this engine is {weighed.sentence}; nothing was written. Export it with "
+            "--precision fp16, or fewer parts (--quantise), or keep it with --even-if-heavier"
+        )
 
 
 def parse_compute_capabilities(text: str) -> tuple[str, ...]:
@@ -157,7 +180,30 @@ def _check_options(options: BuildOptions, chosen: Backend, manifest: Manifest) -
                 f"{chosen.flavour} cannot target compute capability {capability} (it can: "
                 f"{', '.join(chosen.compute_capabilities)}); {_ON_DEVICE}"
             )
+    _check_eight_bits(options, chosen, manifest)
     check_bounds(options, manifest)
+
+
+def _check_eight_bits(options: BuildOptions, chosen: Backend, manifest: Manifest) -> None:
+    for option, given in (
+        ("--against", options.against is not None),
+        ("--even-if-heavier", options.even_if_heavier),
+    ):
+        if given and not manifest.eight_bits:
+            raise InputError(
+                f"{option} is for a model in int8 or fp8, and this one is {manifest.precision}; "
+                "leave it out"
+            )
+    if manifest.precision != "fp8":
+        return
+    gpu = query_gpu() if chosen.times_kernels or "current" in options.compute_capabilities else None
+    targets = [one for one in options.compute_capabilities if one != "current"]
+    for target in (*targets, *([] if gpu is None else [gpu.compute_capability])):
+        if not runs_fp8(target):
+            raise InputError(
+                f"FP8 runs on compute capability {FP8_FROM} and later, not on {target}; leave that "
+                "target out, or export with --precision fp16"
+            )
 
 
 def check_bounds(options: BuildOptions, manifest: Manifest) -> Bounds | None:

@@ -36,6 +36,9 @@ class BuildOptions:
     batches: tuple[int, int, int] | None = None  # least, best, most of a dynamic batch
     sizes: tuple[Size, Size, Size] | None = None  # of a dynamic size, each (H, W)
     allow_unfused: bool = False  # write the plan even where attention or FP16 did not come out
+    against: Path | None = None  # the plan of eight bits' FP16 twin; None: it is built beside it
+    even_if_heavier: bool = False  # write the plan even where eight bits do not pay
+    weigh: bool = True  # eight bits against their twin, before the plan is written
 
     @property
     def workspace_bytes(self) -> int | None:

@@ -85,7 +85,9 @@ def repeat_build(
     with tempfile.TemporaryDirectory() as folder:
         for number in range(2, builds + 1):
             target = Path(folder) / "again.plan"
-            again = build_engine(onnx, target, options, on_progress=on_progress)
+            again = build_engine(
+                onnx, target, replace(options, weigh=False, against=None), on_progress=on_progress
+            )
             same_bytes &= again.sha256 == first.sha256
             before, now = first.record.proof, again.record.proof
             if before is not None and now is not None:
@@ -125,6 +127,7 @@ def recorded_build(sidecar: Path, onnx: Path | None) -> tuple[Path, BuildOptions
         compute_capabilities=record.compute_capabilities,
         workspace=None if record.workspace_bytes is None else record.workspace_bytes / 2**30,
         allow_unfused="ALLOW_UNFUSED" in record.flags,
+        even_if_heavier="EVEN_IF_HEAVIER" in record.flags,
     )
     if record.bounds is not None:
         options = _with_bounds(options, manifest, record)

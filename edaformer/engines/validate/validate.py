@@ -18,6 +18,7 @@ from edaformer.engines.artifact.kind import artifact_manifest
 from edaformer.engines.spread.spread import Spread
 from edaformer.engines.validate.answers import Setting, Source, check_together
 from edaformer.engines.validate.comparing import Question, contributions
+from edaformer.engines.validate.gates import Gates, judge
 from edaformer.engines.validate.procedure import Procedure, procedure_of
 from edaformer.engines.validate.saved import Saving
 from edaformer.engines.validate.tally import (
@@ -31,13 +32,11 @@ from edaformer.engines.validate.tally import (
     Tally,
 )
 from edaformer.engines.validate.truth import Stored, examine
-from edaformer.engines.validate.validation import Flips, Frames, GateResult, Gates, Row, Validation
+from edaformer.engines.validate.validation import Frames, Row, Validation
 from edaformer.errors import EdaformerError, NaNError
 from edaformer.evaluation.metrics import score
 from edaformer.evaluation.protocol import FitName, Protocol, get_protocol
 from edaformer.manifest import Manifest
-
-WITHOUT_TIES = 0.999  # least share of equal labels, of an artifact that does not say what a tie is
 
 if TYPE_CHECKING:
     from edaformer.engines.validate.reference_cache import ReferenceCache
@@ -220,7 +219,7 @@ def _result(
             if setting.original is not None or name not in WITH_ORIGINAL
         },
         intervals_iou=tally.intervals_iou(),
-        gates=_gates(gates, change, agreement.overall, flips),
+        gates=judge(gates, manifest, change, agreement, flips),
         worst=tally.worst(),
         manifest=manifest,
         finding=examine(stored),
@@ -237,28 +236,3 @@ def _frames(tally: FramesTally, manifest: Manifest, description: str, setting: S
         candidate=Row(runtime, manifest.isr, candidate),
         agreement=tally.agreement.result(),
     )
-
-
-def _gates(gates: Gates, change: float, agreement: float, flips: Flips) -> tuple[GateResult, ...]:
-    too_far = (
-        f"mIoU changes by {change:+.3f} points against PyTorch float32 at the same ISR, more than "
-        f"{gates.max_miou_drop:g} either way"
-    )
-    keeps = abs(change) <= gates.max_miou_drop
-    first = GateResult("max_miou_change", change, gates.max_miou_drop, None if keeps else too_far)
-    return first, _gate_of_labels(gates.min_agreement, agreement, flips)
-
-
-def _gate_of_labels(wanted: float | None, agreement: float, flips: Flips) -> GateResult:
-    """No flip beyond a tie; the share of equal labels where asked, or where ties are unknown."""
-    if wanted is None and flips.beyond is not None:
-        damaged = (
-            f"{flips.beyond} pixels flipped beyond a rounding tie, with top two logits up to "
-            f"{flips.margin_max:.3g} apart where rounding explains {flips.tolerance:.3g}"
-            if flips.beyond and flips.margin_max is not None
-            else None
-        )
-        return GateResult("max_flips_beyond_ties", flips.beyond, 0, damaged)
-    least = WITHOUT_TIES if wanted is None else wanted
-    too_few = f"labels agree on {agreement:.5f} of the pixels, less than {least:g}"
-    return GateResult("min_agreement", agreement, least, None if agreement >= least else too_few)

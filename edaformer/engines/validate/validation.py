@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edaformer.engines.validate.truth import Finding
-from edaformer.errors import InputError
 from edaformer.evaluation.bootstrap import LEVEL, REPLICATES, Interval
 from edaformer.evaluation.metrics import Score
 from edaformer.manifest import Manifest
@@ -19,30 +18,6 @@ from edaformer.preprocess import format_size
 
 if TYPE_CHECKING:
     from edaformer.export.bisect import Departure
-
-
-@dataclass(frozen=True)
-class Gates:
-    """What must hold for the artifact, against PyTorch float32 at the same ISR.
-
-    A picture of noise has no answer to agree on, so the share of equal labels asks for too much
-    there and for too little elsewhere: by default every label has to be equal that rounding cannot
-    decide.
-    """
-
-    max_miou_drop: float = 0.1  # points of mIoU, either way
-    min_agreement: float | None = None  # fraction of pixels; None: no flip beyond a rounding tie
-    trust_labels: bool = False  # whatever is found wrong with the truth
-
-    def __post_init__(self) -> None:
-        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
-            raise InputError(
-                f"expected --min-agreement as a fraction from 0 to 1, got {self.min_agreement:g}"
-            )
-        if not math.isfinite(self.max_miou_drop):
-            raise InputError(
-                f"expected --max-miou-drop in points, a finite number, got {self.max_miou_drop:g}"
-            )
 
 
 @dataclass(frozen=True)

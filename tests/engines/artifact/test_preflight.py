@@ -378,3 +378,21 @@ def test_what_is_installed_is_found_without_importing_it() -> None:
     assert made.version is not None
     assert not backend.is_installed("tensorrt")
     assert preflight.installed_version("tensorrt") is None
+
+
+@pytest.mark.parametrize(
+    ("capability", "says"), [("8.6", "computes in FP8, which runs on compute capability 8.9"),
+                             ("8.9", None)],
+)  # fmt: skip
+def test_fp8_is_not_for_every_gpu(
+    plan: Path, machine: Callable[..., None], capability: str, says: str | None
+) -> None:
+    known = parse_manifest(sidecar_path(plan).read_text(), "x")
+    found = preflight.Findings(plan, "edaformer-run")
+    here = preflight.Here(replace(GPU, compute_capability=capability), None)
+    preflight._check_target(
+        found, here, "tensorrt-rtx", known.model_copy(update={"precision": "fp8"})
+    )
+    told = [problem.text for problem in found.problems if problem.kind == "foreign"]
+    assert bool(told) is (says is not None)
+    assert says is None or says in told[0]

@@ -17,10 +17,10 @@ from edaformer.engines.build.build import BuildResult
 from edaformer.engines.spread.job import Placed
 from edaformer.engines.spread.spread import Spread
 from edaformer.engines.validate.comparing import ComparisonJob, Question, contributions
+from edaformer.engines.validate.gates import Gates
 from edaformer.engines.validate.reference_cache import ReferenceCache
 from edaformer.engines.validate.saved import SavedAnswers, Saving
 from edaformer.engines.validate.validate import compare, validate
-from edaformer.engines.validate.validation import Gates
 from edaformer.errors import DataError, InputError, ServerError
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise

@@ -10,8 +10,9 @@ import onnx_ir as ir
 import pytest
 
 from edaformer.data import Dataset, open_dataset
+from edaformer.engines.validate.gates import Gates
 from edaformer.engines.validate.validate import validate
-from edaformer.engines.validate.validation import Gates, Validation
+from edaformer.engines.validate.validation import Validation
 from edaformer.errors import InputError, NaNError
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
 from edaformer.families.checkpoint import Checkpoint

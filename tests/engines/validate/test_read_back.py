@@ -9,9 +9,10 @@ import pytest
 
 from edaformer.cli.texts.validation import print_validation
 from edaformer.data import open_dataset
+from edaformer.engines.validate.gates import Gates
 from edaformer.engines.validate.read_back import read_validation
 from edaformer.engines.validate.validate import validate
-from edaformer.engines.validate.validation import Gates, Validation
+from edaformer.engines.validate.validation import Validation
 from edaformer.errors import InputError
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise

@@ -16,11 +16,12 @@ import pytest
 from edaformer.data import DataRecord, Sample, open_dataset
 from edaformer.data.archive import write_archive
 from edaformer.engines.validate.answers import Answers, Setting
+from edaformer.engines.validate.gates import Gates
 from edaformer.engines.validate.reports.junit import junit_xml
 from edaformer.engines.validate.reports.page import html_report
 from edaformer.engines.validate.saved import SavedAnswers, Saving
 from edaformer.engines.validate.validate import compare, validate
-from edaformer.engines.validate.validation import Gates, Validation
+from edaformer.engines.validate.validation import Validation
 from edaformer.errors import DataError, InputError
 from edaformer.evaluation.protocol import FitName, get_protocol
 from edaformer.export.exporter import ExportOptions, export_model

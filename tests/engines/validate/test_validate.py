@@ -11,8 +11,8 @@ from PIL import Image
 
 from edaformer.data import Dataset, FileDataset, open_dataset
 from edaformer.engines.segmenters.pytorch import TorchSegmenter
+from edaformer.engines.validate.gates import Gates
 from edaformer.engines.validate.validate import validate
-from edaformer.engines.validate.validation import Gates
 from edaformer.errors import DataError, InputError
 from edaformer.evaluation.metrics import confusion_matrix, score
 from edaformer.evaluation.protocol import FITS, get_protocol

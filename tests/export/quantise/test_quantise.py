@@ -12,9 +12,10 @@ from onnx import numpy_helper
 from edaformer.engines.artifact.onnx_file import read_onnx
 from edaformer.errors import GateError, InputError
 from edaformer.export.exporter import ExportOptions, ExportResult, export_model
-from edaformer.export.quantise.calibrate import METHOD, Calibration
+from edaformer.export.quantise.calibrate import METHOD
+from edaformer.export.verify import LabelRule, _gate_labels
 from edaformer.families.checkpoint import Checkpoint
-from tests.eight import FP8, SIZE
+from tests.eight import FP8, INT8, calibration
 
 
 def test_the_pairs_are_typed_and_symmetric(int8_export: ExportResult) -> None:
@@ -44,12 +45,12 @@ def test_the_pairs_are_typed_and_symmetric(int8_export: ExportResult) -> None:
 
 
 def test_a_weight_is_itself_within_half_a_step(
-    int8_export: ExportResult, tiny_checkpoint: Checkpoint
+    int8_export: ExportResult, small_checkpoint: Checkpoint
 ) -> None:
     held = {t.name: numpy_helper.to_array(t) for t in onnx.load(int8_export.path).graph.initializer}
     name = "encoder.stage2.blocks.0.attention.kv.weight"
-    assert tiny_checkpoint.state is not None
-    own = tiny_checkpoint.state[name].numpy()
+    assert small_checkpoint.state is not None
+    own = small_checkpoint.state[name].numpy()
     scale = held[f"model.{name}.half.scale"].astype(np.float32)[:, None, None, None]
     steps = held[f"model.{name}.half.eight"]
     restored = steps * scale
@@ -57,15 +58,13 @@ def test_a_weight_is_itself_within_half_a_step(
     assert (np.abs(restored - own) <= scale / 2 * 1.01 + np.abs(own) * 2**-11).all()
 
 
-def test_the_manifest_says_what_was_decided_on_what(
-    int8_export: ExportResult, calibration: Calibration
-) -> None:
+def test_the_manifest_says_what_was_decided_on_what(int8_export: ExportResult) -> None:
     manifest = read_onnx(int8_export.path).manifest
     own, check = manifest.quantised, manifest.verification
     assert own is not None
     assert check is not None
     assert (manifest.precision, own.method, own.source) == ("int8", METHOD, "noise")
-    assert tuple(one.sha256 for one in own.images) == calibration.hashes
+    assert tuple(one.sha256 for one in own.images) == calibration(INT8).hashes
     assert {one.reason for one in own.left_out} == {"depthwise", "first layer", "last layer"}
     assert check.tolerance is None
     assert check.label_miou is not None
@@ -74,9 +73,9 @@ def test_the_manifest_says_what_was_decided_on_what(
 
 
 def test_fp8_attention_is_reproduced_to_the_byte(
-    fp8_export: ExportResult, tiny_checkpoint: Checkpoint, calibration: Calibration, tmp_path: Path
+    fp8_export: ExportResult, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    again = export_model(tiny_checkpoint, FP8, tmp_path / "b.onnx", calibration=calibration)
+    again = export_model(tiny_checkpoint, FP8, tmp_path / "b.onnx", calibration=calibration(FP8))
     assert again.path.read_bytes() == fp8_export.path.read_bytes()
     model = onnx.load(again.path)
     zeros = [t for t in model.graph.initializer if t.name == "zero"]
@@ -88,13 +87,28 @@ def test_fp8_attention_is_reproduced_to_the_byte(
         assert [made_by[name] for name in node.input] == ["DequantizeLinear"] * 2
 
 
-def test_labels_that_differ_too_much_leave_nothing_behind(
-    tiny_checkpoint: Checkpoint, calibration: Calibration, tmp_path: Path
+@pytest.mark.parametrize(
+    ("agreement", "worst", "miou", "passes"),
+    [
+        (0.9931, 0.981, 95.1, True),
+        (0.9929, 0.981, 95.1, False),
+        (0.9931, 0.979, 95.1, False),
+        (0.9931, 0.981, 94.9, False),
+    ],
+)
+def test_labels_have_to_be_pytorchs(
+    fp8_export: ExportResult, agreement: float, worst: float, miou: float, passes: bool
 ) -> None:
-    options = ExportOptions(size=SIZE, precision="fp8", min_agreement=1.0)
+    assert fp8_export.manifest.verification is not None
+    found = fp8_export.manifest.verification.model_copy(update={
+        "label_agreement": agreement, "label_agreement_worst": worst, "label_miou": miou,
+    })  # fmt: skip
+    _gate_labels(found, LabelRule(0.0, worst=0.0, miou=0.0))
+    if passes:
+        _gate_labels(found, LabelRule())
+        return
     with pytest.raises(GateError, match=r"in eight bits the labels agree .* nothing was written"):
-        export_model(tiny_checkpoint, options, tmp_path / "a.onnx", calibration=calibration)
-    assert not list(tmp_path.iterdir())
+        _gate_labels(found, LabelRule())
 
 
 @pytest.mark.parametrize(
@@ -105,13 +119,13 @@ def test_labels_that_differ_too_much_leave_nothing_behind(
     ],
 )
 def test_calibration_and_precision_go_together(
-    tiny_checkpoint: Checkpoint, calibration: Calibration, tmp_path: Path,
+    tiny_checkpoint: Checkpoint, tmp_path: Path,
     options: dict[str, str], calibrated: bool, says: str,
 ) -> None:  # fmt: skip
-    given = calibration if calibrated else None
+    given = calibration(FP8) if calibrated else None
     with pytest.raises(InputError, match=says):
         export_model(
-            tiny_checkpoint, ExportOptions(size=SIZE, **options),  # type: ignore[arg-type]
+            tiny_checkpoint, ExportOptions(size=FP8.size, **options),  # type: ignore[arg-type]
             tmp_path / "a.onnx", calibration=given,
         )  # fmt: skip
 

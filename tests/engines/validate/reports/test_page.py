@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from edaformer.data import open_dataset
+from edaformer.engines.validate.gates import Gates
 from edaformer.engines.validate.reports.junit import junit_xml
 from edaformer.engines.validate.reports.page import html_report
 from edaformer.engines.validate.validate import validate
-from edaformer.engines.validate.validation import Gates, Validation
+from edaformer.engines.validate.validation import Validation
 from edaformer.export.bisect import Departure, Difference
 from edaformer.export.exporter import ExportResult
 from edaformer.export.verify import natural_noise
