@@ -32,7 +32,7 @@ from typing import Any
 from PIL import Image
 
 from tests.engines.spread.descent import descendants
-from tests.engines.spread.nodes import three_nodes
+from tests.engines.spread.nodes import add_node, three_nodes
 from tests.hostile import sound
 
 _IMAGES = 100
@@ -314,7 +314,7 @@ def _mend(cluster: Any) -> None:
     for node in [] if cluster is None else list(cluster.worker_nodes):
         if node.all_processes["raylet"][0].process.poll() is not None:
             cluster.remove_node(node, allow_graceful=False)
-            cluster.add_node(num_cpus=1)
+            add_node(cluster)
 
 
 def _left(cluster: Any) -> dict[int, str]:
