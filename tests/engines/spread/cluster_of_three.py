@@ -22,6 +22,7 @@ import pytest
 
 from edaformer.engines.spread.spread import Spread
 from edaformer.errors import DataError, InputError, WorkerError
+from tests.engines.spread.nodes import three_nodes
 from tests.engines.spread.toy import Toy
 from tests.engines.spread.whole import Whole
 
@@ -130,20 +131,14 @@ def tried(case: Callable[[Any, Path], None], cluster: Any) -> str:
 
 def main() -> None:
     import ray
-    from ray.cluster_utils import Cluster
 
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-    )
-    try:
-        for _ in range(2):
-            cluster.add_node(num_cpus=1)
+    with three_nodes() as cluster:
         ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
-        for case in CASES:
-            print(tried(case, cluster), flush=True)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+        try:
+            for case in CASES:
+                print(tried(case, cluster), flush=True)
+        finally:
+            ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -32,6 +32,7 @@ from typing import Any
 from PIL import Image
 
 from tests.engines.spread.descent import descendants
+from tests.engines.spread.nodes import add_node, three_nodes
 from tests.hostile import sound
 
 _IMAGES = 100
@@ -141,7 +142,7 @@ def main() -> int:
             if way in ways:
                 finds += _row(way.name, trial.of(way, counts[way.name], None))
         if any(way in ways for way in ON_NODES):
-            with three_nodes(trial.environment) as cluster:
+            with nodes(trial.environment) as cluster:
                 for way in ON_NODES:
                     if way in ways:
                         finds += _row(way.name, trial.of(way, counts[way.name], cluster))
@@ -158,22 +159,15 @@ def _row(name: str, made: Made) -> list[str]:
 
 
 @contextmanager
-def three_nodes(environment: dict[str, str]) -> Iterator[Any]:
-    """Ray's, on this machine."""
+def nodes(environment: dict[str, str]) -> Iterator[Any]:
+    """Where ``--ray auto`` finds them."""
     os.environ.update(environment)
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-    )
-    try:
-        for _ in range(2):
-            _add(cluster)
+    with three_nodes() as cluster:
         os.environ["RAY_ADDRESS"] = cluster.address
-        yield cluster
-    finally:
-        os.environ.pop("RAY_ADDRESS", None)
-        cluster.shutdown()
+        try:
+            yield cluster
+        finally:
+            del os.environ["RAY_ADDRESS"]
 
 
 class Trial:
@@ -320,16 +314,7 @@ def _mend(cluster: Any) -> None:
     for node in [] if cluster is None else list(cluster.worker_nodes):
         if node.all_processes["raylet"][0].process.poll() is not None:
             cluster.remove_node(node, allow_graceful=False)
-            _add(cluster)
-
-
-def _add(cluster: Any) -> None:
-    """A node; Ray itself gives one half a minute to be there, whatever else the machine does."""
-    for _ in range(4):
-        with suppress(Exception):
-            cluster.add_node(num_cpus=1)
-            return
-    cluster.add_node(num_cpus=1)
+            add_node(cluster)
 
 
 def _left(cluster: Any) -> dict[int, str]:
