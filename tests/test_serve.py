@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ def test_killed_and_ended(small_export: ExportResult, tmp_path: Path) -> None:
     )  # fmt: skip
     with serving:
         try:
+            wait_for(ports[0])
             np.testing.assert_array_equal(asked(served, frame), labels)
             (stub,) = stubs(serving.pid)
             os.kill(stub, signal.SIGKILL)
@@ -67,6 +69,16 @@ def test_killed_and_ended(small_export: ExportResult, tmp_path: Path) -> None:
     assert "ended, the server with its stubs" in said
     assert len(left) >= 2
     assert [process for process in left if Path(f"/proc/{process}").exists()] == []
+
+
+def wait_for(port: int) -> None:
+    """Until somebody listens there."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10):
+            return
+        assert time.monotonic() < end, "nobody listens"
+        time.sleep(0.1)
 
 
 def asked(served: Path, frame: np.ndarray) -> np.ndarray:

@@ -80,9 +80,13 @@ class ServedModel:
         self.address = parse_address(path)
         self._client = require(f"tritonclient.{self.address.way}", "triton")
         self._mine, self._all = local(), list[Any]()
-        with self._answering():
-            config = self._config()
-        self.manifest = _manifest(config, self.address)
+        try:
+            with self._answering():
+                config = self._config()
+            self.manifest = _manifest(config, self.address)
+        except EdaformerError:
+            self.close()
+            raise
         self.description = f"served at {self.address}"
 
     def labels(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
