@@ -24,6 +24,7 @@ from edaformer.errors import InputError, MissingError, RemoteError
 from edaformer.printable import in_one_line
 
 LOST = 255  # ssh's own exit code, where the connection is not or no longer there
+_UNTIL_WE_END = "cat >/dev/null"  # it reads what nobody writes, and ends with us, however that is
 _BEAT = 2.0  # seconds between the desk's signs of life
 _PATIENCE = 40.0  # seconds for a connection to come about
 _ENDING = 2.0  # seconds that a remote command has to end, once asked
@@ -142,10 +143,10 @@ class Ssh(Closing):
         """
         if shutil.which("ssh") is None:
             raise MissingError("ssh is not installed here; run: sudo apt install openssh-client")
-        command = [*self._ssh(), "-M", "-N", "--", self.host]
+        command = [*self._ssh(), "-M", "-T", "--", self.host, _UNTIL_WE_END]
         with tempfile.TemporaryFile() as errors:
             self._master = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors,
                 start_new_session=True,
             )  # fmt: skip
             end = time.monotonic() + _PATIENCE
@@ -191,6 +192,8 @@ class Ssh(Closing):
             except subprocess.TimeoutExpired:
                 self._master.kill()
                 self._master.wait()
+            assert self._master.stdin is not None
+            self._master.stdin.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property

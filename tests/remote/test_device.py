@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -111,6 +113,22 @@ def test_ctrl_c_leaves_nothing_there(orin: Sshd, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         work()
     assert orin.left() == []
+
+
+def test_a_killed_desk_leaves_no_connection(orin: Sshd) -> None:
+    code = (
+        "import time; from edaformer.remote.device import Device\n"
+        f"with Device({NAME!r}) as device:\n"
+        "    print(device.ask() is not None, flush=True)\n"
+        "    time.sleep(900)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as desk:
+        assert desk.stdout is not None
+        assert desk.stdout.readline() == "True\n"
+        assert orin.running() != []
+        desk.kill()
+    assert orin.left() == []
+    _wait_until(lambda: orin.sessions() == [])
 
 
 def test_what_the_kernel_killed_is_told(orin: Sshd, tmp_path: Path) -> None:
