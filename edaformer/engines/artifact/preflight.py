@@ -341,7 +341,7 @@ def _check_target(found: Findings, here: Here, flavour: Flavour, known: Manifest
             "foreign",
             f"it computes in FP8, which runs on compute capability {FP8_FROM} and later, and this "
             f"GPU has {here.gpu.compute_capability}",
-            f"edaformer-export CHECKPOINT --precision fp16 --isr {known.isr}",
+            f"edaformer-export CHECKPOINT --precision fp16 --isr {shlex.quote(known.isr)}",
         )
     if here.gpu is None or known.engine is None:
         return

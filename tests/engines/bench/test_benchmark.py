@@ -68,7 +68,7 @@ def test_two_exports_and_torch(
                            checkpoint=small_checkpoint.path)  # fmt: skip
     steps: list[str] = []
     made = benchmark([labels.path, logits.path], options, on_step=steps.append)
-    assert [result.subject.name for result in made.results] == ["labels.onnx", "logits.onnx",
+    assert [result.subject.name for result in made.results] == [labels.path.name, "logits.onnx",
                                                                 "torch"]  # fmt: skip
     for result in made.results:
         assert result.latency.frames >= 2
@@ -86,7 +86,7 @@ def test_two_exports_and_torch(
         assert camera is not None
         assert camera.processed + camera.dropped == camera.arrived
     for comparison in made.comparisons:
-        assert comparison.first == "labels.onnx"
+        assert comparison.first == labels.path.name
         assert comparison.agreement is not None
         assert comparison.worst_margin is not None
         assert comparison.worst_margin < 1e-4
