@@ -18,7 +18,7 @@ from tests.pages.grammar import objection, unknown_name, unknown_option
         ("edaformer-export a.pth --irs 16,8,4,1", "No such option"),
         ("edaformer-export a.pth --isr 16,8", "expected an ISR"),
         ("edaformer-export a.pth --size 512", "expected a size"),
-        ("edaformer-export a.pth --precision int8", "--precision"),
+        ("edaformer-export a.pth --precision int4", "--precision"),
         ("edaformer-validate a.onnx --data camvit:CamVid", "no data set"),
         ("edaformer-info T --classes many", "--classes"),
         ("ls shots | edaformer-info --nothing", "No such option"),
