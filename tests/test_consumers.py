@@ -43,7 +43,7 @@ def test_onnxruntime_mobile(tiny_export: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-m", tool, str(tiny_export), "--output_dir", str(tmp_path),
             "--optimization_style", "Fixed"]  # fmt: skip
     subprocess.run(line, check=True, capture_output=True)
-    labels = onnxruntime_labels(tmp_path / "consumers.ort")
+    labels = onnxruntime_labels(tmp_path / f"{tiny_export.stem}.ort")
     assert np.mean(labels == onnxruntime_labels(tiny_export)) >= 0.999
 
 

@@ -15,9 +15,9 @@ from edaformer.data import Dataset, open_dataset
 from edaformer.engines.spread.spread import Spread
 from edaformer.engines.tune.budget import Budget
 from edaformer.engines.tune.tune import TRIALS_FILE, TuneOptions, tune
+from edaformer.engines.validate.gates import Gates
 from edaformer.engines.validate.reference_cache import ReferenceCache
 from edaformer.engines.validate.validate import validate
-from edaformer.engines.validate.validation import Gates
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from tests.folder import FIVE, lay_folder, nearly_right
