@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=20)
     args = parser.parse_args()
     from edaformer.export import exporter
-    from edaformer.export.exporter import ExportOptions
     from edaformer.export.fp16 import HALF_MAX
+    from edaformer.export.options import ExportOptions
     from edaformer.export.ranges import measure_ranges
     from edaformer.export.rewrites import apply_rewrites, defaults
 

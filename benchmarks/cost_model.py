@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--isrs", default=ISRS)
     options = parser.parse_args()
     from edaformer.engines.tune.device.measure import make_artifact
-    from edaformer.export.exporter import ExportOptions
+    from edaformer.export.options import ExportOptions
 
     target, checkpoint = resolve("cpu"), load_checkpoint(demo_checkpoint())
     assert target.ceilings is not None

@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=demo_checkpoint())
     parser.add_argument("--size", type=parse_size, default=(360, 480))
     options = parser.parse_args()
-    from edaformer.export.exporter import ExportOptions, export_model
+    from edaformer.export.exporter import export_model
+    from edaformer.export.options import ExportOptions
 
     checkpoint = load_checkpoint(options.checkpoint)
     data = open_dataset(f"scenes:{options.scenes}", options.size)

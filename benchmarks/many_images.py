@@ -82,7 +82,8 @@ def through(images: int, folder: Path) -> dict[str, Any]:
     from edaformer.engines.validate.pytorch import PyTorchAnswers
     from edaformer.engines.validate.tally import Tally
     from edaformer.evaluation.protocol import get_protocol
-    from edaformer.export.exporter import ExportOptions, export_model
+    from edaformer.export.exporter import export_model
+    from edaformer.export.options import ExportOptions
 
     data = open_dataset(f"scenes:{images}", SIZE)
     checkpoint = _smallest(data.classes)

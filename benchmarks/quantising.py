@@ -104,7 +104,8 @@ def measure(case: Case, shared: Path, every: int) -> dict[str, Any]:
 
     import edaformer
     from edaformer.engines.validate.validate import validate
-    from edaformer.export.exporter import ExportOptions, export_model
+    from edaformer.export.exporter import export_model
+    from edaformer.export.options import ExportOptions
     from edaformer.export.quantise.calibrate import Calibration
     from edaformer.export.verify import Images
 

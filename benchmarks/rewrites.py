@@ -34,8 +34,9 @@ from edaformer.engines.build.build import build_engine
 from edaformer.engines.build.compiler import BuildOptions, compile_network
 from edaformer.engines.runtime import Engine
 from edaformer.export import exporter
-from edaformer.export.exporter import ExportOptions, export_model
+from edaformer.export.exporter import export_model
 from edaformer.export.fp16 import convert_to_fp16
+from edaformer.export.options import ExportOptions
 from edaformer.export.rewrites import REWRITES, apply_rewrites, defaults
 from edaformer.families.architecture import Architecture
 from edaformer.families.edaformer.loader import save_checkpoint

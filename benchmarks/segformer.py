@@ -20,7 +20,7 @@ from rewrites import measure, write_page
 from torch.utils.flop_counter import FlopCounterMode
 
 from edaformer.export import exporter
-from edaformer.export.exporter import ExportOptions
+from edaformer.export.options import ExportOptions
 from edaformer.export.rewrites import apply_rewrites, defaults
 from edaformer.families.architecture import Architecture
 from edaformer.families.segformer.sizes import SEGFORMERS

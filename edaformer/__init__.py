@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from edaformer.engines.validate.gates import Gates
     from edaformer.engines.validate.saved import SavedAnswers
     from edaformer.engines.validate.validate import compare, validate
-    from edaformer.export.exporter import ExportOptions, export_model
+    from edaformer.export.exporter import export_model
+    from edaformer.export.options import ExportOptions
     from edaformer.families.checkpoint import demo_checkpoint
     from edaformer.families.table import load_checkpoint
     from edaformer.machine.threads import share_cores
@@ -90,7 +91,7 @@ _HOMES = {
     "BuildOptions": "edaformer.engines.build.compiler",
     "Device": "edaformer.remote.device",
     "Engine": "edaformer.engines.runtime",
-    "ExportOptions": "edaformer.export.exporter",
+    "ExportOptions": "edaformer.export.options",
     "Gates": "edaformer.engines.validate.gates",
     "RunOptions": "edaformer.engines.run.run",
     "SavedAnswers": "edaformer.engines.validate.saved",

@@ -12,7 +12,8 @@ from edaformer.engines.validate.pytorch import Reference
 from edaformer.engines.validate.reference_cache import ReferenceCache, default_folder
 from edaformer.evaluation.metrics import Score, confusion_matrix, score
 from edaformer.evaluation.protocol import get_protocol, plan_passes
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import ISR
 from tests.once import once

@@ -14,7 +14,8 @@ import torch
 
 from edaformer.engines.build.build import BuildResult, build_engine
 from edaformer.engines.build.compiler import BuildOptions
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.edaformer.loader import save_checkpoint
 from edaformer.families.edaformer.network import EDAFormer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edaformer.export.exporter import ExportOptions
+from edaformer.export.options import ExportOptions
 from edaformer.export.quantise.calibrate import Calibration
 from edaformer.export.quantise.parts import PARTS
 from edaformer.export.verify import natural_noise

@@ -45,7 +45,8 @@ def _trained(folder: Path, checkpoint: Path, build: BuildOptions) -> None:
 
     from edaformer.data.scenes import draw_scene
     from edaformer.engines.build.build import build_engine
-    from edaformer.export.exporter import ExportOptions, export_model
+    from edaformer.export.exporter import export_model
+    from edaformer.export.options import ExportOptions
     from edaformer.families.table import load_checkpoint
     from edaformer.isr import ISR
     from edaformer.preprocess import normalise
@@ -71,7 +72,8 @@ def _random(stem: Path, case: Network, build: BuildOptions) -> None:
     import torch
 
     from edaformer.engines.build.build import build_engine
-    from edaformer.export.exporter import ExportOptions, export_model
+    from edaformer.export.exporter import export_model
+    from edaformer.export.options import ExportOptions
     from edaformer.families.edaformer.loader import save_checkpoint
     from edaformer.families.edaformer.network import EDAFormer
     from edaformer.families.table import load_checkpoint

@@ -34,7 +34,8 @@ from edaformer.errors import InputError, require
 from edaformer.machine.threads import share_cores
 
 if TYPE_CHECKING:
-    from edaformer.export.exporter import ExportOptions, ExportResult
+    from edaformer.export.exporter import ExportResult
+    from edaformer.export.options import ExportOptions
     from edaformer.export.quantise.calibrate import Calibration
     from edaformer.export.verify import Images
     from edaformer.families.checkpoint import Checkpoint
@@ -194,7 +195,8 @@ def export(
     with steps("loading PyTorch") as on_step:
         for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
             require(package, "export")
-        from edaformer.export.exporter import ExportOptions, export_model
+        from edaformer.export.exporter import export_model
+        from edaformer.export.options import ExportOptions
         from edaformer.export.quantise.parts import parse_parts
         from edaformer.export.rewrites import choose
         from edaformer.families.table import load_checkpoint

@@ -308,7 +308,8 @@ def _tell_images(spread: Spread | None, done: int, total: int) -> None:
 def _export(
     checkpoint: Checkpoint, result: Tuning, attention: AttentionForm, out: Path, on_step: Step
 ) -> ExportResult:
-    from edaformer.export.exporter import ExportOptions, export_model
+    from edaformer.export.exporter import export_model
+    from edaformer.export.options import ExportOptions
 
     options = ExportOptions(isr=result.pick.isr, size=result.size, attention=attention)
     path = out / options.default_name(checkpoint)

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from edaformer.cli.main import app
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import load_checkpoint
 

@@ -8,7 +8,8 @@ import pytest
 
 from edaformer.errors import EdaformerError, GateError, InputError, ISRError
 from edaformer.export import exporter
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.rewrites import defaults
 from edaformer.export.runtime import OnnxSession
 from edaformer.families.checkpoint import Checkpoint

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from edaformer.engines.segmenters import open_artifact
-from edaformer.export.exporter import ExportOptions, export_model
+from edaformer.export.exporter import export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.wrapper import Deployment, Geometry, Probabilities
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR

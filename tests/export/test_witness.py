@@ -13,7 +13,8 @@ from edaformer.engines.artifact.onnx_file import read_onnx_manifest
 from edaformer.engines.segmenters.trial import try_witness
 from edaformer.errors import GateError, InputError
 from edaformer.export import exporter
-from edaformer.export.exporter import ExportOptions, export_model
+from edaformer.export.exporter import export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.verify import Images, natural_noise
 from edaformer.export.witness import witness_frames
 from edaformer.families.checkpoint import Checkpoint

@@ -10,7 +10,8 @@ import torch
 from edaformer.engines.artifact.inspect import describe
 from edaformer.engines.validate.validate import validate
 from edaformer.errors import InputError
-from edaformer.export.exporter import ExportOptions, export_model
+from edaformer.export.exporter import export_model
+from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.given import given, options_of
 from edaformer.families.table import load_checkpoint

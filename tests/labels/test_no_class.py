@@ -14,7 +14,8 @@ from edaformer.engines.run.run import RunOptions, run
 from edaformer.engines.segmenters import open_artifact
 from edaformer.engines.segmenters.segmenter import labels_from_logits as decided
 from edaformer.errors import NaNError
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.rewrites.fuse_argmax import FusedLabels
 from edaformer.export.verify import natural_noise
 from edaformer.export.wrapper import Geometry as Padding

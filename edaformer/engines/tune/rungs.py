@@ -12,7 +12,7 @@ from edaformer.engines.run.ladder_index import SCHEMA
 from edaformer.engines.tune.device.measure import make_artifact
 from edaformer.engines.tune.result import Point, Runs, Tuning, cost_of
 from edaformer.errors import InputError
-from edaformer.export.exporter import ExportOptions
+from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.files import write_whole
 from edaformer.machine import backend

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from edaformer.cli.main import app
 from edaformer.engines.build.build import BuildResult
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import demo_checkpoint
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR

@@ -25,7 +25,8 @@ from edaformer.engines.bench.runners import Contender, OnnxRunner, PlanRunner, T
 from edaformer.engines.bench.state import State
 from edaformer.engines.build.build import BuildResult
 from edaformer.errors import InputError, MissingError
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from tests.folder import lay_folder

@@ -19,7 +19,8 @@ from edaformer.engines.build.beside import beside_fused
 from edaformer.engines.build.build import BuildResult, build_engine, parse_compute_capabilities
 from edaformer.engines.build.compiler import BuildOptions
 from edaformer.errors import BuildError, EdaformerError, GateError, InputError
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.edaformer.loader import save_checkpoint
 from edaformer.families.edaformer.network import EDAFormer

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from edaformer.engines.handover import hand_over
 from edaformer.errors import InputError
-from edaformer.export.exporter import ExportOptions, export_model
+from edaformer.export.exporter import export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint

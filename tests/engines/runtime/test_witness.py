@@ -19,7 +19,8 @@ import pytest
 from edaformer.engines.artifact.onnx_file import read_onnx_manifest
 from edaformer.engines.runtime import Engine, witness
 from edaformer.errors import DataError, GateError, InputError
-from edaformer.export.exporter import ExportOptions, export_model
+from edaformer.export.exporter import export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.runtime import OnnxSession
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.labels.geometry import Geometry, labels_from_logits

@@ -12,7 +12,8 @@ from edaformer.engines.segmenters.onnx import OnnxSegmenter
 from edaformer.engines.segmenters.pytorch import TorchSegmenter
 from edaformer.engines.segmenters.segmenter import labels_from_logits
 from edaformer.errors import InputError, ManifestError, MissingError
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.verify import natural_noise
 from edaformer.export.wrapper import Deployment, Geometry
 from edaformer.families.checkpoint import Checkpoint

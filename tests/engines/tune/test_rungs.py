@@ -11,7 +11,7 @@ import pytest
 from edaformer.engines.tune import rungs
 from edaformer.engines.tune.budget import Budget
 from edaformer.engines.tune.result import Point, Runs, Tuning
-from edaformer.export.exporter import ExportOptions
+from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import BASE
 

@@ -14,7 +14,8 @@ from edaformer.engines.validate.gates import Gates
 from edaformer.engines.validate.validate import validate
 from edaformer.engines.validate.validation import Validation
 from edaformer.errors import InputError, NaNError
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.table import load_checkpoint
 from edaformer.isr import ISR

@@ -24,7 +24,8 @@ from edaformer.engines.validate.validate import compare, validate
 from edaformer.engines.validate.validation import Validation
 from edaformer.errors import DataError, InputError
 from edaformer.evaluation.protocol import FitName, get_protocol
-from edaformer.export.exporter import ExportOptions, export_model
+from edaformer.export.exporter import export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.table import load_checkpoint

@@ -16,7 +16,8 @@ from edaformer.engines.validate.validate import validate
 from edaformer.errors import DataError, InputError
 from edaformer.evaluation.metrics import confusion_matrix, score
 from edaformer.evaluation.protocol import FITS, get_protocol
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.edaformer.loader import save_checkpoint

@@ -11,7 +11,8 @@ from onnx import numpy_helper
 
 from edaformer.engines.artifact.onnx_file import read_onnx
 from edaformer.errors import GateError, InputError
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.quantise.calibrate import METHOD
 from edaformer.export.quantise.strip import half_twin
 from edaformer.export.verify import LabelRule, _gate_labels

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from edaformer.engines.tune.search.prefixes import Prefixes
 from edaformer.engines.tune.search.space import every_setting
 from edaformer.export import exporter
-from edaformer.export.exporter import ExportOptions
+from edaformer.export.options import ExportOptions
 from edaformer.export.rewrites import apply_rewrites, defaults
 from edaformer.families.feedformer.decoder import PooledCrossAttention
 from edaformer.families.feedformer.network import FeedFormer

@@ -17,7 +17,8 @@ from edaformer.engines.artifact.onnx_file import read_onnx_manifest
 from edaformer.engines.validate.bisect import bisect
 from edaformer.errors import InputError, ISRError, ManifestError
 from edaformer.evaluation.protocol import PROTOCOLS
-from edaformer.export.exporter import ExportOptions, ExportResult, export_model
+from edaformer.export.exporter import ExportResult, export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.rewrites import defaults
 from edaformer.export.runtime import OnnxSession
 from edaformer.export.verify import natural_noise

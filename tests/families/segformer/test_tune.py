@@ -17,7 +17,7 @@ from edaformer.engines.tune.search.prefixes import Prefixes
 from edaformer.engines.tune.search.space import Space, every_setting
 from edaformer.engines.tune.tune import TuneOptions, tune
 from edaformer.export import exporter
-from edaformer.export.exporter import ExportOptions
+from edaformer.export.options import ExportOptions
 from edaformer.export.rewrites import apply_rewrites, defaults
 from edaformer.families.segformer.network import SegFormer
 from edaformer.families.segformer.sizes import SEGFORMERS, SegFormerSizes

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from edaformer.engines.tune.device.measure import ROUNDS, make_artifact
 from edaformer.engines.tune.search.rows import Latency
 from edaformer.errors import EXIT_GATE, EXIT_MISSING, GateError, RemoteError
-from edaformer.export.exporter import ExportOptions
+from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import ISR
 from edaformer.json_text import parse_json

@@ -21,7 +21,8 @@ from edaformer.engines.bench.timing import run_slice, warm_up
 from edaformer.engines.build.build import build_engine
 from edaformer.engines.build.compiler import BuildOptions
 from edaformer.engines.tune.search.rows import Latency
-from edaformer.export.exporter import ExportOptions, export_model
+from edaformer.export.exporter import export_model
+from edaformer.export.options import ExportOptions
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import ISR
