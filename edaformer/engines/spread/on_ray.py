@@ -9,10 +9,11 @@ that kills from one that was waiting beside it.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ class RayCrew:
         if self._keeper is not None:
             self._keeper.end_monitors()
         if self._own:
-            self._ray.shutdown()
+            with redirect_stdout(sys.stderr):  # it tells at last what it held back of dead nodes
+                self._ray.shutdown()
         if self._keeper is not None:
             self._keeper.end()
         self._aside.close()
