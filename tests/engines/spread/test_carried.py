@@ -55,6 +55,17 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_uses_is_not(
     assert [one.name for one in folder.iterdir()] == [f"edaformer-spread-{os.getpid()}-x"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_who_is_dead_and_not_yet_waited_for_keeps_nothing(tmp_path: Path) -> None:
+    if (child := os.fork()) == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    (tmp_path / "temporary" / f"edaformer-spread-{child}-x").mkdir()
+    sweep()
+    os.waitpid(child, 0)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_a_hash_is_of_what_is_there_now(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"one")
