@@ -11,13 +11,14 @@ and checkpoints/. A case is a line of the record; what is there is not run again
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import cases
 
 BASE, HEADLINE, HARD = "base", "16,8,4,2-2,4,8", "32,16,8,4-4,8,16"
 T, SEGFORMER = "checkpoints/edaformer_t_camvid.pth", "checkpoints/segformer_b0_camvid"
@@ -72,18 +73,15 @@ def main() -> None:
         return
     if args.shared is None:
         parser.error("name the folder with the data: --shared DIR")
-    for name in args.cases or CASES:
-        if name not in done:
-            found = measure(CASES[name], args.shared)
-            with args.out.open("a") as file:
-                file.write(json.dumps({"case": name, **found}) + "\n")
+    cases.add_missing(
+        args.out, done, args.cases or CASES,
+        lambda name: measure(CASES[name], args.shared),
+    )  # fmt: skip
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
     """What is recorded, by case."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = {line["case"]: line for line in map(json.loads, lines)}
-    return {name: found[name] for name in CASES if name in found}
+    return cases.read(path, CASES)
 
 
 def measure(case: Case, shared: Path) -> dict[str, Any]:

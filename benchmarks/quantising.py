@@ -12,7 +12,6 @@ without a GPU; nothing is executed on one.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import tempfile
 import time
@@ -20,6 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import cases
 
 RECORDS = Path(__file__).parent / "records" / "quantising.jsonl"
 SIZE = (360, 480)
@@ -84,18 +85,15 @@ def main() -> None:
         return
     if args.shared is None:
         parser.error("name the folder with the data: --shared DIR")
-    for name in args.cases or CASES:
-        if name not in done:
-            found = measure(CASES[name], args.shared, args.every)
-            with args.out.open("a") as file:
-                file.write(json.dumps({"case": name, **found}) + "\n")
+    cases.add_missing(
+        args.out, done, args.cases or CASES,
+        lambda name: measure(CASES[name], args.shared, args.every),
+    )  # fmt: skip
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
     """What is recorded, by case."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = {line["case"]: line for line in map(json.loads, lines)}
-    return {name: found[name] for name in CASES if name in found}
+    return cases.read(path, CASES)
 
 
 def measure(case: Case, shared: Path, every: int) -> dict[str, Any]:

@@ -59,7 +59,8 @@ _USUAL: dict[str, object] = {
     "seal": None, "channels": "RGB", "adapted": None, "hub": None, "quantised": None,
 }  # fmt: skip
 AttentionForm = Literal["fused", "unfused"]  # what the graph is written for; the proof demands it
-Precision = Literal["fp16", "fp32", "int8", "fp8"]  # eight bits: of the parts that say so
+Precision = Literal["fp16", "fp32", "int8", "fp8"]
+EIGHT_BITS = frozenset({"int8", "fp8"})  # of the parts that say so, the rest in half
 ONLY_IN_SIDECAR = {
     "palette", "rewrites", "kept_fp32", "verification", "engine", "graph_sha256", "seal",
     "quantised",
@@ -357,7 +358,7 @@ class Manifest(_Record):
     @property
     def eight_bits(self) -> bool:
         """Whether parts compute in eight bits, so that labels may differ from PyTorch's."""
-        return self.precision in {"int8", "fp8"}
+        return self.precision in EIGHT_BITS
 
     @property
     def tie(self) -> float | None:

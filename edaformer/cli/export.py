@@ -31,6 +31,7 @@ from edaformer.cli.options.checkpoints import HUB, find
 from edaformer.cli.options.threads import THREADS
 from edaformer.cli.progress import steps
 from edaformer.errors import InputError, require
+from edaformer.export.quantise import uncalibrated
 from edaformer.machine.threads import share_cores
 
 if TYPE_CHECKING:
@@ -250,12 +251,11 @@ def export(
 
 def _check_eight_bits(precision: str, quantise: str | None, calibrate: str | None) -> None:
     """Said before PyTorch is loaded."""
-    eight_bits = precision in {"int8", "fp8"}
+    from edaformer.manifest import EIGHT_BITS
+
+    eight_bits = precision in EIGHT_BITS
     if eight_bits and calibrate is None:
-        raise InputError(
-            f"{precision} needs pictures to measure its ranges on; name some with --calibrate: "
-            "scenes, camvid:DIR or folder:DIR"
-        )
+        raise uncalibrated(precision)
     for option, given in (("--quantise", quantise), ("--calibrate", calibrate)):
         if given is not None and not eight_bits:
             raise InputError(f"{option} is for --precision int8 and fp8; leave it out")

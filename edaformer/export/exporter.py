@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -21,7 +21,9 @@ from edaformer.errors import InputError
 from edaformer.export.fp16 import Kept, convert_to_fp16
 from edaformer.export.graph import trace
 from edaformer.export.options import ExportOptions
+from edaformer.export.quantise import uncalibrated
 from edaformer.export.quantise.calibrate import Calibration
+from edaformer.export.quantise.parts import EightBits
 from edaformer.export.quantise.quantise import Prepared, prepare, quantise
 from edaformer.export.ranges import measure_ranges
 from edaformer.export.rewrites import apply_rewrites, defaults
@@ -188,11 +190,7 @@ def _pictures(
             )
         return images
     if calibration is None:
-        raise InputError(
-            f"{options.precision} needs pictures to measure its ranges on; name some with "
-            "--calibrate: scenes, camvid:DIR or folder:DIR"
-        )
-    calibration.check()
+        raise uncalibrated(options.precision)
     if images is not None:
         return images
     return Images(calibration.images[:VERIFY_IMAGES], "images it was calibrated on")
@@ -202,11 +200,10 @@ def _prepare(
     graph: ir.Model, calibration: Calibration, options: ExportOptions, how: Normalisation
 ) -> Prepared:
     """The nodes that will compute in eight bits, and the ranges there."""
-    assert options.precision in {"int8", "fp8"}
     pixels = network_input(check_pictures(calibration.images, batch=True), options.input, how)
     batches = Images(pixels, calibration.source).batches(options.batch or 1)
-    eight: Any = options.precision
-    return prepare(graph, eight, options.quantise, calibration, batches, name=options.input)
+    precision = cast(EightBits, options.precision)
+    return prepare(graph, precision, options.quantise, calibration, batches, name=options.input)
 
 
 def _witness(

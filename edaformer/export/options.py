@@ -13,7 +13,7 @@ from edaformer.export.verify import LabelRule
 from edaformer.export.wrapper import Geometry
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import BASE, ISR
-from edaformer.manifest import AttentionForm, Precision
+from edaformer.manifest import EIGHT_BITS, AttentionForm, Precision
 from edaformer.preprocess import ALIGN, DEFAULT_SIZE, MAX_SIDE, Resize, format_size
 
 OPSETS = (18, 19, 20)  # what the tracer writes and TensorRT 10.3 reads
@@ -108,7 +108,7 @@ class ExportOptions:
     @property
     def eight_bits(self) -> bool:
         """Whether parts compute in eight bits."""
-        return self.precision in {"int8", "fp8"}
+        return self.precision in EIGHT_BITS
 
     @property
     def operator_set(self) -> int:

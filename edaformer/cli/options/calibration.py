@@ -9,7 +9,7 @@ import numpy as np
 
 from edaformer.data import open_dataset
 from edaformer.data.datasets import check_limit
-from edaformer.engines.validate.answers import check_classes
+from edaformer.engines.validate.answers import check_classes, other_name
 from edaformer.errors import DataError, InputError
 from edaformer.export.quantise.calibrate import MAX_IMAGES, MIN_IMAGES, Calibration
 from edaformer.export.verify import Images
@@ -47,7 +47,6 @@ def calibration_of(
     chosen = [at * len(data) // count for at in range(count)]
     taken = _load(data, chosen, size)
     calibration = Calibration(_stacked(taken), tuple(one.name for one in taken), spec)
-    calibration.check()
     others = [at for at in range(len(data)) if at not in chosen]
     verified = _load(data, others[:: -(-len(others) // _VERIFIED) or 1], size)
     if not verified:
@@ -56,12 +55,13 @@ def calibration_of(
 
 
 def _check_names(checkpoint: Checkpoint, data: Dataset) -> None:
-    for at, (own, theirs) in enumerate(zip(checkpoint.classes or (), data.classes, strict=False)):
-        if own.strip().casefold() != theirs.strip().casefold():
-            raise DataError(
-                f"class {at} is '{theirs}' in {data.name} and '{own}' in {checkpoint.name}: its "
-                "scenes are others; calibrate on the data set it was trained on"
-            )
+    own = checkpoint.classes or ()
+    at = other_name(own, data.classes)
+    if at is not None:
+        raise DataError(
+            f"class {at} is '{data.classes[at]}' in {data.name} and '{own[at]}' in "
+            f"{checkpoint.name}: its scenes are others; calibrate on the data set it was trained on"
+        )
 
 
 def _load(data: Dataset, indices: Sequence[int], size: tuple[int, int]) -> list[Sample]:

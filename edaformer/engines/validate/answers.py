@@ -181,17 +181,19 @@ def _check_classes(artifact: Path, manifest: Manifest, data: DataRecord) -> None
             f"{data.name} has {len(data.classes)} classes and {artifact} predicts "
             f"{manifest.num_classes}; use the data set it was trained on"
         )
-    own, theirs = (_folded(names) for names in (manifest.classes or (), data.classes))
-    if own and own != theirs:
-        at = next(i for i, (a, b) in enumerate(zip(own, theirs, strict=True)) if a != b)
+    own = manifest.classes or ()
+    at = other_name(own, data.classes)
+    if at is not None:
         raise DataError(
             f"class {at} is '{data.classes[at]}' in {data.name} and "
-            f"'{(manifest.classes or ())[at]}' in {artifact}; use the data set it was trained on"
+            f"'{own[at]}' in {artifact}; use the data set it was trained on"
         )
 
 
-def _folded(names: tuple[str, ...]) -> list[str]:
-    return [name.strip().casefold() for name in names]
+def other_name(own: Sequence[str], theirs: Sequence[str]) -> int | None:
+    """The first class that is called otherwise, but for case; names may be missing at the end."""
+    folded = ([name.strip().casefold() for name in names] for names in (own, theirs))
+    return next((at for at, (a, b) in enumerate(zip(*folded, strict=False)) if a != b), None)
 
 
 def _size(size: tuple[int, int] | None) -> str:

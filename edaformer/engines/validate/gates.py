@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 from edaformer.engines.validate.validation import Agreement, Flips, GateResult
 from edaformer.errors import InputError
+from edaformer.evaluation.eight_bits import LEAST_AGREEMENT, LEAST_AGREEMENT_WORST
 from edaformer.manifest import Manifest
 
 WITHOUT_TIES = 0.999  # least share of equal labels, of an artifact that does not say what a tie is
 MAX_CHANGE = 0.1  # points of mIoU, either way
 EIGHT_BITS_LOSS = 0.3  # points of mIoU; a gain is no failure
-EIGHT_BITS_AGREEMENT = 0.993  # fraction of pixels
-EIGHT_BITS_WORST = 0.98  # likewise, of the worst image
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,8 @@ def _eight_bits(
     gates: Gates, precision: str, change: float, agreement: Agreement
 ) -> tuple[GateResult, ...]:
     most = EIGHT_BITS_LOSS if gates.max_miou_drop is None else gates.max_miou_drop
-    least = EIGHT_BITS_AGREEMENT if gates.min_agreement is None else gates.min_agreement
-    worst = min(EIGHT_BITS_WORST, least)
+    least = LEAST_AGREEMENT if gates.min_agreement is None else gates.min_agreement
+    worst = min(LEAST_AGREEMENT_WORST, least)
     lost = (
         f"{precision} costs {-change:.3f} points of mIoU against PyTorch float32 at the same ISR, "
         f"more than {most:g}"

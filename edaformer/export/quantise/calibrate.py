@@ -39,6 +39,7 @@ class Calibration:
 
     def __post_init__(self) -> None:
         assert len(self.images) == len(self.names)
+        self.check()
 
     @property
     def hashes(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from edaformer.families.formats.file import Decided, Make, Reader
 from edaformer.families.formats.heads import decide_heads, listed, part
 from edaformer.families.formats.mit import BLOCKS, EPS, OTHER_DECODERS, stages
 from edaformer.families.formats.naming import Format, Module
-from edaformer.families.formats.shapes import Shapes
+from edaformer.families.formats.shapes import Shapes, fitting
 from edaformer.families.given import GIVEN, Given
 from edaformer.families.reading.keys import keys_of
 
@@ -120,16 +120,10 @@ def decide(
             "FeedFormer is supported as published, with align_corners=False"
         )
     heads, origin = decide_heads(path, shapes, model, given)
-    try:
+    with fitting(path, "FeedFormer"):
         sizes = FeedFormerSizes(
             shapes.widths, shapes.depths, shapes.decoder_width, cast(Head, form.head), heads,
             shapes.ratios, shapes.mlp_ratios, shapes.patches, eps=form.eps,
         )  # fmt: skip
-    except InputError as error:
-        found = str(error).rpartition(";")[0]
-        raise CheckpointError(
-            f"the shapes of the weights in {path} are no FeedFormer's: {found}; use a complete "
-            "checkpoint"
-        ) from error
     options = ("--heads", listed(heads)) if origin == GIVEN else ()
     return Decided(sizes, (("heads", f"{listed(heads)} ({origin})"),), options)

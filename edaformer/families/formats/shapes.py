@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from edaformer.errors import CheckpointError
+from edaformer.errors import CheckpointError, InputError
 from edaformer.families.checkpoint import some
 from edaformer.families.formats.naming import STAGES, Format, Naming
 from edaformer.families.mit.sizes import MAX_CLASSES, Four
@@ -29,6 +30,19 @@ class Shapes:
     mlp_ratios: Four
     patches: Four
     num_classes: int
+
+
+@contextmanager
+def fitting(path: Path, family: str) -> Iterator[None]:
+    """Sizes that no network of the family has are told as the fault of the weights in ``path``."""
+    try:
+        yield
+    except InputError as error:
+        found = str(error).rpartition(";")[0]
+        raise CheckpointError(
+            f"the shapes of the weights in {path} are no {family}'s: {found}; use a complete "
+            "checkpoint"
+        ) from error
 
 
 def read_shapes(path: Path, form: Format, naming: Naming, tensors: Mapping[str, Tensor]) -> Shapes:

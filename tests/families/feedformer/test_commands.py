@@ -14,6 +14,7 @@ from edaformer.engines.artifact.kind import artifact_manifest
 from edaformer.families.feedformer.sizes import FEEDFORMERS
 from edaformer.families.table import load_checkpoint
 from tests.cli.test_commands import Run, run
+from tests.families.deployed import check_fused
 from tests.families.feedformer.published import published_names, save
 from tests.families.segformer.formats.test_commands import write_noise
 from tests.tiny import tiny_feedformer
@@ -37,11 +38,7 @@ def test_from_the_file_to_labels(run: Run, tmp_path: Path) -> None:
     assert artifact_manifest(onnx).architecture == load_checkpoint(path).variant == SIZES
     ran = run("build", onnx, "--backend", "tensorrt-rtx", "-o", plan)
     assert ran.code == 0, ran.err  # an unfused attention ends there
-    engine = artifact_manifest(plan).engine
-    assert engine is not None
-    assert engine.proof is not None
-    assert engine.proof.attention_unfused == ()
-    assert "padding" not in {kernel.kind for kernel in engine.proof.kernels}
+    check_fused(plan)
     ran = run("validate", onnx, "--checkpoint", path, *data, "--json", "--trust-labels",
               "--max-miou-drop", "100")  # fmt: skip
     assert ran.code == 0, ran.err

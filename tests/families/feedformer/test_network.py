@@ -10,14 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edaformer.engines.tune.search.prefixes import Prefixes
 from edaformer.engines.tune.search.space import every_setting
-from edaformer.export import exporter
-from edaformer.export.options import ExportOptions
-from edaformer.export.rewrites import apply_rewrites, defaults
 from edaformer.families.feedformer.decoder import PooledCrossAttention
 from edaformer.families.feedformer.network import FeedFormer
 from edaformer.families.feedformer.sizes import FEEDFORMERS, FeedFormerSizes
-from edaformer.families.table import count, layers
+from edaformer.families.table import count
 from edaformer.isr import ISR
+from tests.families.deployed import check_layers
 from tests.tiny import FEEDFORMER, FEEDFORMER_CITY, tiny_feedformer
 
 SIZES = [
@@ -72,14 +70,7 @@ def test_layers_are_those_of_the_rewritten_network(sizes: FeedFormerSizes, facto
     size, isr = (192, 256), _isr(sizes, factor)
     with torch.device("meta"):
         model = FeedFormer(sizes, 7, isr).eval()
-    plain = exporter.deployment(model, ExportOptions(isr, size))
-    names = tuple(name for name in defaults("fp16", sizes.name) if name != "pad-image")
-    rewritten, _ = apply_rewrites(plain, names)
-    counter = FlopCounterMode(display=False)
-    with torch.inference_mode(), counter:
-        copy.deepcopy(rewritten.model).to("meta")(torch.zeros(1, 3, *size, device="meta"))
-    made_of = layers(sizes, 7, size, isr)
-    assert 2 * sum(layer.macs * layer.times for layer in made_of) == counter.get_total_flops()
+    check_layers(model, size)
 
 
 @pytest.mark.parametrize("sizes", [FEEDFORMER, FEEDFORMER_CITY])

@@ -9,19 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from edaformer.data import open_dataset
 from edaformer.engines.tune.device.roofline import Ceilings, Roofline, memory_bytes, weights_bytes
 from edaformer.engines.tune.search.prefixes import Prefixes
 from edaformer.engines.tune.search.space import Space, every_setting
 from edaformer.engines.tune.tune import TuneOptions, tune
-from edaformer.export import exporter
-from edaformer.export.options import ExportOptions
-from edaformer.export.rewrites import apply_rewrites, defaults
 from edaformer.families.segformer.network import SegFormer
 from edaformer.families.segformer.sizes import SEGFORMERS, SegFormerSizes
 from edaformer.families.table import count, layers, load_checkpoint
+from tests.families.deployed import check_layers
 from tests.families.segformer.hugging import save_folder
 from tests.tiny import SEGFORMER, tiny_segformer
 
@@ -37,14 +34,7 @@ def test_layers_are_those_of_the_rewritten_network(sizes: SegFormerSizes, factor
     isr = sizes.places.isr(tuple(factor * ratio for ratio in sizes.ratios))
     with torch.device("meta"):
         model = SegFormer(sizes, 7, isr).eval()
-    plain = exporter.deployment(model, ExportOptions(isr, size))
-    names = tuple(name for name in defaults("fp16", sizes.name) if name != "pad-image")
-    rewritten, _ = apply_rewrites(plain, names)
-    counter = FlopCounterMode(display=False)
-    with torch.inference_mode(), counter:
-        copy.deepcopy(rewritten.model).to("meta")(torch.zeros(1, 3, *size, device="meta"))
-    made_of = layers(sizes, 7, size, isr)
-    assert 2 * sum(layer.macs * layer.times for layer in made_of) == counter.get_total_flops()
+    check_layers(model, size)
 
 
 def test_every_setting_of_four_places() -> None:

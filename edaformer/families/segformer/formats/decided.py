@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from edaformer.errors import CheckpointError, InputError
 from edaformer.families.formats.file import Decided
 from edaformer.families.formats.heads import CONFIGURED, decide_heads, listed, part
 from edaformer.families.formats.naming import Format
-from edaformer.families.formats.shapes import Shapes
+from edaformer.families.formats.shapes import Shapes, fitting
 from edaformer.families.given import GIVEN, AlignCorners, Given
 from edaformer.families.segformer.sizes import Head, SegFormerSizes
 
@@ -36,18 +35,12 @@ def decide(
     """
     heads, heads_from = decide_heads(path, shapes, model, given)
     align, align_from = _align_corners(form, model, given)
-    try:
+    with fitting(path, "SegFormer"):
         sizes = SegFormerSizes(
             shapes.widths, shapes.depths, shapes.decoder_width, heads, shapes.ratios,
             shapes.mlp_ratios, shapes.patches, head=cast(Head, form.head), eps=form.eps,
             align_corners=align,
         )  # fmt: skip
-    except InputError as error:
-        found = str(error).rpartition(";")[0]
-        raise CheckpointError(
-            f"the shapes of the weights in {path} are no SegFormer's: {found}; use a complete "
-            "checkpoint"
-        ) from error
     options = []
     if heads_from == GIVEN:
         options += ["--heads", listed(heads)]

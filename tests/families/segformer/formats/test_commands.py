@@ -19,6 +19,7 @@ from edaformer.families.segformer.sizes import SEGFORMERS
 from edaformer.families.table import load_checkpoint
 from tests.cli.test_commands import Run, run
 from tests.conftest import ROOT
+from tests.families.deployed import check_fused
 from tests.families.segformer.formats.projects import mmseg_model, nvlabs_state, save, smp_state
 from tests.families.segformer.hugging import hugging_model
 
@@ -56,11 +57,7 @@ def test_from_the_file_to_labels(
     assert artifact_manifest(onnx).architecture == load_checkpoint(path).variant
     ran = run("build", onnx, "--backend", "tensorrt-rtx", "-o", plan)
     assert ran.code == 0, ran.err  # an unfused attention ends there
-    engine = artifact_manifest(plan).engine
-    assert engine is not None
-    assert engine.proof is not None
-    assert engine.proof.attention_unfused == ()
-    assert "padding" not in {kernel.kind for kernel in engine.proof.kernels}
+    check_fused(plan)
     ran = run("validate", onnx, "--checkpoint", path, "--data", "scenes:1", "--json",
               "--trust-labels", "--max-miou-drop", "100")  # fmt: skip
     assert ran.code == 0, ran.err
