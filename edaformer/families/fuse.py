@@ -27,6 +27,19 @@ class Fuse(nn.Module):
         return functional.relu(self.norm(self.conv(torch.cat(features, dim=1))))
 
 
+class Convolve(nn.Module):
+    """Convolution -> BatchNorm -> ReLU, of one map."""
+
+    def __init__(self, channels: int, width: int, *, kernel: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(width)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, width, H, W)."""
+        return functional.relu(self.norm(self.conv(feature)))
+
+
 def upsample(feature: Tensor, size: tuple[int, int], *, aligned: bool = False) -> Tensor:
     """Bilinear, half-pixel centres, as the papers' decoders and evaluation; or corner to corner."""
     return functional.interpolate(feature, size=size, mode="bilinear", align_corners=aligned)

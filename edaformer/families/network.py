@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from edaformer.families.attention import Attention, Block, to_map, to_tokens
+from edaformer.families.fuse import upsample
 from edaformer.isr import ISR
 from edaformer.preprocess import RELEASE, Normalisation
 
@@ -78,19 +79,31 @@ class Head(nn.Module):
 
     fuse: nn.Module
     classify: nn.Conv2d
+    upsampling = 1  # by how much the network itself upsamples its logits, corner to corner
 
     def decide(self, *maps: Tensor) -> Tensor:
-        """What is fused, in the network's order -> logits."""
+        """What is fused, in the network's order -> logits, upsampled where trained so.
+
+        Half-pixel upsampling is left to whoever asks for labels.
+        """
         made: Tensor = self.classify(self.fuse(*maps))
-        return made
+        if self.upsampling == 1:
+            return made
+        size = (made.shape[2] * self.upsampling, made.shape[3] * self.upsampling)
+        return upsample(made, size, aligned=True)
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """The encoder's maps, c1 first -> logits; ``fuse`` takes them from the smallest on."""
+        return self.decide(*maps[::-1])
 
 
 class Network(nn.Module):
     """The segmentation network: a normalised image in, logits at 1 / logits_stride out."""
 
-    # the places whose outputs each place reads, in the order its part takes them; none: the image
-    reads: tuple[tuple[int, ...], ...]
-    fused: tuple[int, ...]  # the places whose outputs the decoder fuses, in its order
+    # The places whose outputs each place reads, in the order its part takes them; none: the image.
+    # As here where the decoder attends to nothing
+    reads: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (2,))
+    fused: tuple[int, ...] = (3, 2, 1, 0)  # whose outputs the decoder fuses, in its order
     encoder: Encoder
     decoder: Head
 
@@ -99,6 +112,11 @@ class Network(nn.Module):
         self.variant = variant
         self.num_classes = num_classes
         self.normalisation: Normalisation = RELEASE  # that its images are given
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) float, RGB, normalised -> logits (B, classes, H / stride, W / stride)."""
+        logits: Tensor = self.decoder(*self.encoder(image))
+        return logits
 
     @property
     def isr(self) -> ISR:

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from edaformer.errors import CheckpointError, require
 from edaformer.families.architecture import Architecture
 from edaformer.families.checkpoint import Checkpoint
+from edaformer.families.convolutional import cost as convolutional_cost
+from edaformer.families.convolutional import loader as convolutional_loader
+from edaformer.families.convolutional.sizes import CALLED, NETWORKS, ConvolutionalSizes
 from edaformer.families.cost import Cost, Size
 from edaformer.families.edaformer import adapted_file
 from edaformer.families.edaformer import cost as edaformer_cost
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from edaformer.families.network import Network
 
 # of the families whose variant's name alone does not say them all; ``family`` tells them apart
-RecordedSizes = SegFormerSizes | FeedFormerSizes
+RecordedSizes = SegFormerSizes | FeedFormerSizes | ConvolutionalSizes
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,10 @@ class Family:
     check_output: Callable[[Checkpoint, Path], None]  # where an adapted one would be written
     save_adapted: Callable[[Checkpoint, Mapping[str, Tensor], Adapted, Path], None]
     any_file: bool = False  # it owns every file that no other does, and says what is wrong with it
+    called: str = ""  # how its variants' names are made, where there are too many for a sentence
 
 
+# The first that owns a path has it: SegFormer takes whatever has its encoder and no other decoder
 FAMILIES = {
     "edaformer": Family(
         variants=VARIANTS,
@@ -78,19 +83,6 @@ FAMILIES = {
         save_adapted=adapted_file.save_adapted,
         any_file=True,
     ),
-    "segformer": Family(
-        variants=SEGFORMERS,
-        owns=segformer_loader.owns,
-        load=segformer_loader.load,
-        sha256=segformer_loader.sha256,
-        network=segformer_loader.network,
-        count=segformer_cost.count,
-        count_params=segformer_cost.count_params,
-        place_layers=segformer_layers.place_layers,
-        fixed_layers=segformer_layers.fixed_layers,
-        check_output=segformer_adapted.check_output,
-        save_adapted=segformer_adapted.save_adapted,
-    ),
     "feedformer": Family(
         variants=FEEDFORMERS,
         owns=feedformer_loader.owns,
@@ -103,6 +95,33 @@ FAMILIES = {
         fixed_layers=feedformer_layers.fixed_layers,
         check_output=feedformer_loader.check_output,
         save_adapted=feedformer_loader.save_adapted,
+    ),
+    "convolutional": Family(
+        variants=NETWORKS,
+        owns=convolutional_loader.owns,
+        load=convolutional_loader.load,
+        sha256=convolutional_loader.sha256,
+        network=convolutional_loader.network,
+        count=convolutional_cost.count,
+        count_params=convolutional_cost.count_params,
+        place_layers=convolutional_cost.place_layers,
+        fixed_layers=convolutional_cost.fixed_layers,
+        check_output=convolutional_loader.check_output,
+        save_adapted=convolutional_loader.save_adapted,
+        called=CALLED,
+    ),
+    "segformer": Family(
+        variants=SEGFORMERS,
+        owns=segformer_loader.owns,
+        load=segformer_loader.load,
+        sha256=segformer_loader.sha256,
+        network=segformer_loader.network,
+        count=segformer_cost.count,
+        count_params=segformer_cost.count_params,
+        place_layers=segformer_layers.place_layers,
+        fixed_layers=segformer_layers.fixed_layers,
+        check_output=segformer_adapted.check_output,
+        save_adapted=segformer_adapted.save_adapted,
     ),
 }
 
@@ -120,7 +139,7 @@ def named(name: str) -> Architecture | None:
 
 def names() -> str:
     """All of them, for a sentence."""
-    return ", ".join(name for family in FAMILIES.values() for name in family.variants)
+    return ", ".join(family.called or ", ".join(family.variants) for family in FAMILIES.values())
 
 
 def recorded(variant: str, sizes: RecordedSizes | None) -> Architecture:

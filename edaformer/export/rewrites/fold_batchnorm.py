@@ -11,15 +11,14 @@ from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from edaformer.export.wrapper import Deployment
-from edaformer.families.fuse import Fuse
-from edaformer.families.segformer.network import ConvolveEach
+from edaformer.families.fuse import Convolve, Fuse
 
 
 def fold_batchnorm(deployment: Deployment) -> int:
     """Fold the decoder's BatchNorm in place; returns how many were folded."""
     count = 0
     for module in deployment.modules():
-        if isinstance(module, (Fuse, ConvolveEach)) and isinstance(module.norm, nn.BatchNorm2d):
+        if isinstance(module, (Fuse, Convolve)) and isinstance(module.norm, nn.BatchNorm2d):
             module.conv = fuse_conv_bn_eval(module.conv, module.norm)
             module.norm = nn.Identity()
             count += 1

@@ -18,7 +18,7 @@ def pad_classes(deployment: Deployment) -> int:
     """Pad the last convolution in place; returns how many changed."""
     decoder = deployment.model.decoder
     extra = -decoder.classify.out_channels % GRANULE
-    if not extra or deployment.shipped != ("labels",):
+    if not extra or deployment.shipped != ("labels",) or decoder.classify.kernel_size != (1, 1):
         return 0
     weight, bias = decoder.classify.weight[:, :, 0, 0], decoder.classify.bias
     assert bias is not None

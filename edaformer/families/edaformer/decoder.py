@@ -54,6 +54,7 @@ class Decoder(Head):
         """In the paper's order: c4, c3, c2."""
         return self.c4, self.c3, self.c2
 
-    def forward(self, c2: Tensor, c3: Tensor, c4: Tensor) -> Tensor:
-        """Encoder maps -> logits (B, classes, H / 8, W / 8)."""
+    def forward(self, *maps: Tensor) -> Tensor:
+        """The encoder's maps, c1 first, which is not used -> logits (B, classes, H / 8, W / 8)."""
+        _, c2, c3, c4 = maps
         return self.decide(self.c4(c4), self.c3(c3), self.c2(c2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from edaformer.families.edaformer.decoder import Decoder
 from edaformer.families.edaformer.encoder import EFT
@@ -31,18 +31,6 @@ class EDAFormer(Network):
     def from_variant(cls, name: str, num_classes: int, isr: ISR = BASE) -> EDAFormer:
         """A freshly initialised model of variant ``T`` or ``B``."""
         return cls(get_variant(name), num_classes, isr)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Segment.
-
-        Args:
-            image: (B, 3, H, W) float, RGB, normalised (see edaformer.preprocess).
-
-        Returns:
-            Logits (B, classes, ceil(H / 8), ceil(W / 8)).
-        """
-        _, c2, c3, c4 = self.encoder(image)  # the decoder does not use c1
-        return self.decoder(c2, c3, c4)
 
     @property
     def parts(self) -> Sequence[nn.Module]:

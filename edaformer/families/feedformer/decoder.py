@@ -154,7 +154,8 @@ class Decoder(Head):
         """In the paper's order: c4, c3, c2."""
         return tuple(self.get_submodule(name) for name in BRANCHES)
 
-    def forward(self, c1: Tensor, *deep: Tensor) -> Tensor:
+    def forward(self, *maps: Tensor) -> Tensor:
         """The encoder's maps, c1 to c4 -> logits (B, classes, H1, W1)."""
+        c1, *deep = maps
         fed = (branch(m, c1) for branch, m in zip(self.branches, deep[::-1], strict=True))
         return self.decide(*fed, c1)

@@ -17,7 +17,7 @@ from edaformer.families.checkpoint import some
 from edaformer.families.feedformer.sizes import BRANCHES, FeedFormerSizes, Head
 from edaformer.families.formats.file import Decided, Make, Reader
 from edaformer.families.formats.heads import decide_heads, listed, part
-from edaformer.families.formats.mit import BLOCKS, EPS, OTHER_DECODERS, stages
+from edaformer.families.formats.mit import RELEASED
 from edaformer.families.formats.naming import Format, Module
 from edaformer.families.formats.shapes import Shapes, fitting
 from edaformer.families.given import GIVEN, Given
@@ -55,17 +55,17 @@ def _heads(*pooled: tuple[str, str]) -> tuple[Module, ...]:
 
 PLAIN = Format(
     title="FeedFormer's release",
-    signs=OTHER_DECODERS,
-    anchor="backbone.patch_embed1.proj.weight",
-    block="backbone.block{s}.{b}.",
-    stages=stages("backbone."),
-    blocks=BLOCKS,
+    signs=re.compile(r"(^|\.)decode_head\.attn_c[2-4]_c1\."),
+    anchor=RELEASED.anchor,
+    block=RELEASED.block,
+    stages=RELEASED.stages,
+    blocks=RELEASED.blocks,
     branches=(),
     heads=_heads(("", "source")),
     decoder=("decode_head.",),
     # every decode head of mmsegmentation's has a conv_seg; this one does not use it
     unused=re.compile(r"decode_head\.conv_seg\.(weight|bias)|auxiliary_head\..+"),
-    eps=EPS,
+    eps=RELEASED.eps,
     head="plain",
 )
 CITY = replace(
@@ -122,8 +122,9 @@ def decide(
     heads, origin = decide_heads(path, shapes, model, given)
     with fitting(path, "FeedFormer"):
         sizes = FeedFormerSizes(
-            shapes.widths, shapes.depths, shapes.decoder_width, cast(Head, form.head), heads,
-            shapes.ratios, shapes.mlp_ratios, shapes.patches, eps=form.eps,
+            shapes.widths, shapes.depths, shapes.of("decoder.fuse.conv")[0],
+            cast(Head, form.head), heads, shapes.ratios, shapes.mlp_ratios, shapes.patches,
+            eps=form.eps,
         )  # fmt: skip
     options = ("--heads", listed(heads)) if origin == GIVEN else ()
     return Decided(sizes, (("heads", f"{listed(heads)} ({origin})"),), options)

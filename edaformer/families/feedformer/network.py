@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from edaformer.families.feedformer.decoder import Decoder
 from edaformer.families.feedformer.sizes import FeedFormerSizes
@@ -24,10 +24,6 @@ class FeedFormer(Network):
         super().__init__(sizes, num_classes)
         self.encoder = mit(sizes, isr.encoder)
         self.decoder = Decoder(sizes, num_classes, isr.decoder)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) float, RGB, normalised -> logits (B, classes, H / 4, W / 4)."""
-        return self.decoder(*self.encoder(image))
 
     @property
     def parts(self) -> Sequence[nn.Module]:

@@ -10,6 +10,7 @@ from edaformer.families.mit.sizes import (
     MLP_RATIOS,
     PATCHES,
     RATIOS,
+    RELEASE_EPS,
     STRIDES,
     VARIANTS,
     Four,
@@ -24,7 +25,6 @@ BRANCHES = ("c4", "c3", "c2")  # each attends to c1, in this order
 STAGES = (3, 2, 1)  # that they are of
 DECODER_HEADS = (8, 5, 2)  # of attention, in all published ones
 DECODER_MLP_RATIO = 4
-EPS = (1e-6, 1e-5)  # of LayerNorm, as NVlabs has them in MiT
 _POOLED = {"plain": (8, 4, 2), "city": (16, 8, 4)}  # c1, for c4, c3 and c2
 
 
@@ -45,7 +45,7 @@ class FeedFormerSizes(MiTSizes):
     mlp_ratios: Four = MLP_RATIOS
     patches: Four = PATCHES
     strides: Four = STRIDES
-    eps: tuple[float, float] = EPS
+    eps: tuple[float, float] = RELEASE_EPS
     family: Literal["feedformer"] = "feedformer"
 
     def __post_init__(self) -> None:

@@ -45,7 +45,7 @@ class Reader:
     """What a family brings to the reading of its files."""
 
     model: str  # SegFormer
-    formats: tuple[Format, ...]  # the first one that knows a file's names is its
+    formats: tuple[Format, ...]  # the first one that knows a file's names, its anchor as well
     refuse: Callable[[Path, Collection[str]], None]  # what looks like it and is something else
     # completes what shapes say, by the ``model`` of the configuration in the file's meta, or empty
     decide: Callable[[Path, Format, Shapes, Mapping[str, Any], Given], Decided]
@@ -125,7 +125,8 @@ def fit(path: Path, read: Weights, given: Given, reader: Reader) -> Fitted:
 def _format(path: Path, keys: Collection[str], reader: Reader) -> Format:
     reader.refuse(path, keys)
     refuse_averages(path, keys)
-    form = next((form for form in reader.formats if form.known_by(keys)), None)
+    known = [form for form in reader.formats if form.known_by(keys)]
+    form = next((form for form in known if form.anchor in keys), known[0] if known else None)
     refuse_encoder(path, form, keys)
     if form is None:
         raise CheckpointError(

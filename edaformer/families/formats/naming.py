@@ -49,15 +49,10 @@ class Format:
     eps: tuple[float, float]
     head: str = "linear"  # which decoder of the family's
     align_corners: AlignCorners = "none"
-    # names of another decoder over the same encoder: a file that has one is another's
-    others: re.Pattern[str] | None = None
 
     def known_by(self, keys: Iterable[str]) -> bool:
-        """Whether any of these is this format's, and none another's."""
-        listed = list(keys)
-        if self.others is not None and any(self.others.search(key) for key in listed):
-            return False
-        return any(self.signs.search(key) for key in listed)
+        """Whether any of these is this format's."""
+        return any(self.signs.search(key) for key in keys)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,12 @@ class Shapes:
 
     widths: Four
     depths: Four
-    decoder_width: int
     ratios: Four
     mlp_ratios: Four
     patches: Four
     num_classes: int
+    # of the weight of any module of ours, by its name; what is not there is refused
+    of: Callable[[str], tuple[int, ...]]
 
 
 @contextmanager
@@ -72,11 +73,11 @@ def read_shapes(path: Path, form: Format, naming: Naming, tensors: Mapping[str, 
     return Shapes(
         cast(Four, widths),
         cast(Four, naming.depths),
-        reading.shape("decoder.fuse.conv", 4)[0],
         cast(Four, tuple(reading.ratio(f"{stage}.blocks.0") for stage in stages)),
         cast(Four, tuple(n // width for n, width in zip(hidden, widths, strict=True))),
         cast(Four, tuple(shape[2] for shape in embeddings)),
         classes,
+        reading.shape,
     )
 
 

@@ -1,4 +1,4 @@
-"""The sizes of a MiT: those that every network with this encoder has, whatever its decoder."""
+"""The sizes of a MiT or a PVTv2: those of every network with this encoder, whatever its decoder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ STRIDES: Four = (4, 2, 2, 2)
 _NARROW: Four = (32, 64, 160, 256)
 _WIDE: Four = (64, 128, 320, 512)
 WIDTHS = (_NARROW, _WIDE)  # of B0 to B5
-VARIANTS: dict[str, tuple[Four, Four]] = {  # widths, depths
+# of LayerNorm in blocks and at the ends of stages, and elsewhere: as both releases have them
+RELEASE_EPS = (1e-6, 1e-5)
+VARIANTS: dict[str, tuple[Four, Four]] = {  # of MiT: widths, depths
     "b0": (_NARROW, (2, 2, 2, 2)),
     "b1": (_WIDE, (2, 2, 2, 2)),
     "b2": (_WIDE, (3, 4, 6, 3)),
@@ -30,6 +32,16 @@ VARIANTS: dict[str, tuple[Four, Four]] = {  # widths, depths
     "b4": (_WIDE, (3, 8, 27, 3)),
     "b5": (_WIDE, (3, 6, 40, 3)),
 }
+_PVT_DEPTHS: dict[str, Four] = {
+    "b0": (2, 2, 2, 2), "b1": (2, 2, 2, 2), "b2": (3, 4, 6, 3), "b3": (3, 4, 18, 3),
+    "b4": (3, 8, 27, 3),
+}  # fmt: skip
+# All published ones: widths, depths, MLP ratios. PVTv2-B5 is the network that MiT-B5 is
+ENCODERS: dict[str, tuple[Four, Four, Four]] = {
+    **{f"mit-{name}": (*encoder, MLP_RATIOS) for name, encoder in VARIANTS.items()},
+    **{f"pvt-v2-{name}": (_NARROW if name == "b0" else _WIDE, depths, (8, 8, 4, 4))
+       for name, depths in _PVT_DEPTHS.items()},
+}  # fmt: skip
 
 
 def check_heads(widths: tuple[int, ...], heads: tuple[int, ...]) -> None:

@@ -14,19 +14,14 @@ from typing import TYPE_CHECKING
 
 from edaformer import files
 from edaformer.errors import CheckpointError, require
-from edaformer.families.checkpoint import Checkpoint, Coverage, Origins, misfits
+from edaformer.families.checkpoint import Checkpoint, Coverage, misfits
 from edaformer.families.formats.file import class_notes, load_file
+from edaformer.families.formats.images import PREPROCESSOR, read_preprocessing
 from edaformer.families.given import Given
 from edaformer.families.reading import folder
 from edaformer.families.reading.adapter import adapted
 from edaformer.families.reading.prefixes import renamed
-from edaformer.families.segformer.config import (
-    CONFIG,
-    PREPROCESSOR,
-    Preprocessing,
-    read_config,
-    read_preprocessing,
-)
+from edaformer.families.segformer.config import CONFIG, read_config
 from edaformer.families.segformer.formats.file import owns_file, reader
 from edaformer.families.segformer.formats.smp_folder import is_smp_folder, load_smp_folder
 from edaformer.families.segformer.names import ANCHORS, Names
@@ -95,7 +90,7 @@ def load(path: Path, given: Given) -> Checkpoint:
         normalisation=images.normalisation,
         resize=images.resize,
         reduced_labels=images.reduced_labels,
-        origins=_origins(images),
+        origins=images.origins(f"id2label of {CONFIG}"),
         notes=(*config.notes, *class_notes(config.num_classes)),
         adapted=config.adapted,
         format="Hugging Face",
@@ -108,15 +103,6 @@ def sha256(path: Path) -> str:
     if path.is_file():
         return files.sha256(path)
     return folder.sha256(path, CONFIG, PREPROCESSOR)
-
-
-def _origins(images: Preprocessing) -> Origins:
-    usual = f"transformers' default: there is no {PREPROCESSOR}"
-    return Origins(
-        classes=f"id2label of {CONFIG}",
-        input_size=Origins.input_size if images.size is None else PREPROCESSOR,
-        normalisation=usual if images.is_default else PREPROCESSOR,
-    )
 
 
 def _check(path: Path, state: dict[str, Tensor], sizes: SegFormerSizes, num_classes: int) -> None:

@@ -21,10 +21,10 @@ from edaformer.export.rewrites.project_values import project_values
 from edaformer.export.rewrites.unfuse_attention import UnfusedAttention
 from edaformer.export.wrapper import Deployment, Geometry, Labels
 from edaformer.families.attention import Attention
+from edaformer.families.fuse import Convolve
 from edaformer.families.mit.network import ReducedAttention
 from edaformer.families.segformer.network import (
     ConvolveAndFuse,
-    ConvolveEach,
     EmbedAndFuse,
 )
 from edaformer.families.segformer.sizes import SegFormerSizes
@@ -112,7 +112,7 @@ def test_convolved_branches_alone(
     made = ConvolvePerBranch(fuse)
     assert relative_error(made(*maps), expected) < bound
     assert made.c4.weight.shape == (12, 12, 1, 1)
-    each = [module for module in made.modules() if isinstance(module, ConvolveEach)]
+    each = [module for module in made.modules() if isinstance(module, Convolve)]
     assert [one.conv.in_channels for one in each] == [40, 24, 16, 8]
 
 

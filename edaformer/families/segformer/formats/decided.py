@@ -37,7 +37,7 @@ def decide(
     align, align_from = _align_corners(form, model, given)
     with fitting(path, "SegFormer"):
         sizes = SegFormerSizes(
-            shapes.widths, shapes.depths, shapes.decoder_width, heads, shapes.ratios,
+            shapes.widths, shapes.depths, shapes.of("decoder.fuse.conv")[0], heads, shapes.ratios,
             shapes.mlp_ratios, shapes.patches, head=cast(Head, form.head), eps=form.eps,
             align_corners=align,
         )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from edaformer.families.formats.file import Make, Reader
-from edaformer.families.formats.mit import OTHER_DECODERS
 from edaformer.families.formats.others import ENCODER
 from edaformer.families.reading.keys import keys_of
 from edaformer.families.segformer.formats.decided import decide
@@ -25,8 +24,6 @@ def reader(network: Make) -> Reader:
 def owns_file(path: Path) -> bool:
     """Whether names in the file are a SegFormer's, or those of what is made of its encoder."""
     keys = keys_of(path)
-    if any(OTHER_DECODERS.search(key) for key in keys):
-        return False
     return any(form.known_by(keys) for form in FORMATS) or any(
         ENCODER.search(key) or GLPN.search(key) for key in keys
     )

@@ -1,14 +1,15 @@
 """mmsegmentation 0.x and 1.x: ``backbone.layers.0.1.0.attn.attn``, ``decode_head.convs.0``.
 
-Names as its mit.py and segformer_head.py have them. Its encoder computes MiT with an eps of 1e-6 in
-every LayerNorm. Its decode head is another function than the paper's: a convolution, BatchNorm and
-ReLU for each map in the place of a linear layer, and the maps lie from c1 to c4.
+Names as its mit.py and segformer_head.py have them. Its decode head is another function than the
+paper's: a convolution, BatchNorm and ReLU for each map in the place of a linear layer, and the maps
+lie from c1 to c4.
 """
 
 from __future__ import annotations
 
 import re
 
+from edaformer.families.formats.mit import MMSEG_MIT
 from edaformer.families.formats.naming import Format, Module
 
 MMSEG = Format(
@@ -17,25 +18,10 @@ MMSEG = Format(
         r"(^|\.)layers\.[0-3]\.1\.\d+\.(attn\.attn\.(in_proj_|out_proj\.)|ffn\.layers\.)"
         r"|(^|\.)decode_head\.fusion_conv\."
     ),
-    anchor="backbone.layers.0.0.projection.weight",
-    block="backbone.layers.{i}.1.{b}.",
-    stages=(
-        Module("backbone.layers.{i}.0.projection.", ("encoder.stage{s}.embed.proj",)),
-        Module("backbone.layers.{i}.0.norm.", ("encoder.stage{s}.embed.norm",)),
-        Module("backbone.layers.{i}.2.", ("encoder.stage{s}.norm",)),
-    ),
-    blocks=(
-        Module("norm1.", ("norm1",)),
-        # of torch.nn.MultiheadAttention: queries, keys and values
-        Module("attn.attn.in_proj_", ("attention.q", "attention.k", "attention.v")),
-        Module("attn.attn.out_proj.", ("attention.proj",)),
-        Module("attn.sr.", ("attention.reduction.conv",)),
-        Module("attn.norm.", ("attention.reduction.norm",)),
-        Module("norm2.", ("norm2",)),
-        Module("ffn.layers.0.", ("mlp.fc1",), "pointwise"),
-        Module("ffn.layers.1.", ("mlp.dwconv",)),
-        Module("ffn.layers.4.", ("mlp.fc2",), "pointwise"),
-    ),
+    anchor=MMSEG_MIT.anchor,
+    block=MMSEG_MIT.block,
+    stages=MMSEG_MIT.stages,
+    blocks=MMSEG_MIT.blocks,
     branches=(
         Module("decode_head.convs.{i}.conv.", ("decoder.fuse.embed.{j}.conv",)),
         Module("decode_head.convs.{i}.bn.", ("decoder.fuse.embed.{j}.norm",)),
@@ -47,6 +33,6 @@ MMSEG = Format(
     ),
     decoder=("decode_head.",),
     unused=re.compile(r"auxiliary_head\..+"),
-    eps=(1e-6, 1e-6),
+    eps=MMSEG_MIT.eps,
     head="convolutions",
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from edaformer.families.formats.mit import BLOCKS, EPS, OTHER_DECODERS, stages
+from edaformer.families.formats.mit import RELEASED
 from edaformer.families.formats.naming import Format, Module
 
 NVLABS = Format(
@@ -15,10 +15,10 @@ NVLABS = Format(
     signs=re.compile(
         r"(^|\.)backbone\.block[1-4]\.\d+\.attn\.(q|kv)\.|(^|\.)decode_head\.linear_c[1-4]\."
     ),
-    anchor="backbone.patch_embed1.proj.weight",
-    block="backbone.block{s}.{b}.",
-    stages=stages("backbone."),
-    blocks=BLOCKS,
+    anchor=RELEASED.anchor,
+    block=RELEASED.block,
+    stages=RELEASED.stages,
+    blocks=RELEASED.blocks,
     branches=(Module("decode_head.linear_c{s}.proj.", ("decoder.fuse.embed.{j}",)),),
     heads=(
         Module("decode_head.linear_fuse.conv.", ("decoder.fuse.conv",)),
@@ -28,6 +28,5 @@ NVLABS = Format(
     decoder=("decode_head.",),
     # every decode head of mmsegmentation's has a conv_seg; this one does not use it
     unused=re.compile(r"decode_head\.conv_seg\.(weight|bias)|auxiliary_head\..+"),
-    eps=EPS,
-    others=OTHER_DECODERS,
+    eps=RELEASED.eps,
 )

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import re
 
-from edaformer.families.formats.mit import BLOCKS, EPS, stages
+from edaformer.families.formats.mit import released
 from edaformer.families.formats.naming import Format, Module
 
+_ENCODER = released("encoder.")
 SMP = Format(
     title="segmentation_models_pytorch's Segformer",
     signs=re.compile(
         r"(^|\.)encoder\.block[1-4]\.\d+\.attn\.(q|kv)\.|(^|\.)decoder\.mlp_stage\.\d\.linear\."
     ),
-    anchor="encoder.patch_embed1.proj.weight",
-    block="encoder.block{s}.{b}.",
-    stages=stages("encoder."),
-    blocks=BLOCKS,
+    anchor=_ENCODER.anchor,
+    block=_ENCODER.block,
+    stages=_ENCODER.stages,
+    blocks=_ENCODER.blocks,
     branches=(Module("decoder.mlp_stage.{j}.linear.", ("decoder.fuse.embed.{j}",)),),
     heads=(
         Module("decoder.fuse_stage.0.", ("decoder.fuse.conv",)),
@@ -29,6 +30,6 @@ SMP = Format(
     ),
     decoder=("decoder.", "segmentation_head."),
     unused=re.compile(r"classification_head\..+"),  # of aux_params: a label for the whole image
-    eps=EPS,
+    eps=_ENCODER.eps,
     align_corners="logits",
 )

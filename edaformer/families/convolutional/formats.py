@@ -1,0 +1,67 @@
+"""The files in which such networks come: every decoder's names over every encoder's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from edaformer.errors import CheckpointError, InputError
+from edaformer.families.convolutional.sizes import ConvolutionalSizes
+from edaformer.families.convolutional.table import NAMES
+from edaformer.families.formats.backbones import refuse_backbone
+from edaformer.families.formats.file import Decided, Make, Reader
+from edaformer.families.formats.heads import decide_heads, listed, part
+from edaformer.families.formats.naming import Format
+from edaformer.families.formats.shapes import Shapes, fitting
+from edaformer.families.given import GIVEN, Given
+
+_NAMES = {form: names for names in NAMES for form in names.formats()}
+
+
+def reader(network: Make) -> Reader:
+    """Of the family whose networks ``network`` makes."""
+    return Reader("network", tuple(_NAMES), _refuse, decide, network)
+
+
+def known_by(keys: Iterable[str]) -> bool:
+    """Whether any of these is the name of a decoder's weight."""
+    return any(names.signs.search(key) for key in keys for names in NAMES)
+
+
+def _refuse(path: Path, keys: Collection[str]) -> None:
+    """One of the decoders over another encoder."""
+    forms = [form for form in _NAMES if form.known_by(keys)]
+    if forms and not any(form.anchor in keys for form in forms):
+        refuse_backbone(path, keys, forms[0].decoder)
+
+
+def decide(
+    path: Path, form: Format, shapes: Shapes, model: Mapping[str, Any], given: Given
+) -> Decided:
+    """Complete what the shapes say.
+
+    Raises:
+        InputError: if the heads cannot be known, or for an option that is not for this network.
+        CheckpointError: if its maps are resized in another way, or its shapes are none.
+    """
+    names = _NAMES[form]
+    if given.align_corners is not None:
+        raise InputError(
+            f"--align-corners is not for {path}: {names.title} says how it resizes; leave it out"
+        )
+    if part(model, "decode_head").get("align_corners") is True:
+        raise CheckpointError(
+            f"{path} was trained with align_corners=True, by the configuration in its meta; "
+            f"{names.title} is supported as it is by default, with align_corners=False"
+        )
+    heads, origin = decide_heads(path, shapes, model, given)
+    told = given.sizes if isinstance(given.sizes, ConvolutionalSizes) else None
+    with fitting(path, names.title):
+        sizes = ConvolutionalSizes(
+            shapes.widths, shapes.depths, names.read(shapes.of), heads, shapes.ratios,
+            shapes.mlp_ratios, shapes.patches, eps=told.eps if told else form.eps,
+            upsampling=cast(Literal[1, 4], names.upsampling),
+        )  # fmt: skip
+    options = ("--heads", listed(heads)) if origin == GIVEN else ()
+    return Decided(sizes, (("heads", f"{listed(heads)} ({origin})"),), options)

@@ -1,0 +1,52 @@
+"""Encoders that stand under the same decoders and are none that is supported: which, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from edaformer.errors import CheckpointError
+from edaformer.families.checkpoint import some
+
+_NO_ATTENTION = "it has no attention, so ISR has nothing to pool"
+_WINDOWS = "its attention is over windows, without keys that are pooled"
+_TOKENS = "its attention has as many keys as queries, and none is pooled"
+_FIXED = "it pools keys to a fixed 7x7, whatever the image, so no ratio is there to raise"
+# The first that is found in a name is it
+_BACKBONES = (
+    ("a Swin transformer", r"relative_position_bias_table|\.cpb_mlp\.", _WINDOWS),
+    ("a Twins", r"\.pos_block\.|\.pos_blocks\.", "it is not built yet"),
+    ("a linear PVTv2 (Li)", r"\.attn\.(act|pool)\.", _FIXED),
+    ("a SegNeXt (MSCAN)", r"\.spatial_gating_unit\.", _NO_ATTENTION),
+    ("a ConvNeXt", r"\.(gamma|layer_scale_parameter)$|\.pwconv[12]\.", _NO_ATTENTION),
+    ("a DINOv2 or another plain ViT", r"(^|\.)(cls_token|pos_embed|register_tokens)$|\.ls1\.gamma$",
+     _TOKENS),
+    ("an EfficientNet or a MobileNet", r"\.(conv_dw|conv_pw|_depthwise_conv|_expand_conv)\.",
+     _NO_ATTENTION),
+    ("a ResNet", r"(^|\.)layer1\.0\.conv1\.", _NO_ATTENTION),
+)  # fmt: skip
+
+
+def refuse_backbone(path: Path, keys: Collection[str], decoder: tuple[str, ...]) -> None:
+    """Say which encoder it is that is not supported.
+
+    Args:
+        path: for the message.
+        keys: names of a file's weights.
+        decoder: what the decoder's begin with.
+
+    Raises:
+        CheckpointError: always.
+    """
+    others = [key for key in keys if not key.startswith((*decoder, "auxiliary_head."))]
+    for name, sign, why in _BACKBONES:
+        if any(re.search(sign, key) for key in others):
+            raise CheckpointError(
+                f"{path} has {name} as its encoder: {why}; it is not supported, use a MiT or a "
+                "PVTv2"
+            )
+    raise CheckpointError(
+        f"{path} has an encoder that is no MiT and no PVTv2 ({some(others)}); it is not supported, "
+        "use one of these"
+    )

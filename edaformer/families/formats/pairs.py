@@ -1,0 +1,55 @@
+"""A format that is a decoder's names over an encoder's: any pair of the two."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from edaformer.families.formats.naming import Format, Module
+
+D_co = TypeVar("D_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class EncoderNames:
+    """How a project names a MiT's or a PVTv2's weights, and computes with them."""
+
+    anchor: str  # a weight of every file: what stands before it is a wrapper's
+    block: str  # what stands before the names of ``blocks``
+    stages: tuple[Module, ...]
+    blocks: tuple[Module, ...]
+    eps: tuple[float, float]  # of LayerNorm: MiTSizes.eps
+
+
+@dataclass(frozen=True)
+class DecoderNames(Generic[D_co]):
+    """How a project names a decoder's weights, and over which encoders it puts it."""
+
+    title: str  # of the project and the decoder
+    signs: re.Pattern[str]  # found in names of this decoder alone
+    encoders: tuple[EncoderNames, ...]
+    heads: tuple[Module, ...]
+    decoder: tuple[str, ...]  # what its names begin with
+    unused: re.Pattern[str]  # whole names of what is known and not part of the network
+    read: Callable[[Callable[[str], tuple[int, ...]]], D_co]  # the sizes, off the shapes of weights
+    upsampling: int = 1  # of the logits by the network itself, corner to corner
+
+    def formats(self) -> tuple[Format, ...]:
+        """One over each encoder."""
+        return tuple(
+            Format(
+                self.title, self.signs, encoder.anchor, encoder.block, encoder.stages,
+                encoder.blocks, (), self.heads, self.decoder, self.unused, encoder.eps,
+            )
+            for encoder in self.encoders
+        )  # fmt: skip
+
+
+def convolved(theirs: str, ours: str, conv: str, norm: str) -> tuple[Module, Module]:
+    """A convolution with BatchNorm behind it (``fuse.Convolve``), by the names of its two parts."""
+    return (
+        Module(f"{theirs}.{conv}.", (f"{ours}.conv",)),
+        Module(f"{theirs}.{norm}.", (f"{ours}.norm",)),
+    )
