@@ -76,4 +76,4 @@ def _windows(count: int, length: int, like: Tensor) -> Tensor:
     at, window = torch.arange(length), torch.arange(count)[:, None]
     first, behind = window * length // count, -((window + 1) * length // -count)
     inside = (at >= first) & (at < behind)
-    return (inside / (behind - first)).to(like)
+    return inside.to(like) / (behind - first).to(like)

@@ -12,12 +12,10 @@ from edaformer.families.checkpoint import some
 _NO_ATTENTION = "it has no attention, so ISR has nothing to pool"
 _WINDOWS = "its attention is over windows, without keys that are pooled"
 _TOKENS = "its attention has as many keys as queries, and none is pooled"
-_FIXED = "it pools keys to a fixed 7x7, whatever the image, so no ratio is there to raise"
 # The first that is found in a name is it
 _BACKBONES = (
     ("a Swin transformer", r"relative_position_bias_table|\.cpb_mlp\.", _WINDOWS),
     ("a Twins", r"\.pos_block\.|\.pos_blocks\.", "it is not built yet"),
-    ("a linear PVTv2 (Li)", r"\.attn\.(act|pool)\.", _FIXED),
     ("a SegNeXt (MSCAN)", r"\.spatial_gating_unit\.", _NO_ATTENTION),
     ("a ConvNeXt", r"\.(gamma|layer_scale_parameter)$|\.pwconv[12]\.", _NO_ATTENTION),
     ("a DINOv2 or another plain ViT", r"(^|\.)(cls_token|pos_embed|register_tokens)$|\.ls1\.gamma$",

@@ -106,7 +106,17 @@ class _Reading:
         """The kernel of its sequence reduction; 1 where it has none."""
         module = f"{block}.attention.reduction.conv"
         has = module in self.naming and self.naming.theirs(module) in self.tensors
-        return self.shape(module, 4)[2] if has else 1
+        if not has:
+            return 1
+        kernel = self.shape(module, 4)[2]
+        if kernel == 1:
+            raise CheckpointError(
+                f"{self.path} has the linear form of PVTv2 as its encoder (Li: "
+                f"{self.naming.theirs(module)} is 1x1), which pools keys to 7x7 whatever the "
+                "image, so that there is no ratio to raise; it is not supported, use a PVTv2 "
+                "without it"
+            )
+        return kernel
 
     def misfit(self, found: str) -> CheckpointError:
         return CheckpointError(
