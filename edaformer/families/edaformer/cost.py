@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edaformer.families.cost import Cost, PartCost, maps_of, mlp_macs, mlp_params
+from edaformer.families.cost import Cost, PartCost, Size, maps_of, mlp_macs, mlp_params
 from edaformer.families.edaformer.sizes import (
     DECODER_DEPTHS,
     DECODER_STAGES,
@@ -29,14 +29,22 @@ def count(variant: Variant, num_classes: int, size: tuple[int, int], isr: ISR) -
         tokens = maps[stage][0] * maps[stage][1]
         weights = PATCH_KERNELS[stage] ** 2 * (widths[stage - 1] if stage else 3) * widths[stage]
         parts.append(blocks.cost(maps[stage], isr.encoder[stage], extra=tokens * weights))
+    parts += count_decoder(variant, num_classes, maps[4:], isr.decoder)
+    return Cost(count_params(variant, num_classes), tuple(parts))
+
+
+def count_decoder(
+    variant: Variant, num_classes: int, maps: list[Size], ratios: tuple[int, ...]
+) -> list[PartCost]:
+    """The decoder's part, over an encoder of the variant's widths; ``maps``: c4, c3 and c2."""
+    parts = []
     for place, (stage, depth) in enumerate(zip(DECODER_STAGES, DECODER_DEPTHS, strict=True)):
         hidden = variant.decoder_hidden(stage)
-        blocks = _Blocks(_PARTS[4 + place], widths[stage], hidden, depth)
-        parts.append(blocks.cost(maps[4 + place], isr.decoder[place]))
-    pixels = maps[1][0] * maps[1][1]  # fuse and classify run at c2's size
+        blocks = _Blocks(_PARTS[4 + place], variant.widths[stage], hidden, depth)
+        parts.append(blocks.cost(maps[place], ratios[place]))
+    pixels = maps[-1][0] * maps[-1][1]  # fuse and classify run at c2's size
     head = pixels * variant.fuse_width * (sum(variant.widths[1:]) + num_classes)
-    parts.append(PartCost("fuse and classify", head, 0))
-    return Cost(count_params(variant, num_classes), tuple(parts))
+    return [*parts, PartCost("fuse and classify", head, 0)]
 
 
 def count_params(variant: Variant, num_classes: int) -> int:
@@ -47,6 +55,12 @@ def count_params(variant: Variant, num_classes: int) -> int:
         embed = width * channels_in * PATCH_KERNELS[stage] ** 2 + width + 2 * width
         block = _block_params(width, variant.hidden(stage))
         total += embed + variant.depths[stage] * block + 2 * width
+    return total + decoder_params(variant, num_classes)
+
+
+def decoder_params(variant: Variant, num_classes: int) -> int:
+    """The decoder's, over an encoder of the variant's widths."""
+    total = 0
     for stage, depth in zip(DECODER_STAGES, DECODER_DEPTHS, strict=True):
         width = variant.widths[stage]
         block = _block_params(width, variant.decoder_hidden(stage)) + 2 * width  # the key norm
