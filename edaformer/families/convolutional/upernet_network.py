@@ -64,16 +64,17 @@ class UPerNetBody(nn.Module):
 def pool(feature: Tensor, side: int) -> Tensor:
     """(B, C, H, W) -> (B, C, side, side), the means of windows as adaptive_avg_pool2d has them.
 
-    Windows overlap where ``side`` does not divide H or W. As two matrix products, of rows and of
-    columns: no opset of ONNX has such pooling, and its decomposition gathers every window.
+    Windows overlap where ``side`` does not divide H or W. As a matrix product: no opset of ONNX has
+    such pooling, and its decomposition gathers every window.
     """
-    down, across = (_windows(side, n, feature) for n in (feature.shape[2], feature.shape[3]))
-    return down @ feature @ across.T
+    down, across = (_windows(side, length) for length in (feature.shape[2], feature.shape[3]))
+    windows = (down[:, None, :, None] * across[None, :, None, :]).reshape(side**2, -1)
+    return to_map(windows.to(feature) @ to_tokens(feature), (side, side))
 
 
-def _windows(count: int, length: int, like: Tensor) -> Tensor:
-    """(count, length): each row the weights of the mean over one window."""
+def _windows(count: int, length: int) -> Tensor:
+    """(count, length), float64: each row the weights of the mean over one window."""
     at, window = torch.arange(length), torch.arange(count)[:, None]
     first, behind = window * length // count, -((window + 1) * length // -count)
     inside = (at >= first) & (at < behind)
-    return inside.to(like) / (behind - first).to(like)
+    return inside.to(torch.float64) / (behind - first)
