@@ -37,8 +37,8 @@ def info(
         typer.Argument(
             metavar="FILE|VARIANT|ID...",
             help="A checkpoint, .onnx, .plan, or a variant: T, B, segformer-b0 to -b5, "
-            "feedformer-b0, -b2, -b0-city, -b2-city; or "
-            f"{HUB}. Two are shown side by side.",
+            "feedformer-b0, -b2, -b0-city, -b2-city, upernet-mit-b0, upernet-pvt-v2-b0 and "
+            f"so on; or {HUB}. Two are shown side by side.",
         ),
     ],
     isr: Annotated[

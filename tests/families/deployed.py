@@ -14,6 +14,7 @@ from edaformer.export.options import ExportOptions
 from edaformer.export.rewrites import apply_rewrites, defaults
 from edaformer.families.network import Network
 from edaformer.families.table import layers
+from edaformer.manifest import Proof
 
 
 def check_layers(model: Network, size: tuple[int, int]) -> None:
@@ -29,10 +30,15 @@ def check_layers(model: Network, size: tuple[int, int]) -> None:
     assert 2 * sum(layer.macs * layer.times for layer in made_of) == counter.get_total_flops()
 
 
-def check_fused(plan: Path) -> None:
-    """Every attention is one kernel, and no kernel pads."""
+def check_attended(plan: Path) -> Proof:
+    """Every attention is one kernel."""
     engine = artifact_manifest(plan).engine
     assert engine is not None
     assert engine.proof is not None
     assert engine.proof.attention_unfused == ()
-    assert "padding" not in {kernel.kind for kernel in engine.proof.kernels}
+    return engine.proof
+
+
+def check_fused(plan: Path) -> None:
+    """Every attention is one kernel, and no kernel pads."""
+    assert "padding" not in {kernel.kind for kernel in check_attended(plan).kernels}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,12 +18,18 @@ SMALL = {
 }  # fmt: skip
 
 
-def upernet(backbone: dict[str, Any] | None = None, **changes: Any) -> Any:
-    """Of five classes with seeded weights; ``backbone`` changes PvtV2Config."""
+CLASSES = tuple("abcde")
+
+
+def upernet(
+    backbone: dict[str, Any] | None = None, classes: Sequence[str] = CLASSES, **changes: Any
+) -> Any:
+    """With seeded weights; ``backbone`` changes PvtV2Config."""
     from transformers import PvtV2Config, UperNetConfig, UperNetForSemanticSegmentation
 
     encoder = {**SMALL, "out_features": [f"stage{n}" for n in (1, 2, 3, 4)], **(backbone or {})}
-    options = {"hidden_size": 24, "num_labels": 5, "auxiliary_in_channels": 80, **changes}
+    labels = {"id2label": dict(enumerate(classes))}
+    options = {"hidden_size": 24, "auxiliary_in_channels": 80, **labels, **changes}
     config = UperNetConfig(backbone_config=PvtV2Config(**encoder), **options)
     return shaken(UperNetForSemanticSegmentation(config))
 

@@ -1,8 +1,8 @@
-"""The tables of docs/feedformer.md: multiply-adds as they are, engines with one row built again."""
+"""The tables of docs/models.md: multiply-adds as they are, engines with one row built again."""
 
 from __future__ import annotations
 
-import feedformer
+import models
 import pytest
 import rewrites
 
@@ -11,13 +11,13 @@ from edaformer.families.table import count
 from edaformer.machine import backend
 from tests.conftest import ROOT
 
-PAGE = ROOT / "docs" / "feedformer.md"
+PAGE = ROOT / "docs" / "models.md"
 AGAIN = ("feedformer-b0", 150, "16,8,4,2-16,8,4")
 
 
 def test_what_isr_saves_is_counted() -> None:
-    assert rewrites.between(PAGE)[1].startswith(feedformer.savings()), (
-        "run: python benchmarks/feedformer.py --page docs/feedformer.md"
+    assert rewrites.between(PAGE)[1].startswith(models.savings()), (
+        "run: python benchmarks/models.py --page docs/models.md"
     )
 
 
@@ -32,8 +32,8 @@ def test_an_engine_is_as_recorded() -> None:
     table = rewrites.between(PAGE)[1]
     if not backend.is_installed("tensorrt-rtx"):
         pytest.skip("needs TensorRT-RTX")
-    made = feedformer.engine(*AGAIN, rewritten=True)
+    made = models.engine(*AGAIN, rewritten=True)
     assert (made["unfused"], made["padding"]) == (0, 0)
     if f"TensorRT-RTX {made['version']}," not in table:
         pytest.skip(f"the page is of another TensorRT-RTX than {made['version']}")
-    assert f"| `{made['model']}` {feedformer.line(made)}\n" in table
+    assert f"| `{made['model']}` {models.line(made)}\n" in table

@@ -1,7 +1,7 @@
-"""The tables of docs/feedformer.md: what ISR saves, and what TensorRT-RTX makes of FeedFormer-B0.
+"""The tables of docs/models.md: what ISR saves of each model, and what TensorRT-RTX makes of it.
 
-    python benchmarks/feedformer.py                              # prints them
-    python benchmarks/feedformer.py --page docs/feedformer.md    # writes them into the page
+    python benchmarks/models.py                           # prints them
+    python benchmarks/models.py --page docs/models.md     # writes them into the page
 
 What ISR saves is edaformer-info's, of bare variants; engines are as in benchmarks/segformer.py.
 """
@@ -15,7 +15,7 @@ from rewrites import write_page
 from segformer import COLUMNS, line, row
 
 from edaformer.export.rewrites import defaults
-from edaformer.families.feedformer.sizes import FEEDFORMERS
+from edaformer.families.convolutional.table import USUAL
 from edaformer.families.table import count, named
 from edaformer.isr import ISR
 from edaformer.preprocess import format_size
@@ -31,6 +31,11 @@ MODELS = {
     "feedformer-b2": ("16,8,4,2", "16,8,4,2-16,8,4"),
     "feedformer-b0-city": ("16,8,4,2", "16,8,4,2-32,16,8"),
     "feedformer-b2-city": ("16,8,4,2", "16,8,4,2-32,16,8"),
+    **{
+        f"{decoder.kind}-{encoder}": ("16,8,2,1", "16,8,4,2")
+        for decoder in USUAL
+        for encoder in ("mit-b0", "mit-b2", "pvt-v2-b0", "pvt-v2-b2")
+    },
 }
 ENGINES = (
     ("feedformer-b0", 150, "base", False),
@@ -39,6 +44,12 @@ ENGINES = (
     ("feedformer-b0-city", 19, "base", False),
     ("feedformer-b0-city", 19, "base", True),
     ("feedformer-b0-city", 19, "16,8,4,2-32,16,8", True),
+    *(
+        (f"{decoder.kind}-{encoder}", 150, isr, rewritten)
+        for decoder in USUAL
+        for encoder in ("mit-b0", "pvt-v2-b0")
+        for isr, rewritten in (("base", False), ("base", True), ("16,8,4,2", True))
+    ),
 )
 
 
@@ -68,7 +79,7 @@ def savings() -> str:
 
 
 def engines() -> str:
-    """Kernels, scratch memory and traffic of B0's engines at 512x512."""
+    """Kernels, scratch memory and traffic of engines at 512x512."""
     rows = [engine(*one, rewritten=rewritten) for *one, rewritten in ENGINES]
     columns = ("model", *COLUMNS)
     made = [f"TensorRT-RTX {rows[0]['version']}, 512x512.\n", f"| {' | '.join(columns)} |"]
@@ -79,8 +90,9 @@ def engines() -> str:
 
 def engine(name: str, classes: int, isr: str, *, rewritten: bool) -> dict[str, object]:
     """One of them, by column."""
-    names = defaults("fp16", name) if rewritten else ()
-    return {"model": name, **row((512, 512), classes, isr, names, FEEDFORMERS[name])}
+    names, variant = defaults("fp16", name) if rewritten else (), named(name)
+    assert variant is not None
+    return {"model": name, **row((512, 512), classes, isr, names, variant)}
 
 
 def _saved(name: str, isr: str) -> list[str]:
