@@ -120,6 +120,26 @@ def _project(name: str) -> Callable[[Path], None]:
     return lay
 
 
+def _feedformer(folder: Path) -> None:
+    from edaformer.families.feedformer.sizes import FeedFormerSizes
+    from tests.families.feedformer.published import published_names, save
+    from tests.tiny import tiny_feedformer
+
+    sizes = FeedFormerSizes((8, 10, 10, 16), (1, 1, 1, 1), 8, heads=(1, 2, 5, 8),
+                            mlp_ratios=(1, 1, 1, 1))  # fmt: skip
+    told = "model = dict(backbone=dict(type='mit', num_heads=[1, 2, 5, 8]))"
+    save(folder / "m.pth", published_names(tiny_feedformer(sizes)), told)
+
+
+def _upernet(folder: Path) -> None:
+    from tests.families.convolutional.hugging import upernet
+
+    small = {"hidden_sizes": [8, 8, 16, 16], "num_attention_heads": [1, 1, 2, 2],
+             "depths": [1, 1, 1, 1], "mlp_ratios": [1, 1, 1, 1]}  # fmt: skip
+    made = upernet(small, hidden_size=8, use_auxiliary_head=False)
+    made.save_pretrained(folder / "model", max_shard_size="20KB")
+
+
 def _smp_folder(folder: Path) -> None:
     """Of the smallest encoder that the configuration can name."""
     from safetensors.torch import save_file
@@ -375,6 +395,9 @@ READERS = (
            share=2),
     *(Reader(f"pth of {name}", _project(name), _read_checkpoint, {"*": (*PLAIN, *ZIPS)}, share=2)
       for name in ("nvlabs", "mmseg", "smp")),
+    Reader("pth of FeedFormer", _feedformer, _read_checkpoint, {"*": (*PLAIN, *ZIPS)}),
+    Reader("UPerNet's folder", _upernet, _read_checkpoint,
+           {"model/*.json": (*JSONS, *JSONS, *PLAIN), "model/*.safetensors": (*PLAIN, *HEADERS)}),
     Reader("smp folder", _smp_folder, _read_checkpoint, {"model/*.json": (*JSONS, *PLAIN)},
            share=0.5),
     Reader("info of pth", lambda f: sound.lay_pth(f / "m.pth"), _info("m.pth"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from edaformer.errors import CheckpointError
 from edaformer.families.checkpoint import Checkpoint
@@ -17,8 +17,8 @@ from edaformer.families.convolutional.upernet import SCALES, UPerNet
 from edaformer.families.formats.file import Reader, loaded
 from edaformer.families.formats.images import read_preprocessing
 from edaformer.families.formats.labels import read_classes
+from edaformer.families.formats.numbers import USUAL, read_encoder, read_number
 from edaformer.families.given import Given
-from edaformer.families.mit.sizes import HEADS, STRIDES, Four
 from edaformer.families.reading import folder
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.reading.training import adapted_record
@@ -26,11 +26,7 @@ from edaformer.families.reading.weights import Weights
 
 CONFIG = "config.json"
 _BACKBONE = "pvt_v2"
-_LISTS: dict[str, list[int]] = {  # PvtV2Config's defaults, B0's
-    "hidden_sizes": [32, 64, 160, 256], "depths": [2, 2, 2, 2], "num_attention_heads": [*HEADS],
-    "sr_ratios": [8, 4, 2, 1], "mlp_ratios": [8, 8, 4, 4], "patch_sizes": [7, 3, 3, 3],
-    "strides": [*STRIDES],
-}  # fmt: skip
+_USUAL = {**USUAL, "mlp_ratios": [8, 8, 4, 4]}
 _BACKBONE_SUPPORTED = {
     "num_encoder_blocks": 4, "num_channels": 3, "hidden_act": "gelu", "linear_attention": False,
     "qkv_bias": True,
@@ -58,6 +54,7 @@ def load(path: Path, given: Given, reader: Reader, digest: str) -> Checkpoint:
     content = read_object(file)
     sizes, images, notes = _sizes(file, content), read_preprocessing(path), list[str]()
     number, classes = read_classes(file, content, notes)
+    adapted = adapted_record(content, notes)
     read = Weights(folder.read_folder(path, reader.anchors), {})
     made = loaded(path, read, Given(sizes=sizes, origin=CONFIG), reader, digest)
     for what, said, found in (
@@ -78,7 +75,7 @@ def load(path: Path, given: Given, reader: Reader, digest: str) -> Checkpoint:
         reduced_labels=images.reduced_labels,
         origins=images.origins(f"id2label of {CONFIG}"),
         notes=(*notes, *made.notes),
-        adapted=adapted_record(content, notes),
+        adapted=adapted,
         assumed=(),
     )
 
@@ -102,25 +99,13 @@ def _sizes(file: Path, content: Mapping[str, Any]) -> ConvolutionalSizes:
         if (got := where.get(name, wanted)) != wanted:
             why = _WHY_NOT.get(name, "no other is supported")
             raise CheckpointError(f"expected {name} {wanted!r} in {file}, got {got!a:.60}: {why}")
-    found = {name: backbone.get(name, usual) for name, usual in _LISTS.items()}
-    found["patch_sizes"] = [size[0] if isinstance(size, list) and size else size
-                            for size in found["patch_sizes"]]  # fmt: skip
-    width = content.get("hidden_size", _WIDTH)
-    for name, values in {**found, "hidden_size": [width]}.items():
-        if not isinstance(values, list) or any(type(value) is not int for value in values):
-            raise CheckpointError(
-                f"{file} is no configuration of a UPerNet ({name} is {values!r:.60}); save the "
-                "model again"
-            )
-        if name in found and len(values) != 4:
-            raise CheckpointError(
-                f"expected 4 {name} in {file}, got {len(values)}; save the model again"
-            )
-    widths, depths, heads, ratios, mlp_ratios, patches, strides = (
-        cast(Four, tuple(values)) for values in found.values()
+    width = read_number(file, "UPerNet", "hidden_size", content.get("hidden_size", _WIDTH))
+    widths, depths, heads, ratios, mlp_ratios, patches, strides = read_encoder(
+        file, "UPerNet", backbone, _USUAL
     )
     eps = backbone.get("layer_norm_eps", _EPS)
     if not isinstance(eps, float):
         raise CheckpointError(f"expected layer_norm_eps in {file} as a number, got {eps!a:.60}")
-    return ConvolutionalSizes(widths, depths, UPerNet(width), heads, ratios, mlp_ratios, patches,
-                              strides, (eps, eps))  # fmt: skip
+    return ConvolutionalSizes(
+        widths, depths, UPerNet(width), heads, ratios, mlp_ratios, patches, strides, (eps, eps)
+    )

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from edaformer.errors import CheckpointError
 from edaformer.families.formats.labels import read_classes
-from edaformer.families.mit.sizes import Four
+from edaformer.families.formats.numbers import read_encoder, read_number
 from edaformer.families.reading.json_file import read_object
 from edaformer.families.reading.training import adapted_record
 from edaformer.families.segformer.sizes import SegFormerSizes
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from edaformer.families.adapted import Adapted
 
 CONFIG = "config.json"
-_LISTS: dict[str, list[int]] = {
-    "hidden_sizes": [32, 64, 160, 256], "depths": [2, 2, 2, 2],
-    "num_attention_heads": [1, 2, 5, 8], "sr_ratios": [8, 4, 2, 1],
-    "mlp_ratios": [4, 4, 4, 4], "patch_sizes": [7, 3, 3, 3], "strides": [4, 2, 2, 2],
-}  # fmt: skip
 _DECODER_WIDTH = 256
 _SUPPORTED = {
     "num_encoder_blocks": 4, "num_channels": 3, "hidden_act": "gelu", "reshape_last_stage": True,
@@ -77,19 +72,10 @@ def read_config(folder: Path) -> Config:
 
 def _sizes(path: Path, content: dict[str, Any]) -> SegFormerSizes:
     width = content.get("decoder_hidden_size", _DECODER_WIDTH)
-    found = {name: content.get(name, usual) for name, usual in _LISTS.items()}
-    for name, values in {**found, "decoder_hidden_size": [width]}.items():
-        if not isinstance(values, list) or any(type(value) is not int for value in values):
-            raise CheckpointError(
-                f"{path} is no configuration of a SegFormer ({name} is {values!r:.60}); "
-                "save the model again"
-            )
-    for name, values in found.items():
-        if len(values) != 4:
-            raise CheckpointError(
-                f"expected 4 {name} in {path}, got {len(values)}; save the model again"
-            )
-    widths, depths, heads, ratios, mlp_ratios, patches, strides = (
-        cast(Four, tuple(values)) for values in found.values()
+    decoder_width = read_number(path, "SegFormer", "decoder_hidden_size", width)
+    widths, depths, heads, ratios, mlp_ratios, patches, strides = read_encoder(
+        path, "SegFormer", content
     )
-    return SegFormerSizes(widths, depths, width, heads, ratios, mlp_ratios, patches, strides)
+    return SegFormerSizes(
+        widths, depths, decoder_width, heads, ratios, mlp_ratios, patches, strides
+    )
