@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from edaformer.errors import CheckpointError
 from edaformer.families.mit.sizes import Four
@@ -42,7 +42,7 @@ def read_encoder(
             raise CheckpointError(
                 f"expected 4 {name} in {path}, got {len(numbers)}; save the model again"
             )
-        made.append(cast(Four, numbers))
+        made.append(numbers)
     return tuple(made)
 
 

@@ -52,7 +52,7 @@ def read_config(folder: Path) -> Config:
     if kind != "segformer":
         raise CheckpointError(
             f"expected a SegFormer in {folder}, but its {CONFIG} says model_type "
-            f"{kind!r:.60}; no other model of Hugging Face's is supported"
+            f"{kind!r:.60}; besides it UperNetForSemanticSegmentation over PVTv2 is supported"
         )
     if content.get("quantization_config"):
         raise CheckpointError(
