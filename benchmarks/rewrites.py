@@ -42,6 +42,7 @@ from edaformer.families.architecture import Architecture
 from edaformer.families.edaformer.loader import save_checkpoint
 from edaformer.families.edaformer.network import EDAFormer
 from edaformer.families.edaformer.sizes import get_variant
+from edaformer.families.network import Network
 from edaformer.families.table import FAMILIES, RecordedSizes, load_checkpoint
 from edaformer.isr import ISR
 from edaformer.machine import backend
@@ -120,24 +121,20 @@ def measure(
     network = FAMILIES[architecture.family].network
     model = network(architecture, classes, ratios).eval().requires_grad_(False)
     options = ExportOptions(isr=ratios, size=size, rewrites=names)
-    rewritten, _ = apply_rewrites(exporter.deployment(model, options), names)
-    graph = exporter.trace_deployment(rewritten, options)
-    exporter.select_outputs(graph, options.outputs)
+    graph = traced(model, options)
     seconds = _runtime_seconds(graph, size) if run else None
-    convert_to_fp16(graph, {})
-    exporter.drop_unused(graph)
-    manifest = Manifest.model_construct(
-        variant=architecture.name,
-        sizes=architecture if isinstance(architecture, RecordedSizes) else None,
-        isr=isr,
-        num_classes=classes,
-        precision="fp16",
-        kept_fp32=(),
-    )
     own = {"onnxruntime_cpu_s": seconds, "gpu_s": None, "classes": classes}
     if gpu:
         own["gpu_s"] = _gpu_seconds(model, options)
-    return _build(graph, manifest) | own
+    return build(graph, model) | own
+
+
+def traced(model: Network, options: ExportOptions) -> ir.Model:
+    """Its float32 graph, by the rewrites that ``options`` name."""
+    rewritten, _ = apply_rewrites(exporter.deployment(model, options), options.rewrites or ())
+    graph = exporter.trace_deployment(rewritten, options)
+    exporter.select_outputs(graph, options.outputs)
+    return graph
 
 
 def _runtime_seconds(graph: ir.Model, size: tuple[int, int]) -> float:
@@ -156,7 +153,18 @@ def _runtime_seconds(graph: ir.Model, size: tuple[int, int]) -> float:
     return min(times)
 
 
-def _build(graph: ir.Model, manifest: Manifest) -> dict[str, Any]:
+def build(graph: ir.Model, model: Network) -> dict[str, Any]:
+    """What TensorRT-RTX makes of the float32 ``graph`` of ``model``, typed FP16 here."""
+    convert_to_fp16(graph, {})
+    exporter.drop_unused(graph)
+    manifest = Manifest.model_construct(
+        variant=model.variant.name,
+        sizes=model.variant if isinstance(model.variant, RecordedSizes) else None,
+        isr=str(model.isr),
+        num_classes=model.num_classes,
+        precision="fp16",
+        kept_fp32=(),
+    )
     chosen = backend.use("tensorrt-rtx")
     with tempfile.TemporaryDirectory() as folder:
         onnx = Path(folder, "model.onnx")

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from rewrites import measure, write_page
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edaformer.export import exporter
@@ -87,9 +88,14 @@ def _computed(
     """Multiply-adds of the rewritten network, as PyTorch counts them."""
     model = FAMILIES[sizes.family].network(sizes, classes, isr).eval()
     rewritten, _ = apply_rewrites(exporter.deployment(model, ExportOptions(isr, size)), names)
+    return multiply_adds(rewritten.model, size)
+
+
+def multiply_adds(model: nn.Module, size: tuple[int, int]) -> int:
+    """Of an image of ``size``, as PyTorch counts them."""
     counter = FlopCounterMode(display=False)
     with torch.inference_mode(), counter:
-        copy.deepcopy(rewritten.model).to("meta")(torch.zeros(1, 3, *size, device="meta"))
+        copy.deepcopy(model).to("meta")(torch.zeros(1, 3, *size, device="meta"))
     return counter.get_total_flops() // 2
 
 
