@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import fields
+from typing import Any, Protocol, cast
 
 from edaformer.isr import Places
 
@@ -37,3 +38,9 @@ class Architecture(Protocol):
     @property
     def attention_names(self) -> tuple[str, ...]:
         """The module names of all attention blocks, in the order they run."""
+
+
+def numbers(sizes: Architecture) -> dict[str, str]:
+    """All that tells one network from another, each by its name."""
+    own = cast("Any", sizes)
+    return {field.name: str(getattr(own, field.name)) for field in fields(own)}

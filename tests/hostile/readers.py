@@ -297,7 +297,7 @@ def _cached(folder: Path):
 
     passes = make_procedure(get_protocol("native"), sound.PICTURE, None).passes(sound.PICTURE)
     key = CacheKey(
-        checkpoint_sha256="0" * 64, prepared="", isr=str(BASE), align=32, passes=passes,
+        checkpoint_sha256="0" * 64, prepared="", network={}, isr=str(BASE), align=32, passes=passes,
         image_sha256="1" * 64, size=sound.PICTURE, classes=len(sound.CLASSES),
         torch_version="2.13.0",
     )  # fmt: skip

@@ -171,7 +171,7 @@ class _Run:
         """What the weights depend on, by the names that people know."""
         own = self.options
         return {
-            "checkpoint": f"{checkpoint.sha256} {checkpoint.prepared}",
+            "checkpoint": f"{checkpoint.sha256} {checkpoint.prepared} {checkpoint.variant}",
             "--isr": " ".join(map(str, self.settings)),
             "--frames": self.frames.sha256,
             "--size": format_size(own.size),

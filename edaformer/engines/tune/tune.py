@@ -300,6 +300,7 @@ def _bound(checkpoint: Checkpoint, data: Dataset, options: TuneOptions) -> dict[
         "format": "3",
         "checkpoint": checkpoint.sha256,
         "prepared": checkpoint.prepared,
+        "network": str(checkpoint.variant),
         "classes": ", ".join(data.classes),
         "size": format_size(options.size),
         "align": str(ALIGN),

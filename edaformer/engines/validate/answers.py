@@ -19,6 +19,7 @@ from edaformer.data import DataRecord, Dataset, Sample
 from edaformer.engines.validate.procedure import Procedure
 from edaformer.errors import DataError, InputError
 from edaformer.evaluation.protocol import FitName, get_protocol
+from edaformer.families.architecture import numbers
 from edaformer.families.checkpoint import Checkpoint, prepared
 from edaformer.labels.decide import Decision
 from edaformer.manifest import Manifest
@@ -46,6 +47,7 @@ class Setting(BaseModel):
     data: DataRecord
     checkpoint_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     prepared: str | None = None  # what the checkpoint was taken for; older files do not say
+    network: dict[str, str] = {}  # the sizes of its network, by name; older files do not say
     description: str  # of what computed
     isr_base: str
     isr: str
@@ -149,10 +151,13 @@ def check_together(artifact: Path, manifest: Manifest, source: Source) -> None:
         "normalisation": (_prepared(manifest), setting.prepared or _prepared(manifest)),
         "padding": (_padding(manifest.input.alignment), _padding(setting.align)),
     }
-    for what, (own, theirs) in differing.items():
-        if own != theirs:
+    if manifest.sizes is not None:  # else its name says them all
+        own = numbers(manifest.sizes)
+        differing |= {name: (own.get(name, said), said) for name, said in setting.network.items()}
+    for what, (this, theirs) in differing.items():
+        if this != theirs:
             raise InputError(
-                f"{artifact} has {what} {own} and {source.origin} was made for {theirs}; make one "
+                f"{artifact} has {what} {this} and {source.origin} was made for {theirs}; make one "
                 "for this artifact with --save-reference"
             )
     _check_classes(artifact, manifest, setting.data)

@@ -17,6 +17,7 @@ from edaformer.engines.validate.procedure import Image, Procedure, decide_image
 from edaformer.engines.validate.reference_cache import CacheKey, ReadCache, ReferenceCache
 from edaformer.errors import InputError
 from edaformer.evaluation.protocol import Passes
+from edaformer.families.architecture import numbers
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.isr import ISR
 from edaformer.labels.decide import Decision
@@ -46,6 +47,7 @@ class Reference:
         key = CacheKey(
             checkpoint_sha256=self.checkpoint.sha256,
             prepared=self.checkpoint.prepared,
+            network=numbers(self.checkpoint.variant),
             isr=str(self.isr),
             align=self.segmenter.align,
             passes=passes,
@@ -111,6 +113,7 @@ class PyTorchAnswers:
             data=data.record,
             checkpoint_sha256=checkpoint.sha256,
             prepared=checkpoint.prepared,
+            network=numbers(checkpoint.variant),
             description=self.reference.segmenter.description,
             isr_base=str(self.base.isr),
             isr=str(isr),

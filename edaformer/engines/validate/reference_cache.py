@@ -35,6 +35,7 @@ class CacheKey:
 
     checkpoint_sha256: str
     prepared: str  # what the checkpoint was taken for: its normalisation and order of channels
+    network: dict[str, str]  # and the sizes of its network, which a file may leave open
     isr: str
     align: int | None
     passes: Passes

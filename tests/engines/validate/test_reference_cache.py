@@ -23,6 +23,7 @@ from edaformer.labels.decide import Decision
 KEY = CacheKey(
     checkpoint_sha256="a" * 64,
     prepared="mean 1,2,3 std 4,5,6, RGB",
+    network={"heads": "(1, 2, 5, 8)"},
     isr="8,4,2,1-1,2,4",
     align=32,
     passes=plan_passes(PROTOCOLS["ade20k"], (300, 400)),
@@ -71,6 +72,7 @@ def test_what_was_made_is_found_by_another(tmp_path: Path) -> None:
         {"image_sha256": "d" * 64},
         {"size": (41, 30)},
         {"classes": 11},
+        {"network": {"heads": "(1, 1, 5, 8)"}},
         {"torch_version": "2.14.0"},
     ],
 )
