@@ -41,7 +41,7 @@ def logits(model: Any, pixels: torch.Tensor) -> torch.Tensor:
     return made
 
 
-class _PooledKeys(nn.Module):
+class PooledKeys(nn.Module):
     """The layer of keys or values, of a pooled map."""
 
     def __init__(self, layer: nn.Module, size: tuple[int, int], factor: int) -> None:
@@ -61,5 +61,5 @@ def pool(model: Any, factors: tuple[int, ...], size: tuple[int, int]) -> None:
             attention = block.attention
             stride = (4 << stage) * attention.spatial_reduction_ratio
             reduced = (size[0] // stride, size[1] // stride)
-            attention.key = _PooledKeys(attention.key, reduced, factor)
-            attention.value = _PooledKeys(attention.value, reduced, factor)
+            attention.key = PooledKeys(attention.key, reduced, factor)
+            attention.value = PooledKeys(attention.value, reduced, factor)

@@ -1,0 +1,82 @@
+"""Semantic FPN's modules.
+
+Letters: B batch, C channels of an encoder's map, P the pyramid's width, D the width of what is
+added, H x W a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edaformer.families.fuse import Convolve, upsample
+
+
+class Grouped(Convolve):
+    """Convolution -> GroupNorm -> ReLU."""
+
+    def __init__(self, channels: int, width: int, *, kernel: int = 1, groups: int) -> None:
+        super().__init__(channels, width, kernel=kernel)
+        self.norm = nn.GroupNorm(groups, width)
+
+
+class FPNBody(nn.Module):
+    """The pyramid and its branches, each c1's first; what comes out is c1's size."""
+
+    def __init__(
+        self, widths: Sequence[int], width: int, channels: int, counts: Sequence[int], *,
+        groups: int | None,
+    ) -> None:  # fmt: skip
+        """Of so many convolutions a branch; with ``groups`` as smp has it."""
+        super().__init__()
+        self.aligned = smp = groups is not None
+        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in widths)
+        self.smooth = nn.ModuleList(
+            nn.Identity() if smp else nn.Conv2d(width, width, 3, padding=1) for _ in widths
+        )
+
+        def convolve(inputs: int) -> Convolve:
+            if groups is None:
+                return Convolve(inputs, channels, kernel=3)
+            return Grouped(inputs, channels, kernel=3, groups=groups)
+
+        self.branches = nn.ModuleList(
+            nn.ModuleList(convolve(channels if done else width) for done in range(count))
+            for count in counts
+        )
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """c4 (B, C4, H4, W4) to c1 (B, C1, H1, W1) -> (B, D, H1, W1).
+
+        All branches but c1's end with a doubling to its size. Doubling is linear: they are added
+        before it, on a quarter of the positions.
+        """
+        pyramid = self.pyramid(maps[::-1])
+        sizes = [(m.shape[2], m.shape[3]) for m in pyramid]
+        made = [self.branch(stage, feature, sizes) for stage, feature in enumerate(pyramid)]
+        return made[0] + self.resize(made[1] + made[2] + made[3], sizes[0])
+
+    def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """c1 to c4 -> maps (B, P, H, W) of their sizes."""
+        made: list[Tensor] = []
+        for lateral, feature in list(zip(self.laterals, maps, strict=True))[::-1]:
+            here = lateral(feature)
+            if made:
+                here = here + functional.interpolate(made[0], size=here.shape[2:], mode="nearest")
+            made.insert(0, here)
+        return [smooth(feature) for smooth, feature in zip(self.smooth, made, strict=True)]
+
+    def branch(self, stage: int, feature: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+        """(B, P, H, W), of stage 0..3 -> (B, D, H2, W2), and of stage 0 (B, D, H1, W1)."""
+        for done, convolve in enumerate(cast(nn.ModuleList, self.branches[stage])):
+            if done:
+                feature = self.resize(feature, sizes[stage - done])
+            feature = convolve(feature)
+        return feature
+
+    def resize(self, feature: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, D, H, W) -> (B, D, *size)."""
+        return upsample(feature, size, aligned=self.aligned)
