@@ -352,7 +352,8 @@ def _kind(name: str, layer: str) -> str:
         ("matmul", "gemm" in layer or layer in {"matmul", "matrixmultiply", "matrix_multiply"}
          or "Fc" in words),
         ("pooling", "pool" in layer),
-        ("normalisation", {"Mean", "Sub", "Mul"} <= words or {"Sqrt", "Div"} <= words),
+        ("normalisation", {"Mean", "Sub", "Mul"} <= words or {"Sqrt", "Div"} <= words
+         or "Gnor" in words),  # GroupNorm, whole
         ("softmax", {"Maxr", "Exp", "Div"} <= words),
         ("padding", layer in {"slice", "concat", "concatenation", "pad", "padding"}
          or (bool(words & PADDING_WORDS) and words <= _COPY_WORDS | PADDING_WORDS)),

@@ -106,6 +106,7 @@ def test_a_grouped_attention_is_the_same_block() -> None:
         ("__myl_FcAddAdd_myl0_12", "runtime_fusion", "matmul"),
         ("a/AveragePool_U26_myl0_6", "avgpool", "pooling"),
         ("__myl_CastMeanSubMulMeanAddSqrtDivMulCastMulAdd_myl0_13", "kgen", "normalisation"),
+        ("__myl_ReluGnor_myl0_9", "kgen", "normalisation"),
         ("__myl_MaxrSubExpSumDiv_myl0_10", "kgen", "softmax"),
         ("__myl_SlicTran_myl0_10", "kgen", "padding"),
         ("__myl_Move_myl0_8", "kgen", "copy"),
