@@ -9,6 +9,8 @@ SegFormer has a linear layer V x + v before each branch's part: W (V x + v) = (W
 1x1 convolution, from C_i channels instead of by way of the decoder's width. mmsegmentation's decode
 head has a ReLU between the two, through which nothing can be merged: there each branch keeps its
 own convolution, and what follows the ReLU alone is applied before upsampling.
+
+FPN's pyramid is rewritten by the same algebra (smooth_per_branch.py).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edaformer.export.rewrites.replace import pointwise, replace
+from edaformer.export.rewrites.smooth_per_branch import smooth_per_branch
 from edaformer.export.wrapper import Deployment
 from edaformer.families.fuse import Fuse, upsample
 from edaformer.families.segformer.network import ConvolveAndFuse, EmbedAndFuse
@@ -63,7 +66,8 @@ def fuse_per_branch(deployment: Deployment) -> int:
     """Rewrite the decoder's fuse layer in place; returns how many."""
     plain = replace(deployment, Fuse, per_branch)
     embedded = replace(deployment, EmbedAndFuse, per_branch_embedded)
-    return plain + embedded + replace(deployment, ConvolveAndFuse, ConvolvePerBranch)
+    convolved = replace(deployment, ConvolveAndFuse, ConvolvePerBranch)
+    return plain + embedded + convolved + smooth_per_branch(deployment)
 
 
 def per_branch(fuse: Fuse) -> FusePerBranch:

@@ -38,7 +38,7 @@ def fixed_layers(sizes: ConvolutionalSizes, num_classes: int, size: Size) -> tup
     """What no ratio changes: normalisation before, the decoder, labels behind."""
     image = size[0] * size[1]
     steps = [
-        Layer(step.name, step.macs, step.weights, step.reads, step.writes)
+        Layer(step.name, step.macs - step.saved, step.weights, step.reads, step.writes)
         for step in _steps(sizes, num_classes, size)
     ]
     return (

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from edaformer.errors import InputError
@@ -74,8 +74,11 @@ class FPN:
                 above, here = areas[stage + 1] * p, areas[stage] * p
                 yield move("resize and add", above + here, here)
         if not self.smp:
-            for area in areas:
+            for area in areas[1:]:
                 yield convolve("smooth", area, p, p, 3, bias=True)
+            # export/rewrites/smooth_per_branch.py
+            saved = areas[0] * p * max(0, 5 * p - 8 * widths[0])
+            yield replace(convolve("smooth", areas[0], p, p, 3, bias=True), saved=saved)
         for stage, count in enumerate(CONVOLUTIONS):
             for done in range(count):
                 area = areas[stage - done]

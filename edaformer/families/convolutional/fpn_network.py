@@ -16,7 +16,12 @@ from edaformer.families.fuse import Convolve, upsample
 
 
 class Grouped(Convolve):
-    """Convolution -> GroupNorm -> ReLU."""
+    """Convolution -> GroupNorm -> ReLU.
+
+    TensorRT-RTX 1.7 makes one kernel of a GroupNorm as it is traced, which sums in FP32 in a graph
+    of FLOAT16. Written as LayerNorm, or by means and variances, seven of them take 8 to 14 kernels
+    and 17 to 51 MB of traffic more at 512x512.
+    """
 
     def __init__(self, channels: int, width: int, *, kernel: int = 1, groups: int) -> None:
         super().__init__(channels, width, kernel=kernel)
@@ -54,20 +59,24 @@ class FPNBody(nn.Module):
         All branches but c1's end with a doubling to its size. Doubling is linear: they are added
         before it, on a quarter of the positions.
         """
+        sizes = [(m.shape[2], m.shape[3]) for m in maps[::-1]]
         pyramid = self.pyramid(maps[::-1])
-        sizes = [(m.shape[2], m.shape[3]) for m in pyramid]
         made = [self.branch(stage, feature, sizes) for stage, feature in enumerate(pyramid)]
         return made[0] + self.resize(made[1] + made[2] + made[3], sizes[0])
 
     def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """c1 to c4 -> maps (B, P, H, W) of their sizes."""
+        return [smooth(m) for smooth, m in zip(self.smooth, self.joined(maps), strict=True)]
+
+    def joined(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps up to c4, the largest first -> those of the pyramid (B, P, H, W), not smoothed."""
         made: list[Tensor] = []
-        for lateral, feature in list(zip(self.laterals, maps, strict=True))[::-1]:
+        for lateral, feature in list(zip(self.laterals[-len(maps) :], maps, strict=True))[::-1]:
             here = lateral(feature)
             if made:
                 here = here + functional.interpolate(made[0], size=here.shape[2:], mode="nearest")
             made.insert(0, here)
-        return [smooth(feature) for smooth, feature in zip(self.smooth, made, strict=True)]
+        return made
 
     def branch(self, stage: int, feature: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
         """(B, P, H, W), of stage 0..3 -> (B, D, H2, W2), and of stage 0 (B, D, H1, W1)."""

@@ -15,7 +15,7 @@ from edaformer.families.mit.sizes import MiTSizes
 
 @dataclass(frozen=True)
 class Step:
-    """One layer."""
+    """One layer of the network as trained."""
 
     name: str
     macs: int = 0
@@ -23,6 +23,7 @@ class Step:
     params: int = 0  # trainable ones
     reads: int = 0  # values of activations
     writes: int = 0
+    saved: int = 0  # multiply-adds that the default rewrites do without
 
 
 @dataclass(frozen=True)
