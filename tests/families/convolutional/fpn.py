@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.families.convolutional.hugging import SMALL, WIDTHS, PooledKeys
+from tests.families.convolutional.hugging import SMALL, PooledKeys
 from tests.families.segformer.formats.smp import smp
 from tests.tiny import shaken
 
@@ -23,16 +23,19 @@ EPS = 1e-6, 1e-5  # of LayerNorm in the release's pvt_v2.py: in blocks and behin
 class Mmseg(nn.Module):
     """EncoderDecoder of a PVTv2, an FPN and an FPNHead, in evaluation."""
 
-    def __init__(self, width: int = 32, channels: int = 24, classes: int = 5) -> None:
+    def __init__(
+        self, width: int = 32, channels: int = 24, classes: int = 5, **backbone: list[int]
+    ) -> None:
         from transformers import PvtV2Backbone, PvtV2Config
 
         super().__init__()
         names = [f"stage{n}" for n in (1, 2, 3, 4)]
-        self.backbone = PvtV2Backbone(PvtV2Config(**SMALL, out_features=names))
+        config = PvtV2Config(**{**SMALL, **backbone}, out_features=names)
+        self.backbone = PvtV2Backbone(config)
         for name, module in self.backbone.named_modules():
             if name.endswith(("patch_embedding.layer_norm", "attention.layer_norm")):
                 module.eps = EPS[1]
-        self.neck = _Neck(WIDTHS, width)
+        self.neck = _Neck(config.hidden_sizes, width)
         self.decode_head = _Head(width, channels, classes)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -84,9 +87,9 @@ class _Head(nn.Module):
         return self.conv_seg(torch.stack([head(m) for head, m in heads]).sum(dim=0))
 
 
-def mmseg_fpn() -> Mmseg:
-    """Of five classes with seeded weights."""
-    return shaken(Mmseg())
+def mmseg_fpn(**sizes: Any) -> Mmseg:
+    """Of five classes with seeded weights; ``sizes`` are Mmseg's and PvtV2Config's."""
+    return shaken(Mmseg(**sizes))
 
 
 def smp_fpn(encoder: str = "mit_b0", **changes: Any) -> Any:

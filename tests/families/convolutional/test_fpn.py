@@ -18,6 +18,7 @@ from edaformer.families.convolutional.sizes import NETWORKS, ConvolutionalSizes
 from edaformer.families.given import Given, given
 from edaformer.families.mit.sizes import MLP_RATIOS
 from edaformer.families.table import FAMILIES, count, load_checkpoint, owner, save_adapted
+from tests.families.convolutional import test_cost
 from tests.families.convolutional.fpn import mmseg_fpn, pool_smp_fpn, smp_fpn
 from tests.families.convolutional.hugging import pool
 from tests.families.convolutional.test_upernet import mmseg_state
@@ -71,6 +72,13 @@ def test_logits_are_those_of_smp(encoder: str, factors: tuple[int, ...], tmp_pat
     checkpoint = load_checkpoint(_save(tmp_path / "x.pth", theirs.state_dict()))
     pool_smp_fpn(theirs, factors, (96, 160))
     assert _difference(theirs, checkpoint, factors, (96, 160)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_the_cost_of_smp_s_is_what_pytorch_counts(factor: int) -> None:
+    sizes = replace(NETWORKS["fpn-mit-b0"], decoder=FPN(smp=True), upsampling=4)
+    test_cost.test_the_cost_is_what_pytorch_counts(sizes, factor, (288, 224))
+    test_cost.test_layers_are_those_of_the_rewritten_network(sizes, factor)
 
 
 def test_a_file_of_mmsegmentation_s_is_told_by_its_names(mmseg: Path) -> None:
