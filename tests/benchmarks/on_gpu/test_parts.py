@@ -220,14 +220,14 @@ def test_networks_are_prepared_in_eight_bits(
     small_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build = BuildOptions(backend="tensorrt-rtx", allow_unfused=True)
-    options = ExportOptions(size=(64, 64), outputs=("logits",))
+    options = ExportOptions(size=(192, 192), outputs=("logits",))  # 36 keys: FP8 is fused
     prepare._in_eight_bits(
-        tmp_path / "a", small_checkpoint, options, prepare._drawn((64, 64)), build
+        tmp_path / "a", small_checkpoint, options, prepare._drawn((192, 192)), build
     )
     assert sorted(path.name for path in tmp_path.glob("*.plan")) == ["a.fp8.plan", "a.int8.plan"]
     ampere = replace(build, compute_capabilities=("8.6",))
     prepare._in_eight_bits(
-        tmp_path / "b", small_checkpoint, options, prepare._drawn((64, 64)), ampere
+        tmp_path / "b", small_checkpoint, options, prepare._drawn((192, 192)), ampere
     )
     assert not (tmp_path / "b.fp8.plan").exists()
     assert "b.fp8.plan is left out: FP8 runs on compute capability 8.9" in capsys.readouterr().err
