@@ -9,7 +9,8 @@ from edaformer.export.verify import natural_noise
 from edaformer.isr import ISR
 
 # Random weights decide no pixel clearly, so their labels are not judged
-FP8 = ExportOptions(size=(64, 64), precision="fp8", min_agreement=0.0)
+# At base 36 keys, which is enough for FP8 attention
+FP8 = ExportOptions(size=(192, 192), precision="fp8", min_agreement=0.0)
 INT8 = ExportOptions(  # but for the precision as the small export
     isr=ISR.parse("16,8,2,1-2,2,4"), size=(60, 90), outputs=("labels", "logits"),
     precision="int8", quantise=PARTS, min_agreement=0.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from on_gpu.run import Run
@@ -21,6 +21,10 @@ NETWORKS: tuple[Network, ...] = (
     ("B", 19, (1024, 2048), "base"),
     ("B", 19, (1024, 2048), "paper"),
 )
+# Attention in eight bits, beside FP16: by TensorRT-RTX's layer table all that may pay, and in INT8
+# fused over up to 512 keys alone (docs/quantisation.md)
+EIGHT_BITS: tuple[Literal["fp8", "int8"], ...] = ("fp8", "int8")
+IN_EIGHT_BITS = (NETWORKS[0], NETWORKS[3], NETWORKS[4])
 DRY_NETWORKS: tuple[Network, ...] = (("T", 5, (64, 96), "base"),)
 SHAPES: tuple[Shape, ...] = (
     ((512, 512), (512, 512), 150),

@@ -105,7 +105,7 @@ def _prepare(given: argparse.Namespace) -> int:
 
     targets = tuple(filter(None, given.compute_capability.split(",")))
     cases = DRY_NETWORKS if given.dry_run else NETWORKS
-    prepare(given.prepare, cases, targets, given.checkpoint)
+    prepare(given.prepare, cases, targets, given.checkpoint, given.data)
     return 0
 
 

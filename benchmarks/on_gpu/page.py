@@ -24,7 +24,7 @@ def gpu_section(name: str, record: Entry, bench_section: Callable[[str, Entry], 
     if record.get("dry_run"):
         parts.append("A dry run on a CPU: its figures mean nothing.\n")
     parts += [_bandwidth(told), _probe(told), _kernels(told), _soak(told), _frames(told),
-              _engines(told), _agreement(told), _states(told)]  # fmt: skip
+              _engines(told), _eight_bits(told), _agreement(told), _states(told)]  # fmt: skip
     parts += [
         bench_section(str(made.get("case")), made["record"])
         for made in told.entries("engines") if made.get("record")
@@ -286,7 +286,7 @@ def _engines(told: _Record) -> str:
         f"- {made.get('case')}: refused: {_one_line(made['refused'])}"
         + (f" (validity {made['validity']}: {', '.join(made.get('diagnostics') or ['-'])})"
            if "validity" in made else "")
-        for section in ("engines", "overhead")
+        for section in ("engines", "eight_bits", "overhead")
         for made in told.entries(section) if "refused" in made
     ]  # fmt: skip
     rows = [_engine_row(case, results, told) for case in results]
@@ -311,13 +311,41 @@ def _engine_row(case: str, results: dict[str, Any], told: _Record) -> tuple[str,
     )  # fmt: skip
 
 
+def _eight_bits(told: _Record) -> str:
+    """Frames in eight bits, FP16's figures of the same network behind the stroke."""
+    rows = [
+        _eight_row(str(made.get("case")), *pair) for made in told.entries("eight_bits")
+        if len(pair := _get(made, "record", "results") or []) == 2
+    ]  # fmt: skip
+    columns = ("in eight bits", "", "p50 ms", "times FP16", "kernels", "traffic, MB")
+    return table(columns, rows) if rows else ""
+
+
+def _eight_row(case: str, half: Entry, eight: Entry) -> tuple[str, ...]:
+    times = [_get(one, "latency", "p50") for one in (eight, half)]
+    kernels, traffic = (
+        [_get(one, "subject", "recorded", name) for one in (eight, half)]
+        for name in ("kernels", "traffic_bytes")
+    )
+    return (
+        case, "whole frame", " / ".join(map(ms, times)), _ratio(times[1], times[0]),
+        " / ".join(str(one) for one in kernels if one is not None),
+        " / ".join(f"{one / 1e6:.1f}" for one in traffic if one is not None),
+    )  # fmt: skip
+
+
 def _agreement(told: _Record) -> str:
     return "".join(
-        f"On {found.get('data')}, {found.get('images')} images, the engine's labels agree with "
+        f"On {found.get('data')}, {found.get('images')} images, {_whose(made)} labels agree with "
         f"PyTorch float32 at the same ISR on {found['agreement']:.4%} of the pixels.\n"
         for made in told.entries("agreement")
         if (found := made.get("validation")) and _get(found, "agreement") is not None
     )
+
+
+def _whose(made: Entry) -> str:
+    precision = str(made.get("case")).partition(".")[2]
+    return f"the {precision} engine's" if precision else "the engine's"
 
 
 def _states(told: _Record) -> str:

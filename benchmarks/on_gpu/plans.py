@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from on_gpu.cases import TRAINED, TRAINED_SIZE
+from on_gpu.cases import EIGHT_BITS, TRAINED, TRAINED_SIZE
 from on_gpu.probe import validity
 from on_gpu.run import Skipped
 from on_gpu.state import state
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
 
 def cases(run: Run) -> list[str]:
-    """Ours, by their stems: without the plain exports and the trained network."""
-    folder = _folder(run)
-    plans = sorted(folder.glob("*.plan"))
-    stems = [p.stem for p in plans if p.stem != TRAINED and not p.name.endswith(".plain.plan")]
+    """Ours, by their stems: without their other forms and the trained network."""
+    stems = [stem for stem in _stems(run) if "." not in stem and stem != TRAINED]
     if not stems:
-        raise Skipped(f"no *.plan in {folder}")
+        raise Skipped(f"no *.plan in {run.plans}")
     return stems
+
+
+def in_eight_bits(run: Run) -> list[str]:
+    """Those with an FP16 plan of the same network beside them."""
+    found = [stem for stem in _stems(run) if stem.rpartition(".")[2] in EIGHT_BITS]
+    if not found:
+        raise Skipped(f"no plan in eight bits is in {run.plans}; --prepare makes some")
+    return found
 
 
 def trained(run: Run) -> list[str]:
@@ -36,22 +42,37 @@ def trained(run: Run) -> list[str]:
         raise Skipped("no --checkpoint and --data were given")
     if not (_folder(run) / f"{TRAINED}.plan").is_file():
         raise Skipped(f"no {TRAINED}.plan in {run.plans}; --prepare makes it with --checkpoint")
-    return [TRAINED]
+    return [TRAINED, *(f"{TRAINED}.{one}" for one in EIGHT_BITS if _is_there(run, one))]
+
+
+def _is_there(run: Run, precision: str) -> bool:
+    return (_folder(run) / f"{TRAINED}.{precision}.plan").is_file()
 
 
 def bench(run: Run, stem: str, keep: Keep) -> None:
     """Whole frames through Engine, beside the plain export of the same network."""
+    plan = _folder(run) / f"{stem}.plan"
+    _bench([plan, plan.with_suffix(".plain.plan")], plan, keep)
+
+
+def bench_eight_bits(run: Run, stem: str, keep: Keep) -> None:
+    """FP16 first, and the same network in eight bits beside it."""
+    plan = _folder(run) / f"{stem}.plan"
+    _bench([plan.with_name(f"{stem.rpartition('.')[0]}.plan"), plan], plan, keep)
+
+
+def _bench(plans: list[Path], own: Path, keep: Keep) -> None:
+    """Those that are there, in turns; where they are refused, what is said of our ``own``."""
     from edaformer.engines.bench.benchmark import benchmark
     from edaformer.engines.bench.contenders import BenchOptions
     from edaformer.errors import EdaformerError
 
-    plan = _folder(run) / f"{stem}.plan"
-    pair = [path for path in (plan, plan.with_suffix(".plain.plan")) if path.is_file()]
     try:
-        keep(record=benchmark(pair, BenchOptions(duration=3, rounds=10)).to_json())
+        there = [path for path in plans if path.is_file()]
+        keep(record=benchmark(there, BenchOptions(duration=3, rounds=10)).to_json())
     except EdaformerError as error:  # the refusal's own words are what is wanted
         keep(refused=str(error))
-        validity(plan, keep)
+        validity(own, keep)
     keep(state=state())
 
 
@@ -99,6 +120,10 @@ def agreement(run: Run, stem: str, keep: Keep) -> None:
     data = open_dataset(run.data, TRAINED_SIZE)
     plan = _folder(run) / f"{stem}.plan"
     keep(validation=validate(plan, load_checkpoint(run.checkpoint), data).to_json())
+
+
+def _stems(run: Run) -> list[str]:
+    return sorted(path.stem for path in _folder(run).glob("*.plan"))
 
 
 def _folder(run: Run) -> Path:

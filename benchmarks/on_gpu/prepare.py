@@ -1,4 +1,4 @@
-"""Exports and builds with TensorRT-RTX, anywhere: networks, their plain exports, a trained one."""
+"""Exports and builds with TensorRT-RTX, anywhere: networks, their other forms, a trained one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from on_gpu.cases import (
+    EIGHT_BITS,
+    IN_EIGHT_BITS,
     SHAPES,
     TRAINED,
     TRAINED_ISR,
@@ -21,24 +23,28 @@ from on_gpu.cases import (
 
 if TYPE_CHECKING:
     from edaformer.engines.build.compiler import BuildOptions
+    from edaformer.export.options import ExportOptions
+    from edaformer.export.quantise.calibrate import Calibration
+    from edaformer.families.checkpoint import Checkpoint
 
 
 def prepare(
-    folder: Path, cases: Iterable[Network], capabilities: tuple[str, ...], trained: Path | None
-) -> None:
-    """Fill ``folder`` for --plans."""
+    folder: Path, cases: Iterable[Network], capabilities: tuple[str, ...], trained: Path | None,
+    data: str | None,
+) -> None:  # fmt: skip
+    """Fill ``folder`` for --plans; ``data`` is what the trained one is calibrated on."""
     from edaformer.engines.build.compiler import BuildOptions
 
     build = BuildOptions(backend="tensorrt-rtx", compute_capabilities=capabilities)
     folder.mkdir(parents=True, exist_ok=True)
     if trained is not None:
-        _trained(folder, trained, build)
+        _trained(folder, trained, build, data)
     for case in cases:
         _random(folder / network_name(*case), case, build)
         print(f"prepared {network_name(*case)}", file=sys.stderr)
 
 
-def _trained(folder: Path, checkpoint: Path, build: BuildOptions) -> None:
+def _trained(folder: Path, checkpoint: Path, build: BuildOptions, data: str | None) -> None:
     """Its plan, and its logits of a drawn street at the sizes of the kernels' cases."""
     import numpy as np
     import torch
@@ -61,6 +67,31 @@ def _trained(folder: Path, checkpoint: Path, build: BuildOptions) -> None:
     options = ExportOptions(isr=ISR.parse(TRAINED_ISR), size=TRAINED_SIZE, outputs=("logits",))
     made = export_model(loaded, options, folder / f"{TRAINED}.onnx")
     build_engine(made.path, folder / f"{TRAINED}.plan", build)
+    if data is not None:
+        from edaformer.cli.options.calibration import calibration_of
+
+        calibration, _ = calibration_of(data, None, TRAINED_SIZE, loaded)
+        _in_eight_bits(folder / TRAINED, loaded, options, calibration, build)
+
+
+def _in_eight_bits(
+    stem: Path, checkpoint: Checkpoint, options: ExportOptions, calibration: Calibration,
+    build: BuildOptions,
+) -> None:  # fmt: skip
+    """Its attention, as ``STEM.fp8.plan`` and ``STEM.int8.plan``, whether it pays or not."""
+    from edaformer.engines.build.build import build_engine
+    from edaformer.errors import EdaformerError
+    from edaformer.export.exporter import export_model
+
+    for precision in EIGHT_BITS:
+        onnx, plan = (stem.with_name(f"{stem.name}.{precision}{end}") for end in (".onnx", ".plan"))
+        # Random weights decide nothing: what the labels of a trained one are worth, is measured
+        asked = replace(options, precision=precision, min_agreement=0.0)
+        try:
+            export_model(checkpoint, asked, onnx, calibration=calibration)
+            build_engine(onnx, plan, replace(build, even_if_heavier=True))
+        except EdaformerError as error:
+            print(f"{plan.name} is left out: {error}", file=sys.stderr)
 
 
 def _sizes() -> set[Size]:
@@ -86,9 +117,22 @@ def _random(stem: Path, case: Network, build: BuildOptions) -> None:
     options = ExportOptions(isr=ISR.parse(isr), size=size, outputs=("logits",))
     made = export_model(checkpoint, options, stem.with_suffix(".onnx"))
     build_engine(made.path, stem.with_suffix(".plan"), build)
+    if case in IN_EIGHT_BITS:
+        _in_eight_bits(stem, checkpoint, options, _drawn(size), build)
     _plain(checkpoint.model(options.isr), size, made.manifest, stem.with_suffix(".plain.onnx"))
     as_it_comes = replace(build, allow_unfused=True)
     build_engine(stem.with_suffix(".plain.onnx"), stem.with_suffix(".plain.plan"), as_it_comes)
+
+
+def _drawn(size: Size) -> Calibration:
+    """Streets, as few as may be."""
+    import numpy as np
+
+    from edaformer.data.scenes import draw_scene
+    from edaformer.export.quantise.calibrate import MIN_IMAGES, Calibration
+
+    pictures = np.stack([draw_scene(seed, *size).image for seed in range(MIN_IMAGES)])
+    return Calibration(pictures, tuple(f"street {at}" for at in range(MIN_IMAGES)), "drawn streets")
 
 
 def _plain(model: Any, size: Size, manifest: Any, path: Path) -> None:

@@ -12,6 +12,7 @@ SECTIONS = (
     Section("kernels", kernels.work, 14, kernels.cases, together=True, twice=True),
     Section("soak", soak.work, 3, alone("replay"), reserve=10),
     Section("engines", plans.bench, 12, plans.cases, reserve=30),
+    Section("eight_bits", plans.bench_eight_bits, 6, plans.in_eight_bits, reserve=30),
     Section("overhead", plans.overhead, 5, plans.cases, reserve=15),
     Section("torch_frames", frames.work, 28, frames.cases, reserve=25, twice=True),
     Section("agreement", plans.agreement, 4, plans.trained, reserve=10),

@@ -26,6 +26,7 @@ from edaformer.cli.options.checkpoints import HUB, METAVAR, find
 
 if TYPE_CHECKING:
     from edaformer.engines.bench.record import Record, Result
+    from edaformer.engines.bench.recorded import Recorded
 
 _LAYERS_SHOWN = 15
 
@@ -134,6 +135,7 @@ def print_record(record: Record) -> None:
             for number, start in enumerate(result.starts)
         ],
     )  # fmt: skip
+    _print_precisions(results)
     _print_camera(record)
     _print_layers(record)
     _print_comparisons(record)
@@ -158,6 +160,46 @@ def _latency_row(result: Result) -> tuple[str, ...]:
         _ms(result.cpu_seconds_per_image),
         f"{joules:.3f}" if joules is not None else "-",
     )
+
+
+def _print_precisions(results: Sequence[Result]) -> None:
+    """Eight bits beside whatever else was timed; nothing where nothing is in eight bits."""
+    told = [(one, one.subject.recorded) for one in results]
+    if not any(recorded is not None and recorded.quantised for _, recorded in told):
+        return
+    _print_seen(
+        ("in eight bits", "precision", "p50 ms", "rounds, ms", "kernels", "fused", "dequantise",
+         "traffic MB", "labels agree", "mIoU"),
+        [_precision_row(result, recorded) for result, recorded in told],
+    )  # fmt: skip
+    echo_line(
+        "rounds: the least and the largest median of one; labels and mIoU: with PyTorch's labels "
+        "as the truth, when it was exported; the rest: by the builder's layer table"
+    )
+
+
+def _precision_row(result: Result, recorded: Recorded | None) -> tuple[str, ...]:
+    own = (result.subject.name, result.subject.precision, _ms(result.latency.p50),
+           f"{_ms(min(result.rounds))} to {_ms(max(result.rounds))}")  # fmt: skip
+    if recorded is None:
+        return (*own, *("-",) * 6)
+    parts, traffic = "+".join(recorded.quantised), recorded.traffic_bytes
+    fused, miou = recorded.fused_blocks, recorded.miou
+    return (
+        own[0],
+        f"{own[1]} {parts}".strip(),
+        *own[2:],
+        _count(recorded.kernels),
+        "-" if fused is None else f"{fused} of {recorded.attention_blocks}",
+        _count(recorded.dequantise_kernels),
+        "-" if traffic is None else f"{traffic / 1e6:.1f}",
+        "-" if recorded.agreement is None else f"{recorded.agreement:.2%}",
+        "-" if miou is None else f"{miou:.2f}",
+    )
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else str(value)
 
 
 def _start_name(result: Result, number: int) -> str:

@@ -28,10 +28,10 @@ from edaformer.cli.common import (
     say_notes,
 )
 from edaformer.cli.options.checkpoints import HUB, find
+from edaformer.cli.options.eight_bits import check_eight_bits
 from edaformer.cli.options.threads import THREADS
 from edaformer.cli.progress import steps
 from edaformer.errors import InputError, require
-from edaformer.export.quantise import uncalibrated
 from edaformer.machine.threads import share_cores
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def export(
         raise InputError(
             "--limit is for the images of --data or --calibrate; name some, or leave it out"
         )
-    _check_eight_bits(precision, quantise, calibrate)
+    check_eight_bits(precision, calibrate, {"--quantise": quantise})
     for spec in filter(None, (data, calibrate)):
         check_data(spec)
     source = find(checkpoint)
@@ -247,18 +247,6 @@ def export(
         own = [] if checkpoint is None else ["--checkpoint", source.called]
         on = [] if data is None else ["--data", data]
         say_next("edaformer-validate", path, *own, *on, when="what it loses")
-
-
-def _check_eight_bits(precision: str, quantise: str | None, calibrate: str | None) -> None:
-    """Said before PyTorch is loaded."""
-    from edaformer.manifest import EIGHT_BITS
-
-    eight_bits = precision in EIGHT_BITS
-    if eight_bits and calibrate is None:
-        raise uncalibrated(precision)
-    for option, given in (("--quantise", quantise), ("--calibrate", calibrate)):
-        if given is not None and not eight_bits:
-            raise InputError(f"{option} is for --precision int8 and fp8; leave it out")
 
 
 def _say_defaults(

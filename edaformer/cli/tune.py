@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -35,6 +36,7 @@ from edaformer.cli.common import (
     spread_of,
 )
 from edaformer.cli.options.checkpoints import CHECKPOINT, find
+from edaformer.cli.options.eight_bits import check_eight_bits
 from edaformer.cli.options.threads import THREADS
 from edaformer.cli.progress import steps
 from edaformer.cli.texts.tuning import print_tuning
@@ -45,8 +47,10 @@ if TYPE_CHECKING:
     from edaformer.engines.spread.spread import Spread
     from edaformer.engines.tune.adapting import Adapting
     from edaformer.engines.tune.budget import Budget
+    from edaformer.engines.tune.quantising import Quantising
     from edaformer.engines.tune.result import Tuning
     from edaformer.engines.tune.rungs import LadderFiles
+    from edaformer.engines.tune.tune import TuneOptions
     from edaformer.export.exporter import ExportResult
     from edaformer.families.checkpoint import Checkpoint
     from edaformer.manifest import AttentionForm
@@ -108,8 +112,35 @@ def tune(
     ] = False,
     processes: Annotated[int | None, PROCESSES] = None,
     ray: Annotated[str | None, RAY] = None,
+    precision: Annotated[
+        Literal["fp16", "int8", "fp8"],
+        typer.Option(
+            help="int8, fp8: search the parts that may be in eight bits, too, together with ISR; "
+            "needs --calibrate."
+        ),
+    ] = "fp16",
+    quantise: Annotated[
+        str | None,
+        typer.Option(
+            "--quantise",
+            "--quantize",
+            help="Parts that may be: attention, projections, mlp, embed, decoder, some with "
+            "commas, or all. Default: all.",
+        ),
+    ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure the ranges of int8 and fp8 on these: scenes, camvid:DIR or folder:DIR. "
+            "What --data has of them is not judged."
+        ),
+    ] = None,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(help="Of exports in int8 and fp8, as edaformer-export takes it."),
+    ] = None,
     export: Annotated[
-        bool, typer.Option("--export", help="Also export the pick to FP16 ONNX, into --out.")
+        bool, typer.Option("--export", help="Also export the pick to ONNX, into --out.")
     ] = False,
     ladder: Annotated[
         int | None,
@@ -155,11 +186,15 @@ def tune(
     share_cores(threads)
     check_folder(out, option="--out")
     budget = _budget(max_miou_drop, max_latency, max_gmacs)
-    _check_written(ladder, attention, export=export)
+    _check_written(ladder, attention, precision, export=export)
+    check_eight_bits(
+        precision, calibrate, {"--quantise": quantise, "--min-agreement": min_agreement}
+    )
     _check_adapt(adapt, frames, adapt_steps)
     said = given(mean, std, bgr=bgr, names=names, heads=heads, align_corners=align_corners)
     spread = spread_of(processes, ray)
-    check_data(data)
+    for spec in filter(None, (data, calibrate)):
+        check_data(spec)
     source = find(checkpoint)
     with steps("loading PyTorch") as on_step:
         for package in ("torch", "onnx", "onnxruntime"):
@@ -176,17 +211,20 @@ def tune(
         wanted = _size(size, loaded, data, labels)
         dataset = open_dataset(data, wanted, labels, reduced=loaded.reduced_labels).head(limit)
         say_notes(dataset.notes)
-        target = resolve(device) if device is not None else None
-        options = TuneOptions(wanted, budget, target, trials, holdout, trust_labels)
+        options = TuneOptions(
+            wanted, budget, resolve(device) if device else None, trials, holdout, trust_labels
+        )
         out.mkdir(parents=True, exist_ok=True)
         adapting = _adapting(loaded, wanted, adapt, frames or [], adapt_steps) if adapt else None
+        quantising = _quantising(loaded, options, precision, quantise, calibrate, min_agreement)
         result = tune_checkpoint(
-            loaded, dataset, options, out, adapting=adapting, resume=resume, spread=spread,
-            on_step=on_step, on_image=partial(_tell_images, spread),
+            loaded, dataset, options, out, adapting=adapting, quantising=quantising, resume=resume,
+            spread=spread, on_step=on_step, on_image=partial(_tell_images, spread),
         )  # fmt: skip
         made = result.to_json() | shares(spread)
-        exported = _export(loaded, result, attention, out, on_step) if export else None
-        rungs = _ladder(loaded, result, ladder, attention, out, on_step) if ladder else None
+        write = _Write(loaded, result, attention, quantising, out, on_step)
+        exported = write.export() if export else None
+        rungs = write.ladder(ladder) if ladder else None
     if exported is not None:
         made["export"] = exported.to_json()
     if rungs is not None:
@@ -203,7 +241,14 @@ def tune(
     _say_adapted(loaded, result)
 
 
-def _check_written(ladder: int | None, attention: AttentionForm, *, export: bool) -> None:
+def _check_written(
+    ladder: int | None, attention: AttentionForm, precision: str, *, export: bool
+) -> None:
+    if attention == "unfused" and precision != "fp16":
+        raise InputError(
+            f"--attention unfused and --precision {precision} are not searched together: what "
+            "eight bits save, they save in fused attention; leave one of them out"
+        )
     if ladder is not None and ladder < 1:
         raise InputError(f"expected --ladder of 1 or more, got {ladder}")
     if attention == "unfused" and ladder is None and not export:
@@ -211,6 +256,22 @@ def _check_written(ladder: int | None, attention: AttentionForm, *, export: bool
             "--attention unfused is of what --export and --ladder write, and neither is asked for; "
             "add one of them, or leave it out"
         )
+
+
+def _quantising(
+    checkpoint: Checkpoint, options: TuneOptions, precision: Literal["fp16", "int8", "fp8"],
+    quantise: str | None, calibrate: str | None, min_agreement: float | None,
+) -> Quantising | None:  # fmt: skip
+    if precision == "fp16" or calibrate is None:
+        return None
+    from edaformer.cli.options.calibration import calibration_of
+    from edaformer.engines.tune.quantising import Quantising, builder_for
+    from edaformer.export.quantise.parts import parse_parts
+
+    parts = parse_parts(quantise or "all")
+    builder = builder_for(precision, options.budget, options.device)
+    calibration, images = calibration_of(calibrate, None, options.size, checkpoint)
+    return Quantising(precision, parts, calibration, images, min_agreement, builder)
 
 
 def _check_adapt(count: int | None, frames: list[str] | None, number: int | None) -> None:
@@ -256,7 +317,7 @@ def _say_made(exported: ExportResult | None, rungs: LadderFiles | None) -> None:
         say(f"wrote {exported.path}")
         say_next("edaformer-build", exported.path)
     if rungs is not None:
-        say(f"wrote {rungs.index}: {', '.join(str(point.isr) for point, _ in rungs.artifacts)}")
+        say(f"wrote {rungs.index}: {', '.join(str(point.setting) for point, _ in rungs.artifacts)}")
         if rungs.to_build:
             say(f"plans are built on the device: copy {rungs.index.parent} there, then")
         for path in rungs.to_build:
@@ -305,26 +366,43 @@ def _tell_images(spread: Spread | None, done: int, total: int) -> None:
         say(f"... {done} of {total} images{by}")
 
 
-def _export(
-    checkpoint: Checkpoint, result: Tuning, attention: AttentionForm, out: Path, on_step: Step
-) -> ExportResult:
-    from edaformer.export.exporter import export_model
-    from edaformer.export.options import ExportOptions
+@dataclass(frozen=True)
+class _Write:
+    """What --export and --ladder write."""
 
-    options = ExportOptions(isr=result.pick.isr, size=result.size, attention=attention)
-    path = out / options.default_name(checkpoint)
-    return export_model(checkpoint, options, path, on_step=on_step)
+    checkpoint: Checkpoint
+    result: Tuning
+    attention: AttentionForm
+    quantising: Quantising | None
+    out: Path
+    on_step: Step
 
+    def export(self) -> ExportResult:
+        """The pick."""
+        from edaformer.engines.tune.search.setting import InEightBits
+        from edaformer.export.exporter import export_model
+        from edaformer.export.options import ExportOptions
 
-def _ladder(
-    checkpoint: Checkpoint, result: Tuning, count: int, attention: AttentionForm, out: Path,
-    on_step: Step,
-) -> LadderFiles:  # fmt: skip
-    from edaformer.engines.tune.rungs import make_ladder
+        pick, size, asked = self.result.pick.setting, self.result.size, self.quantising
+        options = ExportOptions(self.result.pick.isr, size, attention=self.attention)
+        images, calibration = None, None
+        if isinstance(pick, InEightBits) and asked is not None:
+            options = asked.options(pick, size)
+            images, calibration = asked.images, asked.calibration
+        path = self.out / options.default_name(self.checkpoint)
+        return export_model(
+            self.checkpoint, options, path, images=images, calibration=calibration,
+            on_step=self.on_step,
+        )  # fmt: skip
 
-    return make_ladder(
-        checkpoint, result, count, out / "ladder", attention=attention, on_step=on_step
-    )
+    def ladder(self, count: int) -> LadderFiles:
+        """Settings along the front."""
+        from edaformer.engines.tune.rungs import make_ladder
+
+        return make_ladder(
+            self.checkpoint, self.result, count, self.out / "ladder", attention=self.attention,
+            quantising=self.quantising, on_step=self.on_step,
+        )  # fmt: skip
 
 
 def _write(result: Tuning, made: dict[str, object], out: Path) -> None:

@@ -15,7 +15,7 @@ reference:FILE     the images of a reference file (edaformer-validate --save-ref
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -214,6 +214,44 @@ class ReferenceDataset(Dataset):
 
     def _first(self, limit: int) -> Self:
         return replace(self, archive=self.archive.head(limit))
+
+
+@dataclass(frozen=True)
+class Subset(Dataset):
+    """Some images of other data."""
+
+    whole: Dataset
+    chosen: tuple[int, ...]  # their indices there
+
+    @classmethod
+    def of(cls, whole: Dataset, chosen: Sequence[int]) -> Self:
+        """All that is said of the whole holds."""
+        return cls(
+            whole.name, whole.classes, whole.ignore_label, whole, tuple(chosen),
+            palette=whole.palette, protocol=whole.protocol, labels=whole.labels, notes=whole.notes,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def load(self, index: int) -> Sample:
+        """As the whole has it."""
+        return self.whole.load(self.chosen[index])
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """As the whole has them."""
+        return self.whole.files(self.chosen[index])
+
+    def name_of(self, index: int) -> str:
+        """As the whole has it."""
+        return self.whole.name_of(self.chosen[index])
+
+    def moved(self, moves: Mapping[Path, Path]) -> Self:
+        """As Dataset has it."""
+        return replace(self, whole=self.whole.moved(moves))
+
+    def _first(self, limit: int) -> Self:
+        return replace(self, chosen=self.chosen[:limit])
 
 
 def check_limit(limit: int) -> None:

@@ -37,7 +37,7 @@ def dry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_every_section_runs_dry_or_says_why_not(dry: Path) -> None:
     sections = json.loads((dry / "run" / "gpu.json").read_text())["sections"]
-    for name in ("engines", "overhead", "agreement"):
+    for name in ("engines", "eight_bits", "overhead", "agreement"):
         assert sections[name]["status"] == "skipped"
     for name in ("machine", "bandwidth", "soak", "torch_frames"):
         assert sections[name]["status"] == "ok", sections[name]

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edaformer.engines.artifact.kind import artifact_manifest
+from edaformer.engines.artifact.onnx_file import read_onnx_manifest
 from edaformer.engines.run.labeller import OnnxLabeller
 from edaformer.engines.run.ladder import Ladder
 from edaformer.engines.run.ladder_index import read_index
@@ -28,6 +30,7 @@ from tests.folder import lay_folder, nearly_right
 
 __all__ = ["run"]  # the fixture
 SIZE = (64, 64)
+INT8, FP8 = (("--precision", one, "--calibrate") for one in ("int8", "fp8"))
 MAIN = "from edaformer.cli.tune import main; main()"
 
 
@@ -110,25 +113,66 @@ def test_killed_three_times_at_random_and_resumed_the_front_is_the_same(
         assert resumed[part] == whole[part]
 
 
-def _run_and_kill(words: list[str], out: Path, rows: float) -> None:
+FEW = (  # an export takes seconds: base and the pick alone are crossed
+    "import edaformer.engines.tune.quantising as q, edaformer.engines.tune.tune as t; "
+    "q.MOST_EXPORTED = 1; t.names_of = lambda places: {places.base: 'base'}; "
+)
+
+
+@pytest.mark.slow
+def test_killed_among_eight_bits_and_resumed_the_front_is_the_same(
+    small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """While graphs are exported, built and tried; at this size weights move most, so INT8 pays."""
+    pairs = nearly_right(small_checkpoint.model(BASE), natural_noise(12, SIZE), 5)
+    data = lay_folder(tmp_path / "data", pairs, small_checkpoint.classes or ())
+    more = (*INT8, f"folder:{data}", "--quantise", "decoder", "--min-agreement", 0, "--trials", 12,
+            "--max-miou-drop", 60)  # fmt: skip
+    whole, killed = tmp_path / "a", tmp_path / "b"
+    said = _end(line(small_checkpoint, data, whole, *more))
+    assert {point["precision"] for point in said["front"]} == {"fp16", "int8"}
+    assert said["images"] == 3  # of 12, 9 are calibrated on
+    in_float = said["evaluations"] - _rows(whole, "WHERE isr LIKE '% int8 %'")
+    words = line(small_checkpoint, data, killed, *more, "--resume")
+    for table, rows in (("trials", in_float), ("builds", 2), ("trials", said["evaluations"] - 1)):
+        _run_and_kill(words, killed, rows, table=table, before=FEW)
+        for file in killed.rglob("*.onnx"):
+            read_onnx_manifest(file)
+    resumed = _end(words)
+    for part in ("front", "pick", "sensitivity", "trials", "evaluations", "quantised"):
+        assert resumed[part] == said[part]
+
+
+def _end(words: list[str]) -> dict[str, Any]:
+    ran = subprocess.run(
+        [sys.executable, "-c", FEW + MAIN, *words, "--json"], check=True, capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+    )  # fmt: skip
+    made: dict[str, Any] = json.loads(ran.stdout)
+    return made
+
+
+def _run_and_kill(
+    words: list[str], out: Path, rows: float, *, table: str = "trials", before: str = ""
+) -> None:
     """SIGKILL once so many trials are on disk."""
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, *words], env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", before + MAIN, *words], env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while _rows(out) < rows:
+    while _rows(out, table=table) < rows:
         assert process.poll() is None, "it ended before it was killed"
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
 
 
-def _rows(out: Path) -> int:
+def _rows(out: Path, which: str = "", *, table: str = "trials") -> int:
     if not (out / "trials.sqlite").exists():
         return 0
     connection = sqlite3.connect(out / "trials.sqlite", timeout=30)
     try:
-        return int(connection.execute("SELECT count(*) FROM trials").fetchone()[0])
+        return int(connection.execute(f"SELECT count(*) FROM {table} {which}").fetchone()[0])
     except sqlite3.OperationalError:  # its tables are not there yet
         return 0
     finally:
@@ -147,6 +191,19 @@ def _rows(out: Path) -> int:
         (("--trials", 0), "--trials of 1 to 100000"),
         (("--ladder", 0), "--ladder of 1 or more, got 0"),
         (("--attention", "unfused"), "what --export and --ladder write, and neither is asked for"),
+        (("--precision", "int8"), "--calibrate"),
+        (("--calibrate", "scenes"), "--calibrate is for --precision int8 and fp8; leave it out"),
+        (("--quantise", "mlp"), "--quantise is for --precision int8 and fp8; leave it out"),
+        (("--min-agreement", 0), "--min-agreement is for --precision int8 and fp8; leave it out"),
+        ((*INT8, "scenes", "--attention", "unfused", "--export"), "not searched together"),
+        ((*INT8, "scenes", "--quantise", "all,of,it"), "expected --quantise out of attention"),
+        ((*INT8, "scenes"), "scenes has 11 classes and"),
+        ((*INT8, "scenes", "--max-gmacs", 1), "of which int8 has as many"),
+        (
+            ("--precision", "fp8", "--calibrate", "scenes", "--device", "orin-nx"),
+            "--precision int8",
+        ),
+        ((*INT8, "scenes", "--device", "cpu"), "leave --device out, or name another"),
     ],
 )
 def test_wrong_usage_is_one_sentence(

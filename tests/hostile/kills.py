@@ -24,6 +24,8 @@ from PIL import Image
 from tests.hostile import sound
 from tests.hostile.whole import is_whole
 
+_RTX = ("--backend", "tensorrt-rtx", "--allow-unfused")
+_INT8 = ("--precision", "int8", "--quantise", "mlp,decoder", "--min-agreement", "0")
 _SETTINGS = ("front", "pick", "sensitivity", "trials", "evaluations")
 _BETWEEN = re.compile(r"(^|/)\.[0-9a-f]{16}\.part$")  # whole, on its way to replace another
 _PATIENCE = 300  # seconds that a command may take when nobody kills it
@@ -53,9 +55,23 @@ def _export(base: Path, out: Path) -> tuple[object, ...]:
             "--precision", "fp32", "--isr", "16,8,2,1-2,2,4")  # fmt: skip
 
 
+def _export_int8(base: Path, out: Path) -> tuple[object, ...]:
+    return ("export", base / "m.safetensors", "-o", out / "x.onnx", *_INT8,
+            "--calibrate", f"folder:{base / 'streets'}")  # fmt: skip
+
+
+def _build_int8(base: Path, out: Path) -> tuple[object, ...]:
+    """Its FP16 twin too, which is built meanwhile."""
+    return ("build", base / "int8.onnx", "-o", out / "x.plan", *_RTX, "--even-if-heavier")
+
+
+def _build_against(base: Path, out: Path) -> tuple[object, ...]:
+    """Another plan instead."""
+    return (*_build_int8(base, out), "--against", base / "half.plan")
+
+
 def _build(base: Path, out: Path) -> tuple[object, ...]:
-    return ("build", base / "x.onnx", "-o", out / "x.plan", "--backend", "tensorrt-rtx",
-            "--allow-unfused")  # fmt: skip
+    return ("build", base / "x.onnx", "-o", out / "x.plan", *_RTX)
 
 
 def _validate(base: Path, out: Path) -> tuple[object, ...]:
@@ -80,6 +96,13 @@ def _reference(out: Path) -> object:
     return sha256(out / "x.ref")
 
 
+def _exported(out: Path) -> object:
+    """The same pictures give the same file."""
+    from edaformer.files import sha256
+
+    return sha256(out / "x.onnx")
+
+
 def _tuned(out: Path) -> object:
     made = json.loads((out / "tuning/tune.json").read_text())
     return [made[name] for name in _SETTINGS]
@@ -90,9 +113,10 @@ def _areas(out: Path) -> object:
 
 
 WRITERS = (
-    Writer("export", _export, 0.08), Writer("build", _build, 0.23),
-    Writer("validate", _validate, 0.23, _reference), Writer("tune", _tune, 0.23, _tuned),
-    Writer("run", _run, 0.23, _areas),
+    Writer("export", _export, 0.05), Writer("export int8", _export_int8, 0.05, _exported),
+    Writer("build", _build, 0.15), Writer("build int8", _build_int8, 0.1),
+    Writer("against", _build_against, 0.05), Writer("validate", _validate, 0.2, _reference),
+    Writer("tune", _tune, 0.2, _tuned), Writer("run", _run, 0.2, _areas),
 )  # fmt: skip
 
 
@@ -103,6 +127,14 @@ def lay(base: Path) -> None:
     sound.lay_safetensors(base / "m.safetensors")
     sound.lay_onnx(base / "x.onnx", sha256(base / "m.safetensors"))
     sound.lay_folder_data(base / "data")
+    sound.lay_folder_data(base / "streets", 12)
+    for made in (
+        (*_export_int8(base, base), "-o", base / "int8.onnx"),
+        ("export", base / "m.safetensors", "-o", base / "half.onnx"),
+        ("build", base / "half.onnx", "-o", base / "half.plan", *_RTX),
+    ):
+        if _end(_start(made, base / "log"), _PATIENCE) != 0:  # it leaves no threads here
+            raise RuntimeError(f"{made[0]}: {(base / 'log').read_text()[-2000:]}")
     (base / "pictures").mkdir()
     for index in range(20):
         Image.fromarray(sound.picture(index)).save(base / f"pictures/{index}.png")

@@ -65,11 +65,11 @@ def lay_safetensors(path: Path) -> None:
     save_checkpoint(path, atom(), classes=CLASSES, input_size=SIZE)
 
 
-def lay_folder_data(root: Path) -> None:
-    """Two pictures with truth."""
+def lay_folder_data(root: Path, count: int = 2) -> None:
+    """Pictures with truth."""
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True)
-    for index in range(2):
+    for index in range(count):
         Image.fromarray(picture(index, SIZE)).save(root / f"images/{index}.png")
         Image.fromarray(labels(index, SIZE)).save(root / f"labels/{index}.png")
     (root / "classes.txt").write_text("\n".join(CLASSES))

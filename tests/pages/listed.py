@@ -57,6 +57,7 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
         "edaformer-bench model.plan other.plan --against torch-compile --rate 30 "
         "-o record.json": Reason.MINUTES,
         "edaformer-bench model.onnx --against torch": Reason.MINUTES,
+        "edaformer-bench fp16.plan fp8.plan": Reason.GPU,
     },
     "docs/cluster.md": {
         "edaformer-validate model.onnx --checkpoint edaformer_t.pth --data camvid:CamVid "
@@ -76,8 +77,8 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
         "edaformer-bench model.plan": Reason.MINUTES,
     },
     "docs/gpu.md": {
-        "python benchmarks/gpu.py --prepare plans "
-        "--checkpoint edaformer_t_camvid.pth": Reason.MINUTES,
+        "python benchmarks/gpu.py --prepare plans --checkpoint edaformer_t_camvid.pth "
+        "--data camvid:CamVid": Reason.MINUTES,
         "python benchmarks/gpu.py --plans plans --checkpoint edaformer_t_camvid.pth "
         "--data camvid:CamVid --folder run -o benchmarks/records/gpu.json": Reason.GPU,
         "python benchmarks/performance.py benchmarks/records/gpu.json": Reason.GPU,
@@ -130,6 +131,8 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
         "edaformer-tune edaformer_t.pth --data camvid:CamVid --device orin-nano "
         "--max-latency 8ms": Reason.MINUTES,
         "edaformer-tune --resume": Reason.MINUTES,
+        "edaformer-tune edaformer_t.pth --data camvid:CamVid --precision fp8 "
+        "--calibrate camvid:CamVid": Reason.MINUTES,
         "edaformer-tune edaformer_t_camvid.pth --data camvid:CamVid --size 360x480 "
         "--max-miou-drop 0.5": Reason.MINUTES,
         "edaformer-tune edaformer_t.pth --data camvid:CamVid --ladder 3": Reason.MINUTES,

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edaformer.cli.common import echo, echo_line, print_pairs, print_table
+from edaformer.engines.tune.search.setting import parts_of
 
 if TYPE_CHECKING:
-    from edaformer.engines.tune.result import Point, Tuning
+    from edaformer.engines.tune.result import PartsAlone, Point, Quantised, Tuning
     from edaformer.evaluation.bootstrap import Interval
 
 _SIGNS = {"*": "behind the front: another is no dearer and better", "~": "modelled"}
@@ -31,7 +32,7 @@ def print_tuning(result: Tuning) -> None:
             f"{pick.change_held:+.3f} on the {result.held_out} held out"
         )
     print_pairs(
-        str(pick.isr),
+        str(pick.setting),
         [
             ("model", result.model),
             ("data", f"{result.data}, {result.images} images at {result.size[0]}x{result.size[1]}"),
@@ -40,6 +41,7 @@ def print_tuning(result: Tuning) -> None:
              f"(95 % interval {_span(pick.interval)})"),
             ("halves", held),
             ("GMACs", f"{result.base.gmacs:.2f} -> {pick.gmacs:.2f} ({pick.saving:.1%} saved)"),
+            *_eight_bits(result),
             ("latency", latency),
             ("device", None if device is None else device.label),
             ("latency is", None if device is None else f"{device.source}: {device.how}"),
@@ -55,6 +57,9 @@ def print_tuning(result: Tuning) -> None:
     if result.adapted:
         echo()
         _print_adapted(result)
+    if result.quantised is not None:
+        echo()
+        _print_parts(result.quantised)
     echo()
     _print_places(result)
     for note in result.notes:
@@ -62,23 +67,25 @@ def print_tuning(result: Tuning) -> None:
 
 
 def _print_front(result: Tuning) -> None:
-    timed, shown = result.device is not None, result.shown
-    across = "ms" if timed else "GMACs"
+    timed, shown = result.across == "latency", result.shown
+    across = {"latency": ("ms",), "GMACs": ("GMACs",), "traffic": ("MB", "kernels")}
     print_table(
-        ("front and named", "mIoU", "change", "95 % interval", across, "saved", ""),
+        ("front and named", "mIoU", "change", "95 % interval", *across[result.across], "saved", ""),
         [
             (
-                str(point.isr),
+                str(point.setting),
                 f"{point.miou:.3f}",
                 f"{point.change:+.3f}",
                 _span(point.interval),
-                _latency(result, point) if timed else f"{point.gmacs:.3f}",
+                *_costs(result, point),
                 f"{point.saving:.1%}",
                 _marks(result, point),
             )
             for point in shown
         ],
     )
+    if result.across == "traffic":
+        echo_line("MB: read and written by all kernels; saved: of the multiply-adds")
     marks = " ".join(_marks(result, point) for point in shown)
     for sign, meaning in _SIGNS.items():
         if sign in marks or (timed and any(sign in _latency(result, point) for point in shown)):
@@ -96,6 +103,63 @@ def _print_adapted(result: Tuning) -> None:
         ],
     )  # fmt: skip
     echo_line("change: against the original at base; within: the budget allows it")
+
+
+def _print_parts(quantised: Quantised) -> None:
+    """At base, each part and all of them."""
+    print_table(
+        (f"in {quantised.precision} at base", "kernels", "MB", "change", "95 % interval", ""),
+        [
+            (one.parts, *_beside(one), *_changed(one), "left out" if one.why_not else "")
+            for one in quantised.alone
+        ],
+    )
+    for one in quantised.alone:
+        if one.why_not is not None:
+            echo_line(f"{one.parts}: {one.why_not}")
+
+
+def _beside(one: PartsAlone) -> tuple[str, str]:
+    """Kernels and traffic, FP16's behind the stroke."""
+    if one.built is None or one.half is None:
+        return "-", "-"
+    return (
+        f"{one.built.kernels} / {one.half.kernels}",
+        f"{one.built.traffic_bytes / 1e6:.1f} / {one.half.traffic_bytes / 1e6:.1f}",
+    )
+
+
+def _changed(one: PartsAlone) -> tuple[str, str]:
+    if one.point is None:
+        return "-", "-"
+    return f"{one.point.change:+.3f}", _span(one.point.interval)
+
+
+def _eight_bits(result: Tuning) -> list[tuple[str, object]]:
+    """Of the pick, and how it was weighed."""
+    asked, pick, half = result.quantised, result.pick, result.half
+    if asked is None:
+        return []
+    parts = ", ".join(parts_of(pick.setting))
+    made: list[tuple[str, object]] = [
+        ("precision", f"{pick.precision}: {parts}; the rest fp16" if parts else "fp16")
+    ]
+    if pick.built is None:
+        return made
+    kernels, traffic = f"{pick.built.kernels}", f"{pick.built.traffic_bytes / 1e6:.1f} MB"
+    if half is not None and half.built is not None and half is not pick:
+        kernels += f" where FP16 has {half.built.kernels}"
+        traffic += f" where FP16 moves {half.built.traffic_bytes / 1e6:.1f}"
+    if result.base.built is not None:
+        traffic += f", base in FP16 {result.base.built.traffic_bytes / 1e6:.1f}"
+    return [*made, ("kernels", kernels), ("traffic", traffic), ("cost is", asked.cost)]
+
+
+def _costs(result: Tuning, point: Point) -> tuple[str, ...]:
+    """What the front is drawn over."""
+    if result.across == "traffic" and point.built is not None:
+        return f"{point.built.traffic_bytes / 1e6:.1f}", str(point.built.kernels)
+    return (_latency(result, point) if result.across == "latency" else f"{point.gmacs:.3f}",)
 
 
 def _print_places(result: Tuning) -> None:
@@ -126,9 +190,9 @@ def _latency(result: Tuning, point: Point) -> str:
 
 
 def _marks(result: Tuning, point: Point) -> str:
-    behind = "" if point.isr in {one.isr for one in result.front} else "*"
+    behind = "" if point.setting in {one.setting for one in result.front} else "*"
     marks = [f"{point.name}{behind}"] if point.name else []
-    marks += ["<- pick"] if point.isr == result.pick.isr else []
+    marks += ["<- pick"] if point.setting == result.pick.setting else []
     return ", ".join(marks)
 
 

@@ -17,6 +17,7 @@ from edaformer.engines.bench.energy import EnergyMeter
 from edaformer.engines.bench.probe import Start
 from edaformer.engines.bench.profile import Layer, profile
 from edaformer.engines.bench.record import Result, Subject
+from edaformer.engines.bench.recorded import recorded_of
 from edaformer.engines.bench.runners import Contender, Runner, Split, open_runner
 from edaformer.engines.bench.state import Machine
 from edaformer.engines.bench.timing import Camera, Latency, run_slice, warm_up, watch_camera
@@ -108,6 +109,7 @@ class Lane:
             batch=len(self.frames[0]),
             outputs=tuple(output.name for output in manifest.outputs),
             settings=self.runner.settings,
+            recorded=recorded_of(manifest) if self.contender.kind in {"onnx", "plan"} else None,
         )
 
     def _split(self) -> Split:

@@ -11,6 +11,7 @@ from typing import Any
 
 from edaformer.engines.bench.probe import Start
 from edaformer.engines.bench.profile import Layer
+from edaformer.engines.bench.recorded import Recorded
 from edaformer.engines.bench.runners import Split
 from edaformer.engines.bench.state import State
 from edaformer.engines.bench.timing import Camera, Latency, Warmup
@@ -36,6 +37,7 @@ class Subject:
     batch: int
     outputs: tuple[str, ...]
     settings: dict[str, Any]
+    recorded: Recorded | None = None  # of an artifact: by its manifest
 
 
 @dataclass(frozen=True)

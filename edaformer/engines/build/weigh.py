@@ -13,12 +13,13 @@ from typing import Any
 
 from edaformer.engines.artifact.plan import read_plan
 from edaformer.engines.artifact.proof import COMPUTE, summarise
-from edaformer.engines.build.compiler import BuildOptions, compile_network
+from edaformer.engines.build.compiler import BuildOptions, Compiled, compile_network
 from edaformer.errors import InputError
 from edaformer.export.quantise.strip import half_twin
 from edaformer.machine.backend import Backend
 from edaformer.manifest import Manifest, Proof
 
+TWIN = "FP16, the same graph without its Q/DQ, built in the same way"
 Pair = tuple[int | None, int | None]  # of the FP16 twin, of the plan in eight bits
 # What both have in common
 _SAME = {"variant", "sizes", "isr", "checkpoint_sha256", "input", "outputs", "num_classes"}
@@ -87,8 +88,7 @@ def weigh(
     if options.against is not None:
         half, twin = _recorded(options.against, manifest), str(options.against)
     else:
-        half = _built(onnx, manifest, chosen, options)
-        twin = "FP16, the same graph without its Q/DQ, built in the same way"
+        half, twin = build_twin(onnx, manifest, chosen, options).proof, TWIN
     first, second = (summarise(one, manifest.architecture) for one in (half, proof))
 
     def both(part: str, name: str) -> Pair:
@@ -110,12 +110,17 @@ def dequantise_kernels(proof: Proof, manifest: Manifest) -> list[str]:
     return [k.name for k in proof.kernels if k.kind not in COMPUTE and own & set(k.nodes)]
 
 
-def _built(onnx: Path, manifest: Manifest, chosen: Backend, options: BuildOptions) -> Proof | None:
+def build_twin(onnx: Path, manifest: Manifest, chosen: Backend, options: BuildOptions) -> Compiled:
+    """The same graph without its pairs, built in the same way.
+
+    Raises:
+        BuildError: if TensorRT cannot build it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         twin = Path(folder) / "fp16.onnx"
         twin.write_bytes(half_twin(onnx.read_bytes()))
         half = manifest.model_copy(update={"precision": "fp16", "quantised": None})
-        return compile_network(twin, chosen, options, half).proof
+        return compile_network(twin, chosen, options, half)
 
 
 def _recorded(path: Path, manifest: Manifest) -> Proof | None:

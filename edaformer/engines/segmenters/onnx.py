@@ -39,3 +39,16 @@ class OnnxSegmenter(ArtifactSegmenter):
     def infer(self, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run once."""
         return unhidden(self.session.run({self.session.input_name: feed}), self.manifest)
+
+
+class LogitsInside(OnnxSegmenter):
+    """A file that gives labels alone, with the logits that they are made of."""
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """The file's, and logits."""
+        return super().outputs | {"logits"}
+
+    def infer(self, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Run once; all that the session gives."""
+        return self.session.run({self.session.input_name: feed})

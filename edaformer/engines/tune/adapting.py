@@ -98,6 +98,7 @@ def candidates(budget: Budget, front: Sequence[Point], pick: Point) -> list[Poin
     For a drop, what saves more than the pick and loses at most REACH times what may be lost; for a
     cost, what is within it, the pick first.
     """
+    front = [point for point in front if point.setting == point.isr]  # float is what learns
     if budget.kind != "miou-drop":
         within = [p for p in front if budget.allows(_cost(budget, p), 0.0)]
         return sorted(within, key=lambda point: -point.miou)

@@ -23,7 +23,7 @@ _BELOW = 0.3  # of the range of interest, that the plot still shows below it
 _TICKS = 5
 _EDGE = 0.8  # of the width; names right of it are written to the left
 FRONT, PICK, NAMED, GRID = "#2b6cb0", "#c62a2f", "#60646c", "#e6e8eb"
-ADAPTED = "#2f855a"
+ADAPTED, EIGHT = "#2f855a", "#b7791f"
 
 
 def front_png(result: Tuning) -> bytes:
@@ -42,6 +42,7 @@ def front_png(result: Tuning) -> bytes:
     axes.plot(*_across([(x, y) for x, y, _ in plot.named]), "s", color=NAMED, markersize=6)
     axes.plot(*plot.pick, "o", color=PICK, markersize=11, fillstyle="none", markeredgewidth=2)
     axes.plot(*_across([(x, y) for x, y, _ in plot.adapted]), "D-", color=ADAPTED, markersize=5)
+    axes.plot(*_across([(x, y) for x, y, _ in plot.eight]), "^", color=EIGHT, markersize=7)
     for x, y, text, to_right, is_pick in plot.labels:
         axes.annotate(
             text, (x, y), color=PICK if is_pick else NAMED, fontsize=9, parse_math=False,
@@ -74,14 +75,16 @@ def front_html(result: Tuning) -> str:
 def x_label(result: Tuning) -> str:
     """What is drawn across, and whether it was measured."""
     device = result.device
+    if result.across == "traffic":
+        return "MB that all kernels read and write, by the builder's layer table"
     if device is None:
         return "GMACs of a frame"
     return f"latency, ms, {device.source}: {device.label}"
 
 
 def x_of(result: Tuning, point: Point) -> float:
-    """GMACs, or milliseconds on a device."""
-    return cost_of(point) * (1 if result.device is None else 1e3)
+    """GMACs, milliseconds on a device, or MB moved."""
+    return cost_of(point) * {"GMACs": 1, "latency": 1e3, "traffic": 1e-6}[result.across]
 
 
 def span(spread: Interval | None) -> str:
@@ -101,6 +104,7 @@ class Plot:
     x: Axis
     y: Axis
     dots: tuple[tuple[float, float, Point], ...]  # the front, as a line too
+    eight: tuple[tuple[float, float, Point], ...]  # those of it in eight bits
     named: tuple[tuple[float, float, Point], ...]
     adapted: tuple[tuple[float, float, Point], ...]  # of other weights, as a line too
     pick: tuple[float, float]
@@ -130,13 +134,16 @@ class Plot:
             x=x,
             y=y,
             dots=placed(result.front),
+            eight=placed(point for point in result.front if point.precision != "fp16"),
             named=placed(result.named),
             adapted=placed(sorted(others, key=cost_of)),
             pick=(x_of(result, result.pick), result.pick.miou),
             labels=_labels(result, low, x),
             budget=limit,
             label=x_label(result),
-            said=f"pick: {result.pick.isr}{dashed}{'; diamonds: adapted' if others else ''}",
+            said=f"pick: {result.pick.setting}{dashed}"
+            f"{'; triangles: in eight bits' if result.quantised else ''}"
+            f"{'; diamonds: adapted' if others else ''}",
         )
 
 
@@ -145,8 +152,8 @@ def _labels(
 ) -> tuple[tuple[float, float, str, bool, bool], ...]:
     """The named settings' and the pick's, which may be one of them."""
     made = []
-    for point in {one.isr: one for one in (result.pick, *result.named)}.values():
-        is_pick = point.isr == result.pick.isr
+    for point in {one.setting: one for one in (result.pick, *result.named)}.values():
+        is_pick = point.setting == result.pick.setting
         text = ", ".join([*([point.name] if point.name else []), *(["pick"] if is_pick else [])])
         at = x_of(result, point)
         to_right = at < x.least + _EDGE * (x.most - x.least)

@@ -13,6 +13,7 @@ from edaformer.engines.tune.device.roofline import memory_bytes, weights_bytes
 from edaformer.engines.tune.result import Point, Sensitivity, Source, cost_of
 from edaformer.engines.tune.search.rows import Latency
 from edaformer.engines.tune.search.search import Search, mean_iou, regret
+from edaformer.engines.tune.search.setting import Setting, isr_of
 from edaformer.evaluation.bootstrap import Bootstrap, Interval, interval
 from edaformer.isr import EDAFORMER, ISR, Places
 
@@ -32,21 +33,22 @@ class Points:
     search: Search
     costs: Costs
 
-    def point(self, isr: ISR, counts: NDArray[np.float64] | None = None) -> Point:
+    def point(self, setting: Setting, counts: NDArray[np.float64] | None = None) -> Point:
         """All that is shown of a setting.
 
         Args:
-            isr: the setting.
+            setting: an ISR, or one with parts in eight bits.
             counts: (images, 3, classes) of other weights at it; None: its trials.
         """
         split, costs = self.search.split, self.costs
-        pair = self.search.evaluator.trials.matrix([costs.base, isr], sorted(split.every))
+        pair = self.search.evaluator.trials.matrix([costs.base, setting], sorted(split.every))
         if counts is not None:
             pair[1] = counts
         whole = (costs.checkpoint.variant, costs.checkpoint.num_classes)
-        gmacs, measured, modelled = costs.gmacs(isr), costs.measured.get(isr), costs.modelled(isr)
+        gmacs, modelled = costs.gmacs(setting), costs.modelled(setting)
+        measured, isr = costs.measured.get(setting), isr_of(setting)
         return Point(
-            isr=isr,
+            setting=setting,
             miou=float(mean_iou(pair[1].sum(axis=0))),
             change=_change(pair),
             change_tuned=_change(pair[:, list(split.tuned)]),
@@ -59,7 +61,8 @@ class Points:
             engine_bytes=weights_bytes(*whole) if measured is None else measured.file_bytes,
             engine_source="modelled" if measured is None else "measured",
             memory_bytes=memory_bytes(*whole, costs.padded, isr),
-            name=names_of(isr.places).get(isr),
+            name=names_of(isr.places).get(isr) if setting == isr else None,
+            built=costs.built.get(setting),
         )
 
 

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edaformer.engines.tune.budget import Budget
+from edaformer.engines.tune.search.rows import Built
+from edaformer.engines.tune.search.setting import InEightBits, Setting, isr_of, parts_of
 from edaformer.evaluation.bootstrap import LEVEL, Interval
 from edaformer.isr import ISR
 from edaformer.preprocess import format_size
 
 Source = Literal["modelled", "measured"]
+Cost = Literal["GMACs", "latency", "traffic"]
 
 
 @dataclass(frozen=True)
 class Point:
     """One setting, tried on all images."""
 
-    isr: ISR
+    setting: Setting
     miou: float  # points, over all images
     change: float  # against base; minus is worse
     change_tuned: float  # on the images that were tuned on
@@ -35,6 +38,17 @@ class Point:
     engine_source: Source  # measured: the file's; modelled: the FP16 weights alone
     memory_bytes: int  # modelled: weights and live activations at FP16
     name: str | None = None  # base, paper and the like
+    built: Built | None = None  # where eight bits are weighed by what an engine moves
+
+    @property
+    def isr(self) -> ISR:
+        """The setting's ratios."""
+        return isr_of(self.setting)
+
+    @property
+    def precision(self) -> str:
+        """fp16, or what parts of it are in."""
+        return "fp16" if isinstance(self.setting, ISR) else self.setting.precision
 
     @property
     def worst_change(self) -> float:
@@ -46,6 +60,8 @@ class Point:
         """ISR in full text form, changes in points, saving as a fraction, latency in ms."""
         return {
             "isr": str(self.isr),
+            "precision": self.precision,
+            "quantised": list(parts_of(self.setting)),
             "name": self.name,
             "miou": self.miou,
             "miou_change": self.change,
@@ -60,6 +76,10 @@ class Point:
             "engine_source": self.engine_source,
             "memory_bytes": self.memory_bytes,
             "memory_source": "modelled",
+            "kernels": None if self.built is None else self.built.kernels,
+            "dequantise_kernels": None if self.built is None else self.built.dequantise_kernels,
+            "fused_blocks": None if self.built is None else self.built.fused_blocks,
+            "traffic_bytes": None if self.built is None else self.built.traffic_bytes,
         }
 
 
@@ -74,6 +94,53 @@ class Sensitivity:
     def to_json(self) -> dict[str, Any]:
         """The place and its point."""
         return {"place": self.place, "ratio": self.ratio, **self.point.to_json()}
+
+
+@dataclass(frozen=True)
+class PartsAlone:
+    """What parts in eight bits cost at base, nothing else changed."""
+
+    setting: InEightBits
+    point: Point | None  # None: it does not pay, so nothing more was tried
+    why_not: str | None
+    built: Built | None  # where eight bits are weighed so
+    half: Built | None  # base in FP16
+
+    @property
+    def parts(self) -> str:
+        """With commas."""
+        return ", ".join(self.setting.parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The parts, their figures beside FP16's, and their point or why there is none."""
+        return {
+            "quantised": list(self.setting.parts),
+            "why_not": self.why_not,
+            "built": None if self.built is None else vars(self.built),
+            "built_fp16": None if self.half is None else vars(self.half),
+            "point": None if self.point is None else self.point.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What was asked of eight bits, and what came of it."""
+
+    precision: str
+    calibrated_on: str  # as --calibrate has it
+    images: tuple[tuple[str, str], ...]  # name and SHA-256 of the pixels
+    alone: tuple[PartsAlone, ...]
+    cost: str  # how it was weighed, in words
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        return {
+            "precision": self.precision,
+            "calibrate": self.calibrated_on,
+            "calibration_images": [{"name": n, "sha256": digest} for n, digest in self.images],
+            "alone": [one.to_json() for one in self.alone],
+            "cost": self.cost,
+        }
 
 
 @dataclass(frozen=True)
@@ -137,7 +204,9 @@ class Tuning:
     seconds: float
     export_command: str
     adapted: tuple[AdaptedPoint, ...] = ()
-    refused: tuple[tuple[ISR, str], ...] = ()  # by the device that measures, and why
+    refused: tuple[tuple[Setting, str], ...] = ()  # by device or builder, and why
+    quantised: Quantised | None = None  # where eight bits were asked for
+    half: Point | None = None  # of a pick in eight bits: the same ISR in FP16
 
     @property
     def base(self) -> Point:
@@ -147,8 +216,15 @@ class Tuning:
     @property
     def shown(self) -> tuple[Point, ...]:
         """The front, the pick and the named settings, by descending cost."""
-        points = {point.isr: point for point in (*self.front, *self.named, self.pick)}
+        points = {point.setting: point for point in (*self.front, *self.named, self.pick)}
         return tuple(sorted(points.values(), key=lambda point: (-cost_of(point), -point.miou)))
+
+    @property
+    def across(self) -> Cost:
+        """What the front is drawn over."""
+        if self.pick.built is not None:
+            return "traffic"
+        return "GMACs" if self.device is None else "latency"
 
     def to_json(self) -> dict[str, Any]:
         """Everything; ``front`` is a list of points."""
@@ -160,7 +236,9 @@ class Tuning:
             "base": self.base.to_json(),
             "named": [point.to_json() for point in self.named],
             "sensitivity": [place.to_json() for place in self.sensitivity],
-            "refused": [{"isr": str(isr), "reason": reason} for isr, reason in self.refused],
+            "refused": [{"isr": str(one), "reason": reason} for one, reason in self.refused],
+            "quantised": None if self.quantised is None else self.quantised.to_json(),
+            "across": self.across,
             "adapted": [point.to_json() for point in self.adapted],
             "device": None if self.device is None else self.device.to_json(),
             "model": self.model,
@@ -183,5 +261,7 @@ class Tuning:
 
 
 def cost_of(point: Point) -> float:
-    """What the front is drawn over: seconds on the device, or GMACs without one."""
+    """What the front is drawn over: bytes moved, seconds on the device, or GMACs without one."""
+    if point.built is not None:
+        return point.built.traffic_bytes
     return point.gmacs if point.latency is None else point.latency

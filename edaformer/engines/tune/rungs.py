@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from edaformer.engines.run.ladder_index import SCHEMA
 from edaformer.engines.tune.device.measure import make_artifact
+from edaformer.engines.tune.quantising import Quantising
 from edaformer.engines.tune.result import Point, Runs, Tuning, cost_of
+from edaformer.engines.tune.search.setting import InEightBits
 from edaformer.errors import InputError
 from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
@@ -43,13 +45,13 @@ def choose_rungs(result: Tuning, count: int) -> tuple[Point, ...]:
     Raises:
         InputError: if the front has not so many.
     """
-    points = {point.isr: point for point in (*result.front, result.pick)}
+    points = {point.setting: point for point in (*result.front, result.pick)}
     if not 1 <= count <= len(points):
         raise InputError(
             f"expected --ladder from 1 to {len(points)}, the settings on the front; got {count}"
         )
     chosen = [result.pick]
-    left = [point for point in points.values() if point.isr != result.pick.isr]
+    left = [point for point in points.values() if point.setting != result.pick.setting]
     while len(chosen) < count:
         farthest = max(left, key=lambda one: min(abs(cost_of(one) - cost_of(c)) for c in chosen))
         chosen.append(farthest)
@@ -64,13 +66,15 @@ def make_ladder(
     folder: Path,
     *,
     attention: AttentionForm = "fused",
+    quantising: Quantising | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> LadderFiles:
-    """Export ``count`` settings to FP16, build them where they will run, and index them.
+    """Export ``count`` settings, build them where they will run, and index them.
 
-    They stay ONNX files where the tuning was for another machine, whose GPU no plan of this one
-    runs on; an index takes the plans that are built beside them later. It is written last: where it
-    is, everything it names is there.
+    One in eight bits is exported so, as ``quantising`` calibrated it. They stay ONNX files where
+    the tuning was for another machine, whose GPU no plan of this one runs on; an index takes the
+    plans that are built beside them later. It is written last: where it is, everything it names is
+    there.
 
     Raises:
         InputError: if the front has not so many settings.
@@ -82,9 +86,13 @@ def make_ladder(
     builds = runs_on == "this GPU" and any(map(backend.is_installed, backend.FLAVOURS))
     made = []
     for number, point in enumerate(points, start=1):
-        on_step(f"rung {number} of {count}: {point.isr}")
-        options = ExportOptions(isr=point.isr, size=result.size, attention=attention)
-        made.append((point, make_artifact(checkpoint, options, folder, build=builds)))
+        on_step(f"rung {number} of {count}: {point.setting}")
+        if isinstance(point.setting, InEightBits) and quantising is not None:
+            path = quantising.artifact(checkpoint, point.setting, result.size, folder, build=builds)
+        else:
+            options = ExportOptions(isr=point.isr, size=result.size, attention=attention)
+            path = make_artifact(checkpoint, options, folder, build=builds)
+        made.append((point, path))
     later = () if builds or runs_on == "this CPU" else tuple(path for _, path in made)
     files = LadderFiles(folder / INDEX, tuple(made), later)
     write_whole(files.index, json.dumps(_index(result, files), indent=1).encode())

@@ -20,9 +20,12 @@ from edaformer.engines.tune.device.costs import Costs
 from edaformer.engines.tune.device.measure import ROUNDS
 from edaformer.engines.tune.device.targets import Target
 from edaformer.engines.tune.points import Points, front_of, names_of, sensitivities
+from edaformer.engines.tune.quantising import FOLDER as EIGHT_BITS
+from edaformer.engines.tune.quantising import Crossed, Quantising
 from edaformer.engines.tune.result import Point, Runs, Tuning, cost_of
 from edaformer.engines.tune.search.accuracy import Evaluator
 from edaformer.engines.tune.search.search import Search, Split, regret
+from edaformer.engines.tune.search.setting import Setting, isr_of
 from edaformer.engines.tune.search.space import Space, every_setting
 from edaformer.engines.tune.search.trials import Trials
 from edaformer.engines.tune.search.trying import hired
@@ -81,6 +84,7 @@ def tune(
     out: Path,
     *,
     adapting: Adapting | None = None,
+    quantising: Quantising | None = None,
     resume: bool = False,
     spread: Spread | None = None,
     on_step: Callable[[str], None] = lambda _: None,
@@ -94,6 +98,7 @@ def tune(
         options: what to look for.
         out: an existing folder; TRIALS_FILE in it holds every trial.
         adapting: what to adapt settings with that miss the budget; None: nothing.
+        quantising: which parts may be in eight bits; None: none.
         resume: go on with the trials that are there.
         spread: over which processes settings are tried; None: this one.
         on_step: told what is being done.
@@ -108,6 +113,8 @@ def tune(
     """
     start = time.perf_counter()
     check_classes(checkpoint, data)
+    if quantising is not None:
+        data = quantising.judged(data)
     places = checkpoint.places
     settings = every_setting(options.padded, places=places)
     split = Split.of(len(data), _holdout(options, len(data)))
@@ -130,15 +137,21 @@ def tune(
         evaluator = Evaluator(checkpoint.model(), data, procedure, ALIGN, trials, on_image, crew)
         named = tuple(isr for isr in names_of(places) if isr in space.index)
         search = Search(space, evaluator, split, options.budget, options.trials, named, on_step)
-        done = search.run()
+        done = [one for one in search.run() if isinstance(one, ISR)]
         worth = _worth_measuring(search, done)
+        kept = {places.base, *named}
         if options.device is not None and options.device.host is not None:
-            worth = _thinned(worth, {places.base, *search.named}, search.pick(done))
+            worth = _thinned(worth, kept, search.pick(done), MOST_BUILT)
             on_step(f"to be built and measured on {options.device.host}: {len(worth)} settings")
         costs.measure(worth, trials, on_step)
+        crossed = Crossed() if quantising is None else quantising.run(
+            search, costs, lambda most: _thinned(worth, kept, search.pick(done), most),
+            out / EIGHT_BITS, spread,
+        )  # fmt: skip
         maker = Points(search, costs)
-        points = {isr: maker.point(isr) for isr in done}
-        compared = [point for isr, point in points.items() if isr in (costs.measured or points)]
+        points = {one: maker.point(one) for one in dict.fromkeys((*done, *crossed.done))}
+        costed: Container[Setting] = costs.built or costs.measured or points
+        compared = [point for one, point in points.items() if one in costed]
         pick = _pick(options.budget, compared)
         front = front_of(compared)
         adapted = () if adapting is None else adapting.run(
@@ -162,20 +175,27 @@ def tune(
             evaluations=len(trials),
             front=front,
             pick=pick,
-            reason=_reason(options.budget, len(done), split),
-            named=tuple(points[isr] for isr in named),
-            sensitivity=sensitivities(points[isr] for isr in space.alone()),
+            reason=_reason(options.budget, len(compared) if costs.built else len(done), split),
+            named=tuple(points[isr] for isr in named if isr in costed),
+            sensitivity=sensitivities(points[one] for one in space.alone()),
             notes=(
                 *data.notes,
                 *_overruled(finding),
                 *_notes(options, pick, split),
                 *_within_noise(front, costs),
-                *(f"{isr} is left out: {reason}" for isr, reason in costs.refused.items()),
+                *([] if quantising is None else quantising.notes(crossed, pick, points)),
+                *(
+                    f"{one} is left out: {reason}"
+                    for one, reason in costs.refused.items()
+                    if one not in crossed.alone  # which have a table of their own
+                ),
             ),
             refused=tuple(costs.refused.items()),
             seconds=time.perf_counter() - start,
-            export_command=export_command(checkpoint, pick.isr, options.size),
+            export_command=export_command(checkpoint, pick.setting, options.size, quantising),
             adapted=adapted,
+            quantised=None if quantising is None else quantising.report(crossed, costs, points),
+            half=points.get(pick.isr),
         )
 
 
@@ -196,11 +216,15 @@ def _overruled(finding: Finding | None) -> tuple[str, ...]:
     return () if finding is None else (f"overruled with --trust-labels: {finding.text}",)
 
 
-def export_command(checkpoint: Checkpoint, isr: ISR, size: tuple[int, int]) -> str:
+def export_command(
+    checkpoint: Checkpoint, setting: Setting, size: tuple[int, int],
+    quantising: Quantising | None = None,
+) -> str:  # fmt: skip
     """The line that exports it."""
     named = [] if checkpoint.path == demo_checkpoint() else [checkpoint.called]
-    at = ["--isr", str(isr), "--size", format_size(size)]
-    return shlex.join(["edaformer-export", *named, *at, *options_of(checkpoint)])
+    at = ["--isr", str(isr_of(setting)), "--size", format_size(size)]
+    eight = [] if quantising is None else quantising.words(setting)
+    return shlex.join(["edaformer-export", *named, *at, *eight, *options_of(checkpoint)])
 
 
 def _worth_measuring(search: Search, done: Sequence[ISR]) -> list[ISR]:
@@ -209,14 +233,17 @@ def _worth_measuring(search: Search, done: Sequence[ISR]) -> list[ISR]:
     behind = regret(search.space.cost[search.space.at(done)], miou)
     front = [isr for isr, one in zip(done, behind, strict=True) if one <= 0]
     pick = search.pick(done)
-    return list(dict.fromkeys((*search.named, *front, *([] if pick is None else [pick]))))
+    worth = (*search.named, *front, *([] if pick is None else [pick]))
+    return [one for one in dict.fromkeys(worth) if isinstance(one, ISR)]
 
 
-def _thinned(worth: list[ISR], named: Container[ISR], pick: ISR | None) -> list[ISR]:
-    """MOST_BUILT at most: those with a name, the pick so far, and some along the front."""
+def _thinned(
+    worth: list[ISR], named: Container[Setting], pick: Setting | None, most: int
+) -> list[ISR]:
+    """``most`` at most: those with a name, the pick so far, and some along the front."""
     kept = [isr for isr in worth if isr in named or isr == pick]
     others = [isr for isr in worth if isr not in kept]
-    room = max(MOST_BUILT - len(kept), 0)
+    room = max(most - len(kept), 0)
     if len(others) > room:
         at = np.linspace(0, len(others) - 1, room).round().astype(int).tolist()
         others = [others[index] for index in at]
@@ -273,7 +300,7 @@ def _notes(options: TuneOptions, pick: Point, split: Split) -> tuple[str, ...]:
 
 def _within_noise(front: Sequence[Point], costs: Costs) -> tuple[str, ...]:
     """Whether the measured front is shorter than what one setting's own rounds differ by."""
-    measured = [costs.measured[point.isr] for point in front if point.isr in costs.measured]
+    measured = [costs.measured[p.setting] for p in front if p.setting in costs.measured]
     if not measured:
         return ()
     seconds = [one.seconds for one in measured]

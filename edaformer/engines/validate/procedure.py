@@ -91,7 +91,7 @@ def _refuse_averages(procedure: Procedure) -> None:
 
 def decide_image(segmenter: Segmenter, image: Image, passes: Passes) -> Decision:
     """Labels and margins of an image, from logits."""
-    made = tuple(_pass_logits(segmenter, image, one) for one in passes)
+    made = tuple(pass_logits(segmenter, image, one) for one in passes)
     return decide(made, _size(image))
 
 
@@ -138,7 +138,8 @@ def feeds(image: Image, one: Pass, fill: tuple[int, int, int] = RELEASE.fill) ->
         yield _padded(image, tile, fill)
 
 
-def _pass_logits(segmenter: Segmenter, image: Image, one: Pass) -> PassLogits:
+def pass_logits(segmenter: Segmenter, image: Image, one: Pass) -> PassLogits:
+    """Logits of an image's tiles in a pass."""
     images: Images = np.stack(list(feeds(image, one, segmenter.fill)))
     logits = segmenter.logits(images)
     ran_at = segmenter.ran_at(one.tiles[0].fed)

@@ -32,6 +32,12 @@ PARTS: tuple[Part, ...] = ("attention", "projections", "mlp", "embed", "decoder"
 DEFAULT: tuple[Part, ...] = ("attention",)
 _MOST_KEYS = 512  # that TensorRT fuses INT8 attention over, and the head sizes it does so for:
 _HEADS = {16, 32, 64}  # its support matrix of fused attention; 520 keys were tried, and are not
+_LEAST_KEYS = 32  # that it fuses FP8 attention over: 32 to 4096 were tried and are, 4 to 30 not
+_FUSED: dict[EightBits, str] = {
+    "int8": f"TensorRT fuses INT8 attention over up to {_MOST_KEYS} keys, of heads of "
+    f"{', '.join(map(str, sorted(_HEADS)))} channels; more ISR gives fewer keys",
+    "fp8": f"TensorRT fuses FP8 attention over {_LEAST_KEYS} keys and more; less ISR gives more",
+}
 _COMPUTE = {"Conv", "MatMul", "Gemm"}
 
 
@@ -87,9 +93,7 @@ def find_sites(
         ("first layer", "it reads the image, and is 7 x 7 over 3 channels", lambda n: n is first),
         ("last layer", "its results are the logits, whose differences decide",
          lambda n: n is last),
-        ("not fused", f"TensorRT fuses INT8 attention over up to {_MOST_KEYS} keys, of heads of "
-         f"{', '.join(map(str, sorted(_HEADS)))} channels; more ISR gives fewer keys",
-         lambda n: precision == "int8" and not _fuses_in_int8(n)),
+        ("not fused", _FUSED[precision], lambda n: not _fuses(n, precision)),
     )  # fmt: skip
     sites: list[Site] = []
     left: dict[str, list[str]] = {reason: [] for reason, _, _ in reasons}
@@ -126,8 +130,8 @@ def _site(node: ir.Node, part: Part, precision: EightBits) -> Site:
     return Site(name, part, inputs=(0,), weight=1, axis=0 if node.op_type == "Conv" else 1)
 
 
-def _fuses_in_int8(node: ir.Node) -> bool:
-    """Whether TensorRT makes one kernel of this product's attention; any other node may be INT8."""
+def _fuses(node: ir.Node, precision: EightBits) -> bool:
+    """Whether TensorRT makes one kernel of this product's attention; True of any other node."""
     if part_of(node) != "attention":
         return True
     operand = node.inputs[1]  # of the first product K transposed, (B, heads, channels, keys); V
@@ -135,6 +139,8 @@ def _fuses_in_int8(node: ir.Node) -> bool:
     assert operand.shape is not None
     sides = operand.shape[2:]
     channels, keys = sides[::-1] if _is_second(node) else sides
+    if precision == "fp8":
+        return not isinstance(keys, int) or keys >= _LEAST_KEYS
     return isinstance(keys, int) and keys <= _MOST_KEYS and channels in _HEADS
 
 

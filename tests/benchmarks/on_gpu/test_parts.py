@@ -6,21 +6,27 @@ import ctypes
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from on_gpu import frames, own, plans, probe, record, state, steps, timing
+from on_gpu import frames, own, plans, prepare, probe, record, state, steps, timing
 from on_gpu.kernels import frame_of, smooth_logits
-from on_gpu.run import Run, Section, alone
+from on_gpu.run import Run, Section, Skipped, alone
 from on_gpu.sections import SECTIONS
 from on_gpu.worker import Ended
 
+from edaformer.engines.build.compiler import BuildOptions
 from edaformer.engines.runtime import kernels
 from edaformer.engines.runtime.cuda import calls
 from edaformer.engines.runtime.frame_times import FrameTimes
+from edaformer.errors import InputError
+from edaformer.export.options import ExportOptions
+from edaformer.families.checkpoint import Checkpoint
 from edaformer.labels.geometry import Geometry
 from edaformer.preprocess import MEAN, STD
 
@@ -171,6 +177,60 @@ def test_what_a_frame_takes_beyond_the_gpu() -> None:
     assert times["gpu"] == pytest.approx(5e-3)
     assert times["host"] == times["wall"]["p50"] - times["gpu"]
     assert times["split"]["wall"] == 9e-3
+
+
+def test_each_form_of_a_network_has_its_section(tmp_path: Path) -> None:
+    run = replace(make_run(dry=False), plans=tmp_path, checkpoint=tmp_path / "x.pth", data="scenes")
+    for work in (plans.cases, plans.in_eight_bits, plans.trained):
+        with pytest.raises(Skipped):
+            work(run)
+    for name in ("T_1_64x64_base", "T_1_64x64_base.plain", "T_1_64x64_base.fp8", "trained",
+                 "trained.int8"):  # fmt: skip
+        (tmp_path / f"{name}.plan").write_bytes(b"")
+    assert plans.cases(run) == ["T_1_64x64_base"]
+    assert plans.in_eight_bits(run) == ["T_1_64x64_base.fp8", "trained.int8"]
+    assert plans.trained(run) == ["trained", "trained.int8"]
+
+
+def test_eight_bits_are_timed_beside_fp16(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[list[str]] = []
+
+    def benchmark(paths: list[Path], _: Any) -> Any:
+        asked.append([path.name for path in paths])
+        if len(asked) > 1:
+            raise InputError("FP8 runs on compute capability 8.9 and later")
+        return SimpleNamespace(to_json=dict)
+
+    monkeypatch.setattr("edaformer.engines.bench.benchmark.benchmark", benchmark)
+    monkeypatch.setattr(plans, "state", dict)
+    monkeypatch.setattr(plans, "validity", lambda plan, keep: keep(validity=plan.name))
+    for name in ("a.plan", "a.fp8.plan"):
+        (tmp_path / name).write_bytes(b"")
+    run, kept = replace(make_run(), plans=tmp_path), dict[str, Any]()
+    plans.bench_eight_bits(run, "a.fp8", lambda **facts: kept.update(facts))
+    assert asked == [["a.plan", "a.fp8.plan"]]
+    assert kept == {"record": {}, "state": {}}
+    plans.bench_eight_bits(run, "a.fp8", lambda **facts: kept.update(facts))
+    assert kept["refused"].startswith("FP8 runs on")
+    assert kept["validity"] == "a.fp8.plan"
+
+
+@pytest.mark.slow
+def test_networks_are_prepared_in_eight_bits(
+    small_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = BuildOptions(backend="tensorrt-rtx", allow_unfused=True)
+    options = ExportOptions(size=(192, 192), outputs=("logits",))  # 36 keys: FP8 is fused
+    prepare._in_eight_bits(
+        tmp_path / "a", small_checkpoint, options, prepare._drawn((192, 192)), build
+    )
+    assert sorted(path.name for path in tmp_path.glob("*.plan")) == ["a.fp8.plan", "a.int8.plan"]
+    ampere = replace(build, compute_capabilities=("8.6",))
+    prepare._in_eight_bits(
+        tmp_path / "b", small_checkpoint, options, prepare._drawn((192, 192)), ampere
+    )
+    assert not (tmp_path / "b.fp8.plan").exists()
+    assert "b.fp8.plan is left out: FP8 runs on compute capability 8.9" in capsys.readouterr().err
 
 
 # --- what comes of a worker's lines ---------------------------------------------------------------

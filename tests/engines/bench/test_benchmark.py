@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edaformer.cli.bench import print_record
 from edaformer.engines.artifact import preflight
 from edaformer.engines.bench import benchmark as module
 from edaformer.engines.bench import runners
@@ -23,10 +24,12 @@ from edaformer.engines.bench.profile import onnx_layers
 from edaformer.engines.bench.record import read_record
 from edaformer.engines.bench.runners import Contender, OnnxRunner, PlanRunner, TorchRunner
 from edaformer.engines.bench.state import State
-from edaformer.engines.build.build import BuildResult
+from edaformer.engines.build.build import BuildResult, build_engine
+from edaformer.engines.build.compiler import BuildOptions
 from edaformer.errors import InputError, MissingError
 from edaformer.export.exporter import ExportResult, export_model
 from edaformer.export.options import ExportOptions
+from edaformer.export.quantise.parts import PARTS
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
 from tests.folder import lay_folder
@@ -203,6 +206,43 @@ def test_a_plan_through_the_runtime(
     assert result.images_per_second_pipelined is not None
     assert result.subject.description == "TensorRT, a stand-in"
     assert engines[-1].closed
+
+
+@pytest.mark.slow
+def test_eight_bits_stand_beside_fp16(
+    small_plan: BuildResult, int8_export: ExportResult, tmp_path: Path, data: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """What each engine launches, moves and labelled, by its manifest."""
+    how = BuildOptions(backend="tensorrt-rtx", allow_unfused=True, weigh=False)
+    eight = build_engine(int8_export.path, tmp_path / "int8.plan", how)
+    stand_on(monkeypatch, preflight.Gpu("L4", "8.9", False, 1, (13, 0)))
+    monkeypatch.setattr(runners, "load_engine", lambda *_, **__: FakeEngine())
+    monkeypatch.setattr(module, "probe", lambda _: START)
+    made = benchmark([small_plan.path, eight.path], BenchOptions(**QUICK, data=data))
+    half, other = (result.subject.recorded for result in made.results)
+    assert half is not None
+    assert other is not None
+    figures = eight.to_json()
+    assert (half.quantised, half.dequantise_kernels, half.miou) == ((), 0, None)
+    assert other.quantised == PARTS
+    assert other.kernels == figures["kernels"]["total"] > small_plan.to_json()["kernels"]["total"]
+    assert other.traffic_bytes == figures["memory"]["traffic_bytes"]
+    assert (other.fused_blocks, other.attention_blocks) == (figures["attention"]["fused"], 22)
+    assert other.dequantise_kernels
+    check = int8_export.manifest.verification
+    assert check is not None
+    assert (other.agreement, other.miou) == (check.label_agreement, check.label_miou)
+    assert made.to_json()["results"][1]["subject"]["recorded"]["kernels"] == other.kernels
+    print_record(made)
+    text = capsys.readouterr().out
+    assert "in eight bits" in text
+    assert f"{other.traffic_bytes / 1e6:.1f}" in text
+    assert f"{check.label_miou:.2f}" in text
+    assert f"{min(made.results[1].rounds) * 1e3:.2f} to " in text
+    alone = replace(made, results=made.results[:1], comparisons=())
+    print_record(alone)
+    assert "in eight bits" not in capsys.readouterr().out
 
 
 def test_a_start_asks_no_witness(small_plan: BuildResult, monkeypatch: pytest.MonkeyPatch) -> None:

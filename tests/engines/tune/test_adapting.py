@@ -91,7 +91,7 @@ def test_what_a_person_gave_counts_for_the_adapted_checkpoint_too(tmp_path: Path
 
 def point(isr: ISR, gmacs: float, change: float) -> Point:
     return Point(
-        isr=isr, miou=80 + change, change=change, change_tuned=change, change_held=None,
+        setting=isr, miou=80 + change, change=change, change_tuned=change, change_held=None,
         interval=None, gmacs=gmacs, saving=0.0, latency=None, latency_source=None, engine_bytes=1,
         engine_source="modelled", memory_bytes=1,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from edaformer.data import Dataset
 from edaformer.engines.tune.budget import Budget
 from edaformer.engines.tune.device import costs as costs_module
 from edaformer.engines.tune.device.devices import get_device
-from edaformer.engines.tune.device.measure import ROUNDS, take_turns
+from edaformer.engines.tune.device.measure import ROUNDS, Measured, take_turns
 from edaformer.engines.tune.device.targets import Target
 from edaformer.engines.tune.plot import Axis, Plot, front_html, front_png
 from edaformer.engines.tune.result import Tuning
@@ -183,12 +183,14 @@ def test_latency_of_this_machine_is_measured(
     asked: list[ISR] = []
 
     def fake(
-        checkpoint: Checkpoint, settings: Sequence[ISR], size: Any, *, on: str, on_step: Any
-    ) -> dict[ISR, Latency]:
+        checkpoint: Checkpoint, settings: Sequence[ISR], size: Any, *, on: str, **rest: Any
+    ) -> Measured:
         assert on == "cuda"
         asked.extend(settings)
         gmacs = (count(checkpoint.variant, 5, SIZE, isr).gmacs for isr in settings)
-        return {isr: Latency(0.1 * one, 777) for isr, one in zip(settings, gmacs, strict=True)}
+        return Measured(
+            {isr: Latency(0.1 * one, 777) for isr, one in zip(settings, gmacs, strict=True)}
+        )
 
     monkeypatch.setattr(costs_module, "measure", fake)
     device = replace(HERE, ceilings=ceilings)
@@ -209,9 +211,11 @@ def test_latency_of_this_machine_is_measured(
 def test_a_front_within_the_measurement_s_noise_is_said(
     spread: float, tuned: Made, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fake(_: Any, settings: Sequence[ISR], *rest: Any, **options: Any) -> dict[ISR, Latency]:
+    def fake(_: Any, settings: Sequence[ISR], *rest: Any, **options: Any) -> Measured:
         gmacs = (count(tiny_checkpoint.variant, 5, SIZE, isr).gmacs for isr in settings)
-        return {isr: Latency(one, 1, spread) for isr, one in zip(settings, gmacs, strict=True)}
+        return Measured(
+            {isr: Latency(one, 1, spread) for isr, one in zip(settings, gmacs, strict=True)}
+        )
 
     monkeypatch.setattr(costs_module, "measure", fake)
     made = tuned(device=HERE)
@@ -252,8 +256,8 @@ def test_a_measured_budget_that_nothing_meets_is_a_gate(
 ) -> None:
     """The model promises what measurement does not keep."""
 
-    def fake(_: Any, settings: Sequence[ISR], *rest: Any, **options: Any) -> dict[ISR, Latency]:
-        return {isr: Latency(1.0 if isr == BASE else 0.999, 1) for isr in settings}
+    def fake(_: Any, settings: Sequence[ISR], *rest: Any, **options: Any) -> Measured:
+        return Measured({isr: Latency(1.0 if isr == BASE else 0.999, 1) for isr in settings})
 
     monkeypatch.setattr(costs_module, "measure", fake)
     with pytest.raises(GateError, match=r"takes at most 997 ms; the cheapest, .* takes 999 ms"):

@@ -11,17 +11,17 @@ full, TensorRT is not there) ends it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from edaformer.engines.tune.device.measure import ROUNDS, make_artifact
+from edaformer.engines.tune.device.measure import ROUNDS, Measured, Step, make_artifact
 from edaformer.engines.tune.search.rows import Latency
+from edaformer.engines.tune.search.setting import Graphs, InEightBits, Setting
 from edaformer.errors import EXIT_GATE, EXIT_MISSING, GateError, RemoteError
 from edaformer.export.options import ExportOptions
 from edaformer.families.checkpoint import Checkpoint
-from edaformer.isr import ISR
 from edaformer.json_text import parse_json
 from edaformer.printable import in_one_line
 from edaformer.remote.device import Device, memory_sentence
@@ -34,8 +34,7 @@ MOST_BUILT = 24  # settings that one search builds there
 _SECONDS = 2.5  # of timed frames for each, in ROUNDS
 _DAY = 86_400.0  # seconds; no frame takes as long
 _BY_SIGNAL = 128  # exit codes above it are a signal's
-Step = Callable[[str], None]
-Refuse = Callable[[ISR, str], None]
+Refuse = Callable[[Setting, str], None]
 Made = TypeVar("Made")
 
 
@@ -53,21 +52,14 @@ def ask(host: str) -> Facts:
     return facts
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Of some settings."""
-
-    latencies: dict[ISR, Latency] = field(default_factory=dict)
-    refused: dict[ISR, str] = field(default_factory=dict)  # why it cannot be had, in a sentence
-
-
 def measure_there(
     checkpoint: Checkpoint,
-    settings: Sequence[ISR],
+    settings: Sequence[Setting],
     size: tuple[int, int],
     *,
     host: str,
     on_step: Step = lambda _: None,
+    graphs: Graphs | None = None,
 ) -> Measured:
     """Time a frame of ``size`` (H, W) at each setting on a device, taking turns.
 
@@ -79,22 +71,25 @@ def measure_there(
         size: valid pixels.
         host: as ssh takes it.
         on_step: told what is being done.
+        graphs: the exports of those in eight bits.
 
     Raises:
         GateError: if the device ends a command for what has nothing to do with the setting.
         RemoteError: if the connection is lost.
     """
-    refused: dict[ISR, str] = {}
+    refused: dict[Setting, str] = {}
 
-    def refuse(isr: ISR, reason: str) -> None:
-        refused[isr] = reason
-        on_step(f"{isr} is left out: {reason}")
+    def refuse(setting: Setting, reason: str) -> None:
+        refused[setting] = reason
+        on_step(f"{setting} is left out: {reason}")
 
     with TemporaryDirectory(prefix="edaformer-tune-") as folder:
 
-        def export(number: int, isr: ISR) -> Path:
-            on_step(f"exporting {isr} to measure it, {number} of {len(settings)}")
-            return _export(checkpoint, ExportOptions(isr, size, precision="fp16"), Path(folder))
+        def export(number: int, one: Setting) -> Path:
+            if isinstance(one, InEightBits):
+                return (graphs or {})[one]
+            on_step(f"exporting {one} to measure it, {number} of {len(settings)}")
+            return _export(checkpoint, ExportOptions(one, size, precision="fp16"), Path(folder))
 
         exported = _kept(settings, export, refuse)
         if not exported:
@@ -106,9 +101,9 @@ def measure_there(
             )
             device.trim(MOST_BUILT)
 
-            def build(number: int, isr: ISR) -> _Built:
-                on_step(f"building {isr} on {host}, {number} of {len(exported)}")
-                return _build(device, exported[isr], said)
+            def build(number: int, one: Setting) -> _Built:
+                on_step(f"building {one} on {host}, {number} of {len(exported)}")
+                return _build(device, exported[one], said)
 
             built = _kept(list(exported), build, refuse)
             return Measured(_measured(device, built, said, refuse, on_step), refused)
@@ -119,15 +114,15 @@ class _RefusedError(Exception):
 
 
 def _kept(
-    settings: Sequence[ISR], make: Callable[[int, ISR], Made], refuse: Refuse
-) -> dict[ISR, Made]:
+    settings: Sequence[Setting], make: Callable[[int, Setting], Made], refuse: Refuse
+) -> dict[Setting, Made]:
     """What comes of each, by its number and itself; what is refused is left out."""
-    made: dict[ISR, Made] = {}
-    for number, isr in enumerate(settings, start=1):
+    made: dict[Setting, Made] = {}
+    for number, one in enumerate(settings, start=1):
         try:
-            made[isr] = make(number, isr)
+            made[one] = make(number, one)
         except _RefusedError as error:  # noqa: PERF203  # minutes are spent on each
-            refuse(isr, str(error))
+            refuse(one, str(error))
     return made
 
 
@@ -158,8 +153,8 @@ def _build(device: Device, onnx: Path, said: list[str]) -> _Built:
 
 
 def _measured(
-    device: Device, built: dict[ISR, _Built], said: list[str], refuse: Refuse, on_step: Step
-) -> dict[ISR, Latency]:
+    device: Device, built: dict[Setting, _Built], said: list[str], refuse: Refuse, on_step: Step
+) -> dict[Setting, Latency]:
     """All at once; where that fails one by one, which tells whose fault it is."""
     if len(built) > 1:
         on_step(f"measuring {len(built)} settings on {device.host}, taking turns")
@@ -168,21 +163,21 @@ def _measured(
         except _RefusedError as error:
             on_step(f"{error}; measuring each alone")
 
-    def measure(number: int, isr: ISR) -> Latency:
-        on_step(f"measuring {isr} on {device.host}, {number} of {len(built)}")
-        return _bench(device, {isr: built[isr]}, said)[isr]
+    def measure(number: int, one: Setting) -> Latency:
+        on_step(f"measuring {one} on {device.host}, {number} of {len(built)}")
+        return _bench(device, {one: built[one]}, said)[one]
 
     return _kept(list(built), measure, refuse)
 
 
-def _bench(device: Device, built: dict[ISR, _Built], said: list[str]) -> dict[ISR, Latency]:
+def _bench(device: Device, built: dict[Setting, _Built], said: list[str]) -> dict[Setting, Latency]:
     options = ("--duration", f"{_SECONDS:g}", "--rounds", str(ROUNDS))
     folders = [one.folder for one in built.values()]
     job = bench_job([f"../{folder}/{PLAN}" for folder in folders], options)
     told = _answer(job, folders[0], device, said)
     try:
         each = zip(built.items(), told["results"], strict=True)
-        return {isr: _latency(made, one) for (isr, made), one in each}
+        return {setting: _latency(made, one) for (setting, made), one in each}
     except (KeyError, TypeError, ValueError) as error:
         raise _unread(device, error) from error
 

@@ -30,6 +30,11 @@ class Device:
     known_as: tuple[str, ...] = ()  # what driver or board call it, in part
 
     @property
+    def runs_fp8(self) -> bool:
+        """Whether its tensor cores know FP8: from Ada and Hopper on."""
+        return self.name not in _BEFORE_ADA
+
+    @property
     def ceilings(self) -> Ceilings:
         """As the roofline takes them, at FP16."""
         return Ceilings(self.fp16_tflops * 1e12 / 2, self.bandwidth * 1e9, value_bytes=2)
@@ -41,6 +46,10 @@ class Device:
         return f"{self.source}; {taken}, {self.bandwidth:g} GB/s"
 
 
+_BEFORE_ADA = {
+    "orin-nano", "orin-nano-super", "orin-nx", "agx-orin", "rtx-3060", "rtx-3080", "rtx-3090",
+    "rtx-a2000", "t4", "a100",
+}  # fmt: skip
 _QUARTER = "sparse INT8 / 4"
 _ADA = "AI TOPS (sparse FP8, FP16 accumulation) / 4"
 _BLACKWELL = "AI TOPS (sparse FP4, FP16 accumulation) / 8"

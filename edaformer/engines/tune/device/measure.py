@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -21,49 +22,80 @@ from edaformer.engines.bench.timing import run_slice, warm_up
 from edaformer.engines.build.build import build_engine
 from edaformer.engines.build.compiler import BuildOptions
 from edaformer.engines.tune.search.rows import Latency
+from edaformer.engines.tune.search.setting import Graphs, InEightBits, Setting, isr_of
+from edaformer.errors import GateError
 from edaformer.export.exporter import export_model
 from edaformer.export.options import ExportOptions
-from edaformer.export.verify import natural_noise
+from edaformer.export.quantise.calibrate import Calibration
+from edaformer.export.verify import Images, natural_noise
 from edaformer.families.checkpoint import Checkpoint
-from edaformer.isr import ISR
 
 ROUNDS = 5
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of some settings."""
+
+    latencies: dict[Setting, Latency] = field(default_factory=dict)
+    refused: dict[Setting, str] = field(default_factory=dict)  # why it cannot be had, in a sentence
 
 
 def measure(
     checkpoint: Checkpoint,
-    settings: Sequence[ISR],
+    settings: Sequence[Setting],
     size: tuple[int, int],
     *,
     on: Literal["cuda", "cpu"],
-    on_step: Callable[[str], None] = lambda _: None,
-) -> dict[ISR, Latency]:
+    on_step: Step = lambda _: None,
+    graphs: Graphs | None = None,
+) -> Measured:
     """Time a frame of ``size`` (H, W) at each setting, interleaved.
 
+    Args:
+        checkpoint: as loaded.
+        settings: what is to be timed.
+        size: valid pixels.
+        on: a GPU with TensorRT, or the CPU.
+        on_step: told what is being done.
+        graphs: the exports of those in eight bits; one that does not pay is refused.
+
     Raises:
-        GateError: if an export or an engine does not verify.
+        GateError: if an export or an engine in FP16 does not verify.
         MissingError: without ONNX Runtime, or without TensorRT for a GPU.
     """
     image = natural_noise(1, size)
     with TemporaryDirectory(prefix="edaformer-tune-") as folder, ExitStack() as stack:
-        paths: dict[ISR, Path] = {}
-        runners: dict[ISR, Runner] = {}
-        for number, isr in enumerate(settings, start=1):
-            on_step(f"building {isr} to measure it, {number} of {len(settings)}")
-            options = ExportOptions(isr, size, precision="fp16" if on == "cuda" else "fp32")
-            paths[isr] = make_artifact(checkpoint, options, Path(folder), build=on == "cuda")
-            runners[isr] = stack.enter_context(closing(_open(paths[isr], on)))
-        on_step(f"measuring {len(settings)} settings, taking turns")
-        rounds = take_turns({isr: _frame(runner, image) for isr, runner in runners.items()})
-        return {isr: _latency(rounds[isr], paths[isr]) for isr in settings}
+        paths: dict[Setting, Path] = {}
+        refused: dict[Setting, str] = {}
+        runners: dict[Setting, Runner] = {}
+        for number, one in enumerate(settings, start=1):
+            on_step(f"building {one} to measure it, {number} of {len(settings)}")
+            options = ExportOptions(isr_of(one), size, precision="fp16" if on == "cuda" else "fp32")
+            try:
+                paths[one] = (
+                    _plan(graphs[one], Path(folder) / f"{number}.plan")
+                    if isinstance(one, InEightBits) and graphs is not None
+                    else make_artifact(checkpoint, options, Path(folder), build=on == "cuda")
+                )
+            except GateError as error:
+                if not isinstance(one, InEightBits):
+                    raise
+                refused[one] = str(error)
+                continue
+            runners[one] = stack.enter_context(closing(_open(paths[one], on)))
+        on_step(f"measuring {len(runners)} settings, taking turns")
+        rounds = take_turns({one: _frame(runner, image) for one, runner in runners.items()})
+        return Measured({one: _latency(rounds[one], path) for one, path in paths.items()}, refused)
 
 
 def take_turns(
-    frames: Mapping[ISR, Callable[[int], object]],
+    frames: Mapping[Setting, Callable[[int], object]],
     *,
     seconds: float = 0.5,
     warm: float = 3.0,
-) -> dict[ISR, list[list[float]]]:
+) -> dict[Setting, list[list[float]]]:
     """Seconds of each frame function, in rounds, every other one in reverse.
 
     Args:
@@ -71,13 +103,13 @@ def take_turns(
         seconds: of each in each round.
         warm: seconds of warming up, at most.
     """
-    times: dict[ISR, list[list[float]]] = {isr: [] for isr in frames}
+    times: dict[Setting, list[list[float]]] = {one: [] for one in frames}
     for frame in frames.values():
         warm_up(frame, limit=warm)
     for number in range(ROUNDS):
         order = list(frames) if number % 2 == 0 else list(frames)[::-1]
-        for isr in order:
-            times[isr].append(run_slice(frames[isr], seconds))
+        for one in order:
+            times[one].append(run_slice(frames[one], seconds))
     return times
 
 
@@ -89,12 +121,31 @@ def _latency(rounds: list[list[float]], ran: Path) -> Latency:
 
 
 def make_artifact(
-    checkpoint: Checkpoint, options: ExportOptions, folder: Path, *, build: bool
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    folder: Path,
+    *,
+    build: bool,
+    images: Images | None = None,
+    calibration: Calibration | None = None,
 ) -> Path:
-    """The export in ``folder``, or the plan built from it."""
+    """The export in ``folder``, or the plan built from it.
+
+    Args:
+        checkpoint: as loaded.
+        options: of the export.
+        folder: an existing one.
+        build: whether a plan is made of it.
+        images: to verify on; None: as export_model has it.
+        calibration: of eight bits.
+    """
     onnx = folder / options.default_name(checkpoint)
-    export_model(checkpoint, options, onnx)
-    return build_engine(onnx, onnx.with_suffix(".plan"), BuildOptions()).path if build else onnx
+    export_model(checkpoint, options, onnx, images=images, calibration=calibration)
+    return _plan(onnx, onnx.with_suffix(".plan")) if build else onnx
+
+
+def _plan(onnx: Path, path: Path) -> Path:
+    return build_engine(onnx, path, BuildOptions()).path
 
 
 def _open(path: Path, on: Literal["cuda", "cpu"]) -> Runner:

@@ -1,8 +1,11 @@
-"""Trials: settings on images, through PyTorch, with the arithmetic of edaformer-validate.
+"""Trials: settings on images, with the arithmetic of edaformer-validate.
 
 An image is read once for all settings that are asked for at it. The network runs in this thread;
 turning logits into labels and counting them, which takes as long for a setting as the network's
 share of it, is done beside it.
+
+What is in eight bits is a graph of its own in ONNX Runtime. Its logits are taken, though only
+labels leave the file, so that it is judged as the others are.
 """
 
 from __future__ import annotations
@@ -10,16 +13,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edaformer.data import Dataset, Sample
 from edaformer.data.archive import image_sha256
+from edaformer.engines.segmenters.onnx import LogitsInside
 from edaformer.engines.spread.spread import Hired
 from edaformer.engines.tune.search.asked import Asked, Tried
 from edaformer.engines.tune.search.prefixes import Prefixes
 from edaformer.engines.tune.search.rows import Counts
+from edaformer.engines.tune.search.setting import Graphs, InEightBits, Setting, key_of
 from edaformer.engines.tune.search.trials import Trials
-from edaformer.engines.validate.procedure import Image, Procedure, feeds
+from edaformer.engines.validate.procedure import Image, Procedure, feeds, pass_logits
 from edaformer.errors import DataError
 from edaformer.evaluation.metrics import class_counts, confusion_matrix
 from edaformer.evaluation.protocol import Pass
@@ -41,24 +46,51 @@ class Trier:
     procedure: Procedure
     align: int | None
     pool: ThreadPoolExecutor
+    opened: Opened
 
-    def counts(self, sample: Sample, settings: Iterable[ISR]) -> dict[ISR, Counts]:
+    def counts(self, sample: Sample, settings: Iterable[Setting]) -> dict[Setting, Counts]:
         """Of each setting."""
         frame = _Frame.of(self.model, sample, self.procedure, self.align)
-        made: dict[ISR, Counts] = {}
-        waiting: deque[tuple[ISR, Future[Counts]]] = deque()
-        for isr in settings:
-            waiting.append((isr, self.pool.submit(self._count, sample, frame.logits(isr))))
+        made: dict[Setting, Counts] = {}
+        waiting: deque[tuple[Setting, Future[Counts]]] = deque()
+        for one in settings:
+            passes = (
+                self._graph_s(sample, one) if isinstance(one, InEightBits) else frame.logits(one)
+            )
+            waiting.append((one, self.pool.submit(self._count, sample, passes)))
             if len(waiting) > _WAITING:
                 first, counts = waiting.popleft()
                 made[first] = counts.result()
-        return made | {isr: counts.result() for isr, counts in waiting}
+        return made | {one: counts.result() for one, counts in waiting}
+
+    def _graph_s(self, sample: Sample, setting: InEightBits) -> tuple[PassLogits, ...]:
+        height, width = sample.labels.shape
+        graph, passes = self.opened.of(setting), self.procedure.passes((height, width))
+        return tuple(pass_logits(graph, sample.image, one) for one in passes)
 
     def _count(self, sample: Sample, passes: tuple[PassLogits, ...]) -> Counts:
         height, width = sample.labels.shape
         labels = decide(passes, (height, width)).labels
         classes, void = len(self.data.classes), self.data.ignore_label
         return class_counts(confusion_matrix(sample.labels, labels, classes, void))
+
+
+@dataclass
+class Opened:
+    """Graphs, the last of them open: each holds the memory of a whole network."""
+
+    graphs: Graphs
+    threads: int | None = None  # None: all
+    last: tuple[InEightBits, LogitsInside] | None = None
+
+    def of(self, setting: InEightBits) -> LogitsInside:
+        """The setting's."""
+        if self.last is None or self.last[0] != setting:
+            self.last = None  # given back before the next is opened
+            path = self.graphs[setting]
+            graph = LogitsInside(path, provider="cpu", threads=self.threads)
+            self.last = (setting, graph)
+        return self.last[1]
 
 
 @dataclass
@@ -72,15 +104,25 @@ class Evaluator:
     trials: Trials
     on_image: Callable[[int, int], None] = lambda *_: None
     hired: Hired | None = None  # who tries, with a TrialJob of the same; None: this process
+    graphs: Graphs = field(default_factory=dict)  # of what is in eight bits
 
-    def evaluate(self, settings: Iterable[ISR], images: Iterable[int]) -> None:
+    def evaluate(self, settings: Iterable[Setting], images: Iterable[int]) -> None:
         """Make every trial that is not there yet.
+
+        Those in float go together, since they share what is computed of an image; graphs go one
+        after the other.
 
         Raises:
             DataError: if an image is not the one that an earlier run saw.
         """
-        wanted = sorted(settings, key=lambda isr: isr.ratios)
-        todo = {at: [isr for isr in wanted if not self.trials.has(isr, at)] for at in images}
+        wanted, at = sorted(settings, key=lambda one: (one.ratios, key_of(one))), list(images)
+        self._evaluate([one for one in wanted if not isinstance(one, InEightBits)], at)
+        for one in wanted:
+            if isinstance(one, InEightBits):
+                self._evaluate([one], at)
+
+    def _evaluate(self, wanted: list[Setting], images: list[int]) -> None:
+        todo = {at: [one for one in wanted if not self.trials.has(one, at)] for at in images}
         units = [Asked(at, tuple(missing)) for at, missing in todo.items() if missing]
         for done, tried in enumerate(self._tried(units), start=1):
             self._check(tried.name, tried.at, tried.sha256)
@@ -93,7 +135,8 @@ class Evaluator:
             yield from (tried for _, tried in self.hired.over(units))
             return
         with ThreadPoolExecutor(1 + _WORKERS, thread_name_prefix="tune") as pool:
-            trier = Trier(self.model, self.data, self.procedure, self.align, pool)
+            opened = Opened(self.graphs)
+            trier = Trier(self.model, self.data, self.procedure, self.align, pool, opened)
             samples = _ahead(pool, self.data, [unit.at for unit in units])
             for unit, loading in zip(units, samples, strict=True):
                 sample = loading.result()

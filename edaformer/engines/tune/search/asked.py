@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edaformer.engines.tune.search.rows import Counts
-from edaformer.isr import ISR
+from edaformer.engines.tune.search.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Asked:
     """One unit of the search's work."""
 
     at: int  # the image's index
-    settings: tuple[ISR, ...]  # ascending in their ratios
+    settings: tuple[Setting, ...]  # ascending in their ratios
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,4 @@ class Tried:
     at: int
     name: str
     sha256: str  # of the pixels
-    counts: Mapping[ISR, Counts]
+    counts: Mapping[Setting, Counts]

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edaformer.engines.tune.search.setting import Setting, parse_setting
 from edaformer.errors import InputError
-from edaformer.isr import ISR, Places
+from edaformer.isr import Places
 
 Counts = NDArray[np.int64]  # (3, classes): hits, true pixels, predicted pixels
 
@@ -30,6 +31,17 @@ class Latency:
     seconds: float  # median wall time, image to labels
     file_bytes: int  # of what was run: a plan, or an ONNX file
     spread: float = 0.0  # how far its rounds' medians lie apart, a fraction of ``seconds``
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a builder's layer table says of an engine."""
+
+    kernels: int
+    traffic_bytes: int  # read and written by all kernels
+    fused_blocks: int  # of attention
+    dequantise_kernels: int
+    file_bytes: int  # of the plan
 
 
 class ImageRow(NamedTuple):
@@ -57,6 +69,18 @@ class LatencyRow(NamedTuple):
     spread: float
 
 
+class BuiltRow(NamedTuple):
+    """A setting that was built."""
+
+    setting: str
+    built_by: str
+    kernels: int
+    traffic_bytes: int
+    fused_blocks: int
+    dequantise_kernels: int
+    file_bytes: int
+
+
 @dataclass(frozen=True)
 class Seal:
     """Seals the rows of one results file, and reads those whose seal fits."""
@@ -80,6 +104,10 @@ class Seal:
         """Of a measured setting."""
         return _digest([self.bound, "latency", *row])
 
+    def built(self, row: BuiltRow) -> str:
+        """Of a setting that was built."""
+        return _digest([self.bound, "built", *row])
+
     def read_image(self, columns: Sequence[Any]) -> ImageRow | None:
         """None where it is not as it was written."""
         *content, seal = columns
@@ -88,7 +116,7 @@ class Seal:
 
     def read_trial(
         self, columns: Sequence[Any], images: Mapping[int, str], places: Places
-    ) -> tuple[ISR, int, Counts] | None:
+    ) -> tuple[Setting, int, Counts] | None:
         """None where it is not as it was written, or its image is not."""
         *content, seal = columns
         row = TrialRow(*content)
@@ -96,22 +124,34 @@ class Seal:
             return None
         if seal != self.trial(row, images[row.at]):
             return None
-        isr, counts = _parsed(row.isr, places), _counts(row.counts)
-        return None if isr is None or counts is None else (isr, row.at, counts)
+        setting, counts = _parsed(row.isr, places), _counts(row.counts)
+        return None if setting is None or counts is None else (setting, row.at, counts)
 
     def read_latency(
         self, columns: Sequence[Any], places: Places
-    ) -> tuple[ISR, str, Latency] | None:
+    ) -> tuple[Setting, str, Latency] | None:
         """None where it is not as it was written."""
         *content, seal = columns
         row = LatencyRow(*content)
         if not _are(row, str, str, float, int, float) or seal != self.latency(row):
             return None
-        isr = _parsed(row.isr, places)
+        setting = _parsed(row.isr, places)
         sound = math.isfinite(row.seconds) and row.seconds > 0 and row.file_bytes >= 0
         sound = sound and math.isfinite(row.spread) and row.spread >= 0
         made = Latency(row.seconds, row.file_bytes, row.spread)
-        return (isr, row.runs_on, made) if isr and sound else None
+        return (setting, row.runs_on, made) if setting and sound else None
+
+    def read_built(
+        self, columns: Sequence[Any], places: Places
+    ) -> tuple[Setting, str, Built] | None:
+        """None where it is not as it was written."""
+        *content, seal = columns
+        row = BuiltRow(*content)
+        if not _are(row, str, str, int, int, int, int, int) or seal != self.built(row):
+            return None
+        setting, made = _parsed(row.setting, places), Built(*row[2:])
+        sound = made.kernels > 0 and made.traffic_bytes > 0 and min(row[2:]) >= 0
+        return (setting, row.built_by, made) if setting and sound else None
 
 
 def _digest(content: Sequence[Any]) -> str:
@@ -123,9 +163,9 @@ def _are(row: Sequence[Any], *types: type) -> bool:
     return all(type(value) is kind for value, kind in zip(row, types, strict=True))
 
 
-def _parsed(text: str, places: Places) -> ISR | None:
+def _parsed(text: str, places: Places) -> Setting | None:
     try:
-        return ISR.parse(text, places)
+        return parse_setting(text, places)
     except InputError:
         return None
 

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from edaformer.engines.tune.budget import Budget
 from edaformer.engines.tune.search.accuracy import Evaluator
+from edaformer.engines.tune.search.setting import Setting
 from edaformer.engines.tune.search.space import Space
 from edaformer.engines.tune.search.surrogate import Guess, guess
 from edaformer.evaluation.metrics import iou_of_counts
-from edaformer.isr import ISR
 
 FIRST_IMAGES = 8
 BATCHES = 4
@@ -70,10 +70,10 @@ class Search:
     split: Split
     budget: Budget
     trials: int  # settings tried on the first images
-    named: tuple[ISR, ...]
+    named: tuple[Setting, ...]
     on_step: Callable[[str], None] = lambda _: None
 
-    def run(self) -> tuple[ISR, ...]:
+    def run(self) -> tuple[Setting, ...]:
         """The settings that were tried on all images, base first."""
         always = tuple(dict.fromkeys((*self.space.settings[:1], *self.space.alone(), *self.named)))
         pool = self._screen(always)
@@ -86,11 +86,11 @@ class Search:
         self._try(finalists, self.split.every)
         return self._refine(finalists)
 
-    def miou(self, settings: Sequence[ISR], images: Sequence[int]) -> NDArray[np.float64]:
+    def miou(self, settings: Sequence[Setting], images: Sequence[int]) -> NDArray[np.float64]:
         """Of the confusion summed over ``images``, in points."""
         return mean_iou(self.evaluator.trials.matrix(settings, images).sum(axis=1))
 
-    def pick(self, done: Sequence[ISR]) -> ISR | None:
+    def pick(self, done: Sequence[Setting]) -> Setting | None:
         """The best of ``done``, base first; None where none is within the budget."""
         parts = [images for images in vars(self.split).values() if images]
         miou = [self.miou(done, images) for images in (self.split.every, *parts)]
@@ -98,7 +98,7 @@ class Search:
         at = self.budget.pick(self.space.cost[self.space.at(done)], miou[0], drop)
         return None if at is None else done[at]
 
-    def _screen(self, always: tuple[ISR, ...]) -> tuple[ISR, ...]:
+    def _screen(self, always: tuple[Setting, ...]) -> tuple[Setting, ...]:
         """Steps 1 and 2."""
         first = self.split.tuned[: _doublings(len(self.split.tuned))[0]]
         pool = list(always)
@@ -115,8 +115,9 @@ class Search:
         return tuple(pool)
 
     def _promote(
-        self, pool: tuple[ISR, ...], always: tuple[ISR, ...], most: int, images: tuple[int, ...]
-    ) -> tuple[ISR, ...]:
+        self, pool: tuple[Setting, ...], always: tuple[Setting, ...], most: int,
+        images: tuple[int, ...],
+    ) -> tuple[Setting, ...]:  # fmt: skip
         """Those of ``pool`` that go on: within a standard error of its front, ``most`` at most."""
         counts = self.evaluator.trials.matrix(pool, images)
         cost = self.space.cost[self.space.at(pool)]
@@ -128,9 +129,9 @@ class Search:
         kept = [pool[at] for at in order if behind[at] <= error[at]][:most]
         return tuple(dict.fromkeys((*always, *kept)))
 
-    def _refine(self, complete: tuple[ISR, ...]) -> tuple[ISR, ...]:
+    def _refine(self, complete: tuple[Setting, ...]) -> tuple[Setting, ...]:
         """Step 5."""
-        done, wanting = list(complete), list[ISR]()
+        done, wanting = list(complete), list[Setting]()
         for number in range(ROUNDS):
             pick = self.pick(done)
             guessed = self._guess(done, self.split.every)
@@ -141,18 +142,19 @@ class Search:
             self._try(chosen, self.split.tuned)
             base, *others = self.miou([done[0], *chosen], self.split.tuned)
             costs = self.space.cost[self.space.at(chosen)]
-            within = [isr for isr, miou, cost in zip(chosen, others, costs, strict=True)
+            within = [one for one, miou, cost in zip(chosen, others, costs, strict=True)
                       if self.budget.allows(cost, base - miou)]  # fmt: skip
             self._try(within, self.split.every)
             done += within
-            wanting += [isr for isr in chosen if isr not in within]
+            wanting += [one for one in chosen if one not in within]
             if self.pick(done) == pick:
                 break
         return tuple(done)
 
     def _promising(
-        self, done: Sequence[ISR], pick: ISR | None, guessed: Guess, wanting: Sequence[ISR]
-    ) -> list[ISR]:
+        self, done: Sequence[Setting], pick: Setting | None, guessed: Guess,
+        wanting: Sequence[Setting],
+    ) -> list[Setting]:  # fmt: skip
         """What may beat the pick, by what it would gain times how probable that is."""
         cost = self.space.cost
         best_cost, best_drop = cost[0], np.inf
@@ -171,11 +173,11 @@ class Search:
         order = np.argsort(-value, kind="stable")[:ROUND]
         return [self.space.settings[at] for at in order if value[at] > 0]
 
-    def _guess(self, tried: Sequence[ISR], images: Sequence[int]) -> Guess:
+    def _guess(self, tried: Sequence[Setting], images: Sequence[int]) -> Guess:
         miou = self.miou(tried, images)
         return guess(self.space.features(), self.space.at(tried), miou[0] - miou)
 
-    def _try(self, settings: Sequence[ISR], images: Sequence[int]) -> None:
+    def _try(self, settings: Sequence[Setting], images: Sequence[int]) -> None:
         self.on_step(f"{len(settings)} settings on {len(images)} images")
         self.evaluator.evaluate(settings, images)
 

@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,19 @@ from numpy.typing import NDArray
 
 from edaformer.border import border
 from edaformer.closing import Closing
-from edaformer.engines.tune.search.rows import Counts, ImageRow, Latency, LatencyRow, Seal, TrialRow
+from edaformer.engines.tune.search.rows import (
+    Built,
+    BuiltRow,
+    Counts,
+    ImageRow,
+    Latency,
+    LatencyRow,
+    Seal,
+    TrialRow,
+)
+from edaformer.engines.tune.search.setting import Setting, key_of
 from edaformer.errors import InputError
-from edaformer.isr import EDAFORMER, ISR, Places
+from edaformer.isr import EDAFORMER, Places
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -41,6 +51,11 @@ _SCHEMA = """
         isr TEXT NOT NULL, runs_on TEXT NOT NULL, seconds REAL NOT NULL, bytes INTEGER NOT NULL,
         spread REAL NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (isr, runs_on)
     );
+    CREATE TABLE IF NOT EXISTS builds (
+        setting TEXT NOT NULL, built_by TEXT NOT NULL, kernels INTEGER NOT NULL,
+        traffic INTEGER NOT NULL, fused INTEGER NOT NULL, dequantise INTEGER NOT NULL,
+        bytes INTEGER NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (setting, built_by)
+    );
 """
 
 
@@ -52,9 +67,10 @@ class Trials(Closing):
     connection: sqlite3.Connection
     seal: Seal
     places: Places = EDAFORMER  # of the model that is tried
-    counts: dict[ISR, dict[int, Counts]] = field(default_factory=dict)
+    counts: dict[Setting, dict[int, Counts]] = field(default_factory=dict)
     hashes: dict[int, str] = field(default_factory=dict)  # of the images, by index
-    latencies: dict[tuple[ISR, str], Latency] = field(default_factory=dict)
+    latencies: dict[tuple[Setting, str], Latency] = field(default_factory=dict)
+    builds: dict[tuple[Setting, str], Built] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -100,15 +116,15 @@ class Trials(Closing):
             on_note(f"{dropped} results in {path} are damaged; computing them again")
         return made
 
-    def add(self, at: int, sha256: str, made: Mapping[ISR, Counts]) -> None:
+    def add(self, at: int, sha256: str, made: Mapping[Setting, Counts]) -> None:
         """One image at some settings; on disk when this returns.
 
         Raises:
             InputError: if the file is in use, or its disk is full.
         """
         image = ImageRow(at, sha256)
-        rows = [TrialRow(str(isr), at, counts.astype("<i8").tobytes())
-                for isr, counts in made.items()]  # fmt: skip
+        rows = [TrialRow(key_of(one), at, counts.astype("<i8").tobytes())
+                for one, counts in made.items()]  # fmt: skip
         with _told(self.path), closing(self.connection.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             cursor.execute(
@@ -120,32 +136,46 @@ class Trials(Closing):
             )
             cursor.execute("COMMIT")
         self.hashes[at] = sha256
-        for isr, counts in made.items():
-            self.counts.setdefault(isr, {})[at] = counts
+        for one, counts in made.items():
+            self.counts.setdefault(one, {})[at] = counts
 
-    def add_latency(self, isr: ISR, runs_on: str, made: Latency) -> None:
+    def add_latency(self, setting: Setting, runs_on: str, made: Latency) -> None:
         """One measured setting.
 
         Raises:
             InputError: if the file is in use, or its disk is full.
         """
         times = float(made.seconds), made.file_bytes, float(made.spread)
-        row = LatencyRow(str(isr), runs_on, *times)
+        row = LatencyRow(key_of(setting), runs_on, *times)
         with _told(self.path):
             self.connection.execute(
                 "INSERT OR REPLACE INTO latencies VALUES (?, ?, ?, ?, ?, ?)",
                 (*row, self.seal.latency(row)),
             )
-        self.latencies[isr, runs_on] = made
+        self.latencies[setting, runs_on] = made
 
-    def has(self, isr: ISR, at: int) -> bool:
+    def add_built(self, setting: Setting, built_by: str, made: Built) -> None:
+        """One setting that was built.
+
+        Raises:
+            InputError: if the file is in use, or its disk is full.
+        """
+        row = BuiltRow(key_of(setting), built_by, *astuple(made))
+        with _told(self.path):
+            self.connection.execute(
+                "INSERT OR REPLACE INTO builds VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, self.seal.built(row)),
+            )
+        self.builds[setting, built_by] = made
+
+    def has(self, setting: Setting, at: int) -> bool:
         """Whether this trial was made."""
-        return at in self.counts.get(isr, {})
+        return at in self.counts.get(setting, {})
 
-    def matrix(self, settings: Iterable[ISR], images: Iterable[int]) -> NDArray[np.float64]:
+    def matrix(self, settings: Iterable[Setting], images: Iterable[int]) -> NDArray[np.float64]:
         """(settings, images, 3, classes)."""
         at = list(images)
-        return np.array([[self.counts[isr][i] for i in at] for isr in settings], np.float64)
+        return np.array([[self.counts[one][i] for i in at] for one in settings], np.float64)
 
     def __len__(self) -> int:
         return sum(map(len, self.counts.values()))
@@ -167,14 +197,21 @@ class Trials(Closing):
             if (trial := self.seal.read_trial(columns, self.hashes, self.places)) is None:
                 damaged.append(("trials", row))
             else:
-                isr, at, counts = trial
-                self.counts.setdefault(isr, {})[at] = counts
+                setting, at, counts = trial
+                self.counts.setdefault(setting, {})[at] = counts
         for row, *columns in self._rows("latencies", "isr, runs_on, seconds, bytes, spread, seal"):
             if (measured := self.seal.read_latency(columns, self.places)) is None:
                 damaged.append(("latencies", row))
             else:
-                isr, runs_on, latency = measured
-                self.latencies[isr, runs_on] = latency
+                setting, runs_on, latency = measured
+                self.latencies[setting, runs_on] = latency
+        columns_of_builds = "setting, built_by, kernels, traffic, fused, dequantise, bytes, seal"
+        for row, *columns in self._rows("builds", columns_of_builds):
+            if (built := self.seal.read_built(columns, self.places)) is None:
+                damaged.append(("builds", row))
+            else:
+                setting, built_by, figures = built
+                self.builds[setting, built_by] = figures
         self._drop(damaged)
         return len(damaged)
 

@@ -155,7 +155,7 @@ def test_nobody_there() -> None:
 def test_how_many_are_built_is_bounded() -> None:
     every = [ISR.parse(f"{a},{b},{c},1") for a in (8, 16, 32, 64) for b in (4, 8, 16, 32)
              for c in (2, 4, 8)]  # fmt: skip
-    few = _thinned(every, {every[5]}, every[7])
+    few = _thinned(every, {every[5]}, every[7], afar.MOST_BUILT)
     assert len(few) == afar.MOST_BUILT
     assert {every[5], every[7], every[0], every[-1]} <= set(few)
-    assert _thinned(every[:4], (), None) == every[:4]
+    assert _thinned(every[:4], (), None, afar.MOST_BUILT) == every[:4]

@@ -6,12 +6,14 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edaformer.engines.tune.search.rows import Latency
+from edaformer.engines.tune.search.rows import Built, Latency
+from edaformer.engines.tune.search.setting import InEightBits
 from edaformer.engines.tune.search.trials import Trials
 from edaformer.errors import InputError
 from edaformer.isr import BASE, ISR
@@ -127,6 +129,43 @@ def test_a_damaged_latency_is_measured_again(change: str, tmp_path: Path) -> Non
     notes: list[str] = []
     with Trials.open(path, BOUND, resume=True, on_note=notes.append) as trials:
         assert trials.latencies == {}
+    assert "1 results" in notes[0]
+
+
+EIGHT = InEightBits(PAPER, "fp8", ("attention",), "a" * 16)
+BUILT = Built(270, 206_746_012, 22, 0, 9_000_000)
+
+
+def test_both_precisions_lie_side_by_side(tmp_path: Path) -> None:
+    path = tmp_path / "trials.sqlite"
+    with Trials.open(path, BOUND, resume=False) as trials:
+        trials.add(0, "a" * 64, {PAPER: COUNTS, EIGHT: 2 * COUNTS})
+        trials.add_latency(EIGHT, "device", Latency(0.5, 9))
+        trials.add_built(EIGHT, "rtx 1.7", BUILT)
+        trials.add_built(PAPER, "rtx 1.7", replace(BUILT, kernels=280))
+    with Trials.open(path, BOUND, resume=True) as again:
+        assert np.array_equal(again.matrix([PAPER, EIGHT], [0])[:, 0], [COUNTS, 2 * COUNTS])
+        assert again.latencies == {(EIGHT, "device"): Latency(0.5, 9)}
+        assert again.builds[EIGHT, "rtx 1.7"] == BUILT
+        assert again.builds[PAPER, "rtx 1.7"].kernels == 280
+        other = replace(EIGHT, origin="b" * 16)  # calibrated on others
+        assert not again.has(other, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["kernels = 269", "traffic = 1", "fused = 'all'", "bytes = 0", "built_by = 'other'",
+     "setting = '8,4,2,1-1,2,4'", "seal = 'x'"],
+)  # fmt: skip
+def test_a_damaged_build_is_made_again(change: str, tmp_path: Path) -> None:
+    path = tmp_path / "trials.sqlite"
+    with Trials.open(path, BOUND, resume=False) as trials:
+        trials.add_built(EIGHT, "rtx 1.7", BUILT)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE builds SET {change}")
+    notes: list[str] = []
+    with Trials.open(path, BOUND, resume=True, on_note=notes.append) as trials:
+        assert trials.builds == {}
     assert "1 results" in notes[0]
 
 
