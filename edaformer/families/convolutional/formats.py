@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from edaformer.errors import CheckpointError, InputError
 from edaformer.families.convolutional.sizes import ConvolutionalSizes
 from edaformer.families.convolutional.table import NAMES
-from edaformer.families.formats.backbones import refuse_backbone
+from edaformer.families.formats.backbones import FIRST_PVT, refuse_backbone
 from edaformer.families.formats.file import Decided, Make, Reader
 from edaformer.families.formats.heads import decide_heads, listed, part
 from edaformer.families.formats.naming import Format
@@ -32,7 +32,8 @@ def known_by(keys: Iterable[str]) -> bool:
 def _refuse(path: Path, keys: Collection[str]) -> None:
     """One of the decoders over another encoder."""
     forms = [form for form in _NAMES if form.known_by(keys)]
-    if forms and not any(form.anchor in keys for form in forms):
+    anchored = any(form.anchor in keys for form in forms)
+    if forms and (not anchored or any(map(FIRST_PVT.search, keys))):
         refuse_backbone(path, keys, forms[0].decoder)
 
 

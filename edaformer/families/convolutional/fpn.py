@@ -81,9 +81,9 @@ class FPN:
             yield replace(convolve("smooth", areas[0], p, p, 3, bias=True), saved=saved)
         for stage, count in enumerate(CONVOLUTIONS):
             for done in range(count):
-                area = areas[stage - done]
+                area = areas[stage] * 4**done
                 if done:
-                    yield move("resize branch", areas[stage - done + 1] * d, area * d)
+                    yield move("resize branch", area // 4 * d, area * d)
                 yield convolve("branch", area, d if done else p, d, 3)
                 if self.smp:
                     yield Step("normalise groups", 0, d, 0, area * d, area * d)

@@ -7,6 +7,7 @@ added, H x W a map.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import cast
 
 from torch import Tensor, nn
@@ -57,12 +58,19 @@ class FPNBody(nn.Module):
         """c4 (B, C4, H4, W4) to c1 (B, C1, H1, W1) -> (B, D, H1, W1).
 
         All branches but c1's end with a doubling to its size. Doubling is linear: they are added
-        before it, on a quarter of the positions.
+        before it, on a quarter of the positions. Where sides are odd, each is doubled and then cut
+        down to c1's size, as mmsegmentation does.
         """
         sizes = [(m.shape[2], m.shape[3]) for m in maps[::-1]]
-        pyramid = self.pyramid(maps[::-1])
-        made = [self.branch(stage, feature, sizes) for stage, feature in enumerate(pyramid)]
-        return made[0] + self.resize(made[1] + made[2] + made[3], sizes[0])
+        whole = _whole(sizes)
+        made = [
+            self.branch(stage, feature, sizes if whole else None)
+            for stage, feature in enumerate(self.pyramid(maps[::-1]))
+        ]
+        if whole:
+            return made[0] + self.doubled(made[1] + made[2] + made[3], sizes[0])
+        large = [upsample(self.doubled(m), sizes[0], aligned=self.aligned) for m in made[1:]]
+        return sum(large, made[0])
 
     def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """c1 to c4 -> maps (B, P, H, W) of their sizes."""
@@ -78,14 +86,26 @@ class FPNBody(nn.Module):
             made.insert(0, here)
         return made
 
-    def branch(self, stage: int, feature: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+    def branch(
+        self, stage: int, feature: Tensor, sizes: Sequence[tuple[int, int]] | None
+    ) -> Tensor:
         """(B, P, H, W), of stage 0..3 -> (B, D, H2, W2), and of stage 0 (B, D, H1, W1)."""
         for done, convolve in enumerate(cast(nn.ModuleList, self.branches[stage])):
             if done:
-                feature = self.resize(feature, sizes[stage - done])
+                feature = self.doubled(feature, sizes[stage - done] if sizes else None)
             feature = convolve(feature)
         return feature
 
-    def resize(self, feature: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, D, H, W) -> (B, D, *size)."""
+    def doubled(self, feature: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """(B, D, H, W) -> (B, D, 2 H, 2 W); ``size`` says the same where sides are symbols."""
+        size = size or (2 * feature.shape[2], 2 * feature.shape[3])
         return upsample(feature, size, aligned=self.aligned)
+
+
+def _whole(sizes: Sequence[tuple[int, int]]) -> bool:
+    """Whether each map is twice the next one's size; a symbol stands for a multiple of 32."""
+    return all(
+        not isinstance(large, int) or large == 2 * small
+        for one, two in pairwise(sizes)
+        for large, small in zip(one, two, strict=True)
+    )

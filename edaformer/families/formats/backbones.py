@@ -12,8 +12,12 @@ from edaformer.families.checkpoint import some
 _NO_ATTENTION = "it has no attention, so ISR has nothing to pool"
 _WINDOWS = "its attention is over windows, without keys that are pooled"
 _TOKENS = "its attention has as many keys as queries, and none is pooled"
+# Of PVT's first version, whose other names are the second's
+FIRST_PVT = re.compile(r"(^|\.)pos_embed[1-4]$")
 # The first that is found in a name is it
 _BACKBONES = (
+    ("a PVT of the first version", FIRST_PVT.pattern,
+     "its patches do not overlap and its positions are learnt for one size; it is not built yet"),
     ("a Swin transformer", r"relative_position_bias_table|\.cpb_mlp\.", _WINDOWS),
     ("a Twins", r"\.pos_block\.|\.pos_blocks\.", "it is not built yet"),
     ("a SegNeXt (MSCAN)", r"\.spatial_gating_unit\.", _NO_ATTENTION),

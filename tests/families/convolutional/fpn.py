@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -83,8 +82,10 @@ class _Head(nn.Module):
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        heads = zip(self.scale_heads, maps, strict=True)
-        return self.conv_seg(torch.stack([head(m) for head, m in heads]).sum(dim=0))
+        first, *others = [head(m) for head, m in zip(self.scale_heads, maps, strict=True)]
+        for other in others:
+            first = first + functional.interpolate(other, first.shape[2:], mode="bilinear")
+        return self.conv_seg(first)
 
 
 def mmseg_fpn(**sizes: Any) -> Mmseg:

@@ -65,6 +65,13 @@ def test_logits_are_those_of_mmsegmentation(
     assert _difference(theirs, load_checkpoint(mmseg, HEADS_GIVEN), factors, size) <= TOLERANCE
 
 
+def test_maps_with_odd_sides_are_doubled_and_cut_down(mmseg: Path) -> None:
+    """Of 25x35, 13x18, 7x9 and 4x5 positions."""
+    checkpoint, size = load_checkpoint(mmseg, HEADS_GIVEN), (100, 140)
+    assert _difference(mmseg_fpn(), checkpoint, (1, 1, 1, 1), size) <= TOLERANCE
+    test_cost.test_the_cost_is_what_pytorch_counts(SIZES, 1, size)
+
+
 @pytest.mark.parametrize("factors", FACTORS)
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_logits_are_those_of_smp(encoder: str, factors: tuple[int, ...], tmp_path: Path) -> None:
@@ -177,6 +184,13 @@ def test_other_encoders_are_refused_by_name(name: str, key: str, tmp_path: Path)
     path = _save(tmp_path / "x.pth", {**decoder, key: torch.zeros(3)})
     with pytest.raises(CheckpointError, match=f"has {name}"):
         load_checkpoint(path)
+
+
+def test_the_first_version_of_pvt_is_refused_by_name(tmp_path: Path) -> None:
+    """Its authors publish it under the same decoder, with the names of the second."""
+    state = mmseg_state(mmseg_fpn()) | {"backbone.pos_embed1": torch.zeros(1, 4, 16)}
+    with pytest.raises(CheckpointError, match="has a PVT of the first version as its encoder"):
+        load_checkpoint(_save(tmp_path / "x.pth", state), HEADS_GIVEN)
 
 
 @pytest.mark.parametrize("encoder", [None, *ENCODERS])
