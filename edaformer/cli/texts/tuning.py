@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edaformer.cli.common import echo, echo_line, print_pairs, print_table
-from edaformer.engines.tune.search.setting import parts_of
 
 if TYPE_CHECKING:
     from edaformer.engines.tune.result import PartsAlone, Point, Quantised, Tuning
@@ -140,6 +139,8 @@ def _eight_bits(result: Tuning) -> list[tuple[str, object]]:
     asked, pick, half = result.quantised, result.pick, result.half
     if asked is None:
         return []
+    from edaformer.engines.tune.search.setting import parts_of
+
     parts = ", ".join(parts_of(pick.setting))
     made: list[tuple[str, object]] = [
         ("precision", f"{pick.precision}: {parts}; the rest fp16" if parts else "fp16")
