@@ -14,6 +14,7 @@ from edaformer.families.formats.file import Decided, Make, Reader
 from edaformer.families.formats.heads import decide_heads, listed, part
 from edaformer.families.formats.naming import Format
 from edaformer.families.formats.shapes import Shapes, fitting
+from edaformer.families.formats.smp.refused import refuse_decoder, refused_decoder
 from edaformer.families.given import GIVEN, Given
 
 _NAMES = {form: names for names in NAMES for form in names.formats()}
@@ -25,15 +26,25 @@ def reader(network: Make) -> Reader:
 
 
 def known_by(keys: Iterable[str]) -> bool:
-    """Whether any of these is the name of a decoder's weight."""
-    return any(names.signs.search(key) for key in keys for names in NAMES)
+    """Whether any of these is the name of a decoder's weight, of one that is refused too."""
+    names = tuple(keys)
+    return any(one.signs.search(key) for key in names for one in NAMES) or (
+        refused_decoder(names) is not None
+    )
 
 
 def _refuse(path: Path, keys: Collection[str]) -> None:
-    """One of the decoders over another encoder."""
+    """Another decoder, one of these as another network, or over another encoder."""
+    refuse_decoder(path, keys)
     forms = [form for form in _NAMES if form.known_by(keys)]
     if forms and not any(form.anchor in keys for form in forms):
         refuse_backbone(path, keys, forms[0].decoder)
+    for names in {_NAMES[form].title: _NAMES[form] for form in forms}.values():
+        if found := names.another(keys):
+            raise CheckpointError(
+                f"{path} is {names.title} and has {found}: that is another network, and it is not "
+                "supported; use one as it is by default"
+            )
 
 
 def decide(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from edaformer.errors import CheckpointError, InputError
 from edaformer.families.checkpoint import some
+from edaformer.families.formats.backbones import linear
 from edaformer.families.formats.naming import STAGES, Format, Naming
 from edaformer.families.mit.sizes import MAX_CLASSES, Four
 
@@ -105,8 +106,12 @@ class _Reading:
     def ratio(self, block: str) -> int:
         """The kernel of its sequence reduction; 1 where it has none."""
         module = f"{block}.attention.reduction.conv"
-        has = module in self.naming and self.naming.theirs(module) in self.tensors
-        return self.shape(module, 4)[2] if has else 1
+        if module not in self.naming or self.naming.theirs(module) not in self.tensors:
+            return 1
+        kernel = self.shape(module, 4)[2]
+        if kernel == 1:
+            raise linear(self.path)
+        return kernel
 
     def misfit(self, found: str) -> CheckpointError:
         return CheckpointError(

@@ -12,7 +12,7 @@ from edaformer.errors import InputError
 from edaformer.families.given import Given, given
 from edaformer.families.table import check_output, load_checkpoint, save_adapted
 from tests.families.segformer.formats.projects import HEADS_TOLD, save, smallest_states
-from tests.families.segformer.formats.smp import smp, smp_model
+from tests.families.smp import smp, smp_model
 from tests.families.test_adapted import RECORD, moved
 
 

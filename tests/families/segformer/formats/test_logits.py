@@ -18,9 +18,9 @@ from tests.families.segformer.formats.projects import (
     nvlabs_state,
     save,
 )
-from tests.families.segformer.formats.smp import pool_smp, smp_model
 from tests.families.segformer.hugging import hugging_model
 from tests.families.segformer.pooled import pool
+from tests.families.smp import pool_smp, smp_model
 
 HEADS = Given(heads=(1, 2, 5, 2))
 FACTORS = [(1, 1, 1, 1), (2, 2, 2, 2), (4, 3, 2, 1)]
