@@ -22,6 +22,8 @@ from torch import nn
 from tests.families.segformer.pooled import pool_tokens
 from tests.tiny import shaken
 
+ENCODERS = ("mit_b0", "tu-pvt_v2_b0")
+
 
 class _Anything(type):
     """A class with every attribute, each its own name."""

@@ -48,11 +48,17 @@ def test_a_folder_is_its_state_dict(folder: Path, tmp_path: Path) -> None:
     assert options_of(half) == ["--align-corners", "none"]
 
 
-def test_256_channels_are_b0(tmp_path: Path) -> None:
-    model = smp_model(decoder_segmentation_channels=256, classes=2, aux_params={"classes": 3})
+@pytest.mark.parametrize(
+    ("encoder", "name", "title"),
+    [("mit_b0", "segformer-b0", "SegFormer-B0"),
+     ("tu-pvt_v2_b0", "segformer-pvt-v2-b0", "SegFormer-PVTv2-B0")],
+)  # fmt: skip
+def test_256_channels_are_b0(encoder: str, name: str, title: str, tmp_path: Path) -> None:
+    model = smp_model(encoder=encoder, decoder_segmentation_channels=256, classes=2,
+                      aux_params={"classes": 3})  # fmt: skip
     model.save_pretrained(tmp_path)
     loaded = load_checkpoint(tmp_path)
-    assert loaded.variant.name == "segformer-b0"
+    assert (loaded.variant.name, loaded.variant.title) == (name, title)
     assert loaded.coverage.left_over == ("classification_head.3.bias",
                                          "classification_head.3.weight")  # fmt: skip
 

@@ -1,0 +1,40 @@
+"""Networks as segmentation_models_pytorch makes them, small enough for float64 and for tracing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edaformer.families.convolutional.network import ConvolutionalNetwork
+from edaformer.families.convolutional.sizes import ConvolutionalSizes
+from edaformer.families.convolutional.unet import Unet
+from edaformer.families.convolutional.upernet import UPerNet
+from edaformer.families.given import Given
+from tests.tiny import shaken
+
+UNET = ConvolutionalSizes(
+    (16, 32, 80, 64), (2, 1, 1, 1), Unet((40, 32, 24, 16, 8)), heads=(1, 2, 5, 2),
+    mlp_ratios=(2, 2, 2, 2),
+)  # fmt: skip
+UPERNET = replace(UNET, decoder=UPerNet(24, normed=True), upsampling=4)
+
+
+def tiny_network(
+    sizes: ConvolutionalSizes, factor: int = 1, num_classes: int = 5
+) -> ConvolutionalNetwork:
+    """Shaken; its ISR is ``factor`` times the base."""
+    isr = sizes.places.isr(tuple(factor * ratio for ratio in sizes.ratios))
+    return shaken(ConvolutionalNetwork(sizes, num_classes, isr))
+
+
+def save(path: Path, state: Mapping[str, torch.Tensor], **beside: Any) -> Path:
+    """A state dict alone, or in an envelope with a meta."""
+    torch.save({"state_dict": dict(state), **beside} if beside else dict(state), path)
+    return path
+
+
+HEADS = Given(heads=(1, 2, 5, 2))
