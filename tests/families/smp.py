@@ -104,7 +104,7 @@ def pool_smp(model: Any, factors: Sequence[int], size: tuple[int, int]) -> None:
     for stage, factor in enumerate(factors, start=1):
         for block in _blocks(model.encoder, stage):
             trained = block.attn.sr.kernel_size[0] if hasattr(block.attn.sr, "kernel_size") else 1
-            stride = (2 << stage) * trained
+            stride = min(2 << stage, model.encoder.output_stride) * trained
             reduced = (size[0] // stride, size[1] // stride)
             block.attn.kv = _PooledKeys(block.attn.kv, reduced, factor)
 

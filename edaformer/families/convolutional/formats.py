@@ -16,6 +16,7 @@ from edaformer.families.formats.naming import Format
 from edaformer.families.formats.shapes import Shapes, fitting
 from edaformer.families.formats.smp.refused import refuse_decoder, refused_decoder
 from edaformer.families.given import GIVEN, Given
+from edaformer.families.mit.sizes import DILATED_STRIDES, STRIDES
 
 _NAMES = {form: names for names in NAMES for form in names.formats()}
 
@@ -72,7 +73,8 @@ def decide(
         sizes = ConvolutionalSizes(
             shapes.widths, shapes.depths, names.read(shapes.of), heads, shapes.ratios,
             shapes.mlp_ratios, shapes.patches, eps=told.eps if told else form.eps,
-            upsampling=cast(Literal[1, 4], names.upsampling),
+            upsampling=cast(Literal[1, 4], names.upsampling), dilated=names.dilated,
+            strides=DILATED_STRIDES if names.dilated else STRIDES,
         )  # fmt: skip
     options = ("--heads", listed(heads)) if origin == GIVEN else ()
     return Decided(sizes, (("heads", f"{listed(heads)} ({origin})"),), options)

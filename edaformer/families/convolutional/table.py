@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from edaformer.families.convolutional.deeplab.decoder import NAMES as DEEPLAB_NAMES
+from edaformer.families.convolutional.deeplab.decoder import SMP_CLASS as DEEPLAB_CLASS
+from edaformer.families.convolutional.deeplab.decoder import DeepLab
 from edaformer.families.convolutional.unet import NAMES as UNET_NAMES
 from edaformer.families.convolutional.unet import SMP_CLASS as UNET_CLASS
 from edaformer.families.convolutional.unet import Unet
@@ -10,7 +13,10 @@ from edaformer.families.convolutional.upernet import SMP_CLASS as UPERNET_CLASS
 from edaformer.families.convolutional.upernet import UPerNet
 from edaformer.families.formats.pairs import DecoderNames
 
-AnyDecoder = UPerNet | Unet  # a manifest has any of them; ``kind`` tells them apart
+AnyDecoder = UPerNet | Unet | DeepLab  # a manifest has any of them; ``kind`` tells them apart
 USUAL: tuple[AnyDecoder, ...] = (UPerNet(), Unet())  # as published, for edaformer-info
-SMP_CLASSES = (UPERNET_CLASS, UNET_CLASS)
-NAMES: tuple[DecoderNames[AnyDecoder], ...] = (*UPERNET_NAMES, *UNET_NAMES)
+USUAL_DILATED: tuple[AnyDecoder, ...] = (DeepLab(),)  # over MiT alone
+SMP_CLASSES = (UPERNET_CLASS, UNET_CLASS, DEEPLAB_CLASS)
+NAMES: tuple[DecoderNames[AnyDecoder], ...] = (
+    *UPERNET_NAMES, *UNET_NAMES, *DEEPLAB_NAMES,
+)  # fmt: skip

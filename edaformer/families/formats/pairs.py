@@ -35,6 +35,7 @@ class DecoderNames(Generic[D_co]):
     unused: re.Pattern[str]  # whole names of what is known and not part of the network
     read: Callable[[Callable[[str], tuple[int, ...]]], D_co]  # the sizes, off the shapes of weights
     upsampling: int = 1  # of the logits by the network itself, corner to corner
+    dilated: bool = False  # stage 4 does not halve its map, and dilates its convolutions instead
     # names of weights that such a decoder has as another network, and what that is; and a weight
     # that every one has, and what it is without
     refused: tuple[tuple[re.Pattern[str], str], ...] = ()

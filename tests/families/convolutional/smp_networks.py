@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
+from edaformer.families.convolutional.deeplab.decoder import DeepLab
 from edaformer.families.convolutional.network import ConvolutionalNetwork
 from edaformer.families.convolutional.sizes import ConvolutionalSizes
 from edaformer.families.convolutional.unet import Unet
 from edaformer.families.convolutional.upernet import UPerNet
 from edaformer.families.given import Given
+from edaformer.families.mit.sizes import DILATED_STRIDES
 from tests.tiny import shaken
 
 UNET = ConvolutionalSizes(
@@ -21,6 +23,9 @@ UNET = ConvolutionalSizes(
     mlp_ratios=(2, 2, 2, 2),
 )  # fmt: skip
 UPERNET = replace(UNET, decoder=UPerNet(24, normed=True), upsampling=4)
+DEEPLAB = replace(
+    UNET, decoder=DeepLab(24, 16), upsampling=4, dilated=True, strides=DILATED_STRIDES
+)
 
 
 def tiny_network(

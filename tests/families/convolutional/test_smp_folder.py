@@ -1,4 +1,4 @@
-"""What save_pretrained writes of a Unet and a UPerNet."""
+"""What save_pretrained writes of a Unet, a UPerNet and a DeepLabV3Plus."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tests.families.test_adapted import RECORD, moved
 MODELS: dict[str, dict[str, Any]] = {
     "Unet": {"encoder": "tu-pvt_v2_b0", "decoder_channels": (32, 24, 16, 16, 8)},
     "UPerNet": {"encoder": "mit_b0", "decoder_channels": 24},
+    "DeepLabV3Plus": {"encoder": "mit_b0", "decoder_channels": 24},
 }
 
 
@@ -110,6 +111,9 @@ def test_taken(changes: dict[str, Any], made: dict[str, Path], tmp_path: Path) -
         ("UPerNet", {"decoder_use_norm": False}, "expected decoder_use_norm 'batchnorm'"),
         ("UPerNet", {"decoder_pyramid_channels": 256}, "has the argument 'decoder_pyramid_channe"),
         ("UPerNet", {"_model_class": "Unet"}, "has the argument 'upsampling'"),
+        ("DeepLabV3Plus", {"encoder_output_stride": 8}, "expected encoder_output_stride 16"),
+        ("DeepLabV3Plus", {"decoder_atrous_rates": [6, 12, 18]}, "expected decoder_atrous_rates"),
+        ("DeepLabV3Plus", {"decoder_aspp_separable": False}, "expected decoder_aspp_separable"),
     ],
 )
 def test_refused_by_name(

@@ -39,7 +39,25 @@ def test_logits(kind: str, changes: dict[str, object], encoder: str, tmp_path: P
         assert apart(loaded, factors, model, SIZE) <= 1e-4
 
 
-@pytest.mark.parametrize("kind", ["Unet", "UPerNet"])
+@pytest.mark.parametrize("factors", FACTORS)
+@pytest.mark.parametrize("changes", [{}, {"decoder_channels": 40}])
+def test_logits_of_a_dilated_encoder(
+    changes: dict[str, object], factors: tuple[int, ...], tmp_path: Path
+) -> None:
+    model = smp_model(kind="DeepLabV3Plus", **changes)
+    loaded = load_checkpoint(save(tmp_path / "x.pth", model.state_dict()))
+    assert [place.stride for place in loaded.places.all] == [4, 8, 16, 16]
+    pool_smp(model, factors, (128, 224))
+    assert apart(loaded, factors, model, (128, 224)) <= 1e-4
+
+
+def test_another_encoder_cannot_be_dilated() -> None:
+    """Of these its DeepLabV3Plus is over MiT alone."""
+    with pytest.raises(TypeError, match="unexpected keyword argument 'output_stride'"):
+        smp_model(kind="DeepLabV3Plus", encoder="tu-pvt_v2_b0")
+
+
+@pytest.mark.parametrize("kind", ["Unet", "UPerNet", "DeepLabV3Plus"])
 def test_the_cost_is_what_pytorch_counts_of_their_network(kind: str, tmp_path: Path) -> None:
     """Theirs pools for the pyramid without multiplying, as the cost has it."""
     model = smp_model(kind=kind)

@@ -59,6 +59,7 @@ class ModelClass:
     name: str
     supported: Mapping[str, tuple[object, ...]]  # what they may be, where weights do not say it
     told: Mapping[str, Callable[[Any], object]]  # what they are, by the sizes that weights have
+    unused: tuple[str, ...] = ()  # those that matter in training alone
 
 
 def is_smp_folder(path: Path) -> bool:
@@ -141,7 +142,7 @@ def _check_arguments(
     path: Path, content: Mapping[str, Any], kind: ModelClass, reader: Reader
 ) -> None:
     supported = {**_SUPPORTED, **kind.supported}
-    checked = {*supported, *kind.told, *_OTHER_ARGUMENTS}
+    checked = {*supported, *kind.told, *kind.unused, *_OTHER_ARGUMENTS}
     for name, got in content.items():
         if name not in checked and not name.startswith("_"):
             reader.refuse(path, keys_of(path / folder.WEIGHTS))

@@ -20,7 +20,6 @@ _OTHERS = {
     "UnetPlusPlus": (r"decoder\.blocks\.x_\d_\d\.", _NOT_BUILT),
     "DPT": (r"decoder\.(projection|reassemble)_blocks\.", _NOT_BUILT),
     "DeepLabV3": (r"decoder\.aspp\.convs\.", _NOT_BUILT),
-    "DeepLabV3Plus": (r"decoder\.aspp\.0\.convs\.", _NOT_BUILT),
     "UPerNet of version 0.4": (
         r"decoder\.fpn_stages\.\d\.skip_conv\.",
         "another network than that of 0.5 and later, which has a map of half the image's size too",

@@ -1,3 +1,5 @@
+"""Counts, layers and names of the decoders that segmentation_models_pytorch alone has."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -13,10 +15,11 @@ from edaformer.families.convolutional.sizes import NETWORKS, ConvolutionalSizes
 from edaformer.families.convolutional.unet import Unet
 from edaformer.families.table import count
 from edaformer.isr import ISR
-from tests.families.convolutional.smp_networks import UNET, UPERNET
+from tests.families.convolutional.smp_networks import DEEPLAB, UNET, UPERNET
 from tests.families.deployed import check_layers
 
 B0, PVT = NETWORKS["unet-mit-b0"], NETWORKS["unet-pvt-v2-b0"]
+LAB = NETWORKS["deeplabv3plus-mit-b0"]
 
 
 def _model(sizes: ConvolutionalSizes, factor: int) -> tuple[ConvolutionalNetwork, ISR]:
@@ -25,9 +28,9 @@ def _model(sizes: ConvolutionalSizes, factor: int) -> tuple[ConvolutionalNetwork
         return ConvolutionalNetwork(sizes, 7, isr).eval(), isr
 
 
-@pytest.mark.parametrize("size", [(128, 160), (96, 224)])
+@pytest.mark.parametrize("size", [(128, 160), (64, 224)])
 @pytest.mark.parametrize("factor", [1, 2])
-@pytest.mark.parametrize("sizes", [B0, PVT, UNET])
+@pytest.mark.parametrize("sizes", [B0, PVT, UNET, LAB, DEEPLAB])
 def test_the_cost_is_what_pytorch_counts(
     sizes: ConvolutionalSizes, factor: int, size: tuple[int, int]
 ) -> None:
@@ -41,7 +44,7 @@ def test_the_cost_is_what_pytorch_counts(
 
 
 @pytest.mark.parametrize("factor", [1, 2])
-@pytest.mark.parametrize("sizes", [B0, PVT, UNET])
+@pytest.mark.parametrize("sizes", [B0, PVT, UNET, LAB, DEEPLAB])
 def test_layers_are_those_of_the_rewritten_network(sizes: ConvolutionalSizes, factor: int) -> None:
     check_layers(_model(sizes, factor)[0], (192, 256))
 
@@ -49,13 +52,14 @@ def test_layers_are_those_of_the_rewritten_network(sizes: ConvolutionalSizes, fa
 def test_names_and_sizes() -> None:
     assert (B0.name, B0.title, B0.logits_stride) == ("unet-mit-b0", "Unet-MiT-B0", 1)
     assert PVT.title == "Unet-PVTv2-B0"
+    assert (LAB.name, LAB.title) == ("deeplabv3plus-mit-b0", "DeepLabV3+-MiT-B0")
     assert (UNET.name, UNET.title) == ("unet", "Unet")
     assert B0.decoder.body(B0.widths).levels[0].first.conv.in_channels == 256 + 160
     with pytest.raises(InputError, match="expected a Unet's sizes between 1 and 65536"):
         replace(B0, decoder=Unet((256, 128, 64, 32, 0)))
 
 
-@pytest.mark.parametrize("sizes", [UNET, UPERNET])
+@pytest.mark.parametrize("sizes", [UNET, UPERNET, DEEPLAB])
 def test_a_manifest_tells_decoders_apart(sizes: ConvolutionalSizes) -> None:
     records = TypeAdapter(ConvolutionalSizes)
     assert records.validate_json(records.dump_json(sizes)) == sizes
