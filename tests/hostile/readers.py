@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,17 @@ def _project(name: str) -> Callable[[Path], None]:
         save(folder / "m.pth", smallest_states()[name], meta=HEADS_TOLD)
 
     return lay
+
+
+def _decoder(folder: Path) -> None:
+    """A small network of convolutions' decoder as segmentation_models_pytorch writes it."""
+    from edaformer.families.convolutional.unet import SMP, Unet
+    from tests.families.convolutional.smp_networks import UNET, save, their_state, tiny_network
+    from tests.families.segformer.formats.projects import HEADS_TOLD
+
+    sizes = replace(UNET, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(1, 1, 2, 2),
+                    decoder=Unet((8, 8, 8, 8, 8)), mlp_ratios=(1, 1, 1, 1))  # fmt: skip
+    save(folder / "m.pth", their_state(tiny_network(sizes), SMP.formats()[1]), meta=HEADS_TOLD)
 
 
 def _smp_folder(folder: Path) -> None:
@@ -375,6 +387,7 @@ READERS = (
            share=2),
     *(Reader(f"pth of {name}", _project(name), _read_checkpoint, {"*": (*PLAIN, *ZIPS)}, share=2)
       for name in ("nvlabs", "mmseg", "smp")),
+    Reader("pth of a decoder", _decoder, _read_checkpoint, {"*": (*PLAIN, *ZIPS)}, share=2),
     Reader("smp folder", _smp_folder, _read_checkpoint, {"model/*.json": (*JSONS, *PLAIN)},
            share=0.5),
     Reader("info of pth", lambda f: sound.lay_pth(f / "m.pth"), _info("m.pth"),

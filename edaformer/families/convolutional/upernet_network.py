@@ -64,11 +64,13 @@ class UPerNetBody(nn.Module):
 def pool(feature: Tensor, side: int) -> Tensor:
     """(B, C, H, W) -> (B, C, side, side), the means of windows as adaptive_avg_pool2d has them.
 
-    Windows overlap where ``side`` does not divide H or W. As two matrix products, of rows and of
-    columns: no opset of ONNX has such pooling, and its decomposition gathers every window.
+    Windows overlap where ``side`` does not divide H or W. As a matrix product: no opset of ONNX has
+    such pooling, and its decomposition gathers every window. Of tokens, whose channels TensorRT
+    need not pad, as it pads rows and columns.
     """
     down, across = (_windows(side, n, feature) for n in (feature.shape[2], feature.shape[3]))
-    return down @ feature @ across.T
+    windows = (down[:, None, :, None] * across[:, None, :]).flatten(2).flatten(0, 1)  # (side^2, N)
+    return to_map(windows @ to_tokens(feature), (side, side))
 
 
 def _windows(count: int, length: int, like: Tensor) -> Tensor:

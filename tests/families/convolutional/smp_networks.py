@@ -14,6 +14,7 @@ from edaformer.families.convolutional.network import ConvolutionalNetwork
 from edaformer.families.convolutional.sizes import ConvolutionalSizes
 from edaformer.families.convolutional.unet import Unet
 from edaformer.families.convolutional.upernet import UPerNet
+from edaformer.families.formats.naming import Format, Naming
 from edaformer.families.given import Given
 from edaformer.families.mit.sizes import DILATED_STRIDES
 from tests.tiny import shaken
@@ -34,6 +35,16 @@ def tiny_network(
     """Shaken; its ISR is ``factor`` times the base."""
     isr = sizes.places.isr(tuple(factor * ratio for ratio in sizes.ratios))
     return shaken(ConvolutionalNetwork(sizes, num_classes, isr))
+
+
+def their_state(model: ConvolutionalNetwork, form: Format) -> dict[str, torch.Tensor]:
+    """A network's weights under a format's names."""
+    depths = enumerate(model.variant.depths)  # type: ignore[attr-defined]  # the family's own
+    blocks = [form.block.format(s=at + 1, i=at, b=b) for at, depth in depths for b in range(depth)]
+    ours = model.state_dict()
+    places = Naming(form, blocks).places(ours)
+    return {name: torch.cat([ours[one] for one in place.ours]) if len(place.ours) > 1
+            else ours[place.ours[0]] for name, place in places.items()}  # fmt: skip
 
 
 def save(path: Path, state: Mapping[str, torch.Tensor], **beside: Any) -> Path:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from edaformer.errors import CheckpointError, InputError
+from edaformer.export.exporter import export_model
+from edaformer.export.options import ExportOptions
 from edaformer.families.given import given
 from edaformer.families.table import FAMILIES, load_checkpoint, owner, save_adapted
 from tests.families.convolutional.smp_networks import save
@@ -166,3 +168,12 @@ def test_align_corners_is_not_asked(states: dict[str, State], tmp_path: Path) ->
     path = save(tmp_path / "x.pth", states["Unet"])
     with pytest.raises(InputError, match="Unet says how it resizes; leave it out"):
         load_checkpoint(path, given(align_corners="none"))
+
+
+@pytest.mark.parametrize("kind", ["Unet", "Segformer"])
+def test_sizes_that_it_does_not_take(kind: str, tmp_path: Path) -> None:
+    """It upsamples to the image's size by whole factors."""
+    checkpoint = load_checkpoint(save(tmp_path / "x.pth", smp_model(kind=kind).state_dict()))
+    options = ExportOptions(checkpoint.places.base, (131, 160), align=None)
+    with pytest.raises(InputError, match=r"takes multiples of 32 alone, got 131x160; leave --ali"):
+        export_model(checkpoint, options, tmp_path / "x.onnx")
