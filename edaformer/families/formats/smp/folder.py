@@ -17,7 +17,7 @@ from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.formats.backbones import linear
 from edaformer.families.formats.file import Reader, loaded
 from edaformer.families.formats.smp.names import PROJECT
-from edaformer.families.formats.smp.refused import refuse_model
+from edaformer.families.formats.smp.refused import USE, refuse_model
 from edaformer.families.given import Given
 from edaformer.families.mit.sizes import ENCODERS, PATCHES, RATIOS, MiTSizes
 from edaformer.families.reading import folder
@@ -30,7 +30,7 @@ CONFIG = "config.json"
 ADAPTED_KEY = f"_{ADAPTED}"  # its from_pretrained passes over what begins so
 _CLASS = "_model_class"
 _SIGNS = (_CLASS, "encoder_name")
-_NAMES = {  # of encoders
+ENCODER_NAMES = {  # of encoders
     **{f"mit_{name.removeprefix('mit-')}": name for name in ENCODERS if name.startswith("mit-")},
     **{f"tu-pvt_v2_{name.removeprefix('pvt-v2-')}": name
        for name in ENCODERS if name.startswith("pvt-v2-")},
@@ -119,14 +119,14 @@ def _class(path: Path, content: Mapping[str, Any], classes: Collection[ModelClas
     if not isinstance(name, str) or name not in known:
         raise CheckpointError(
             f"expected {_CLASS} in {path / CONFIG} as a class of {PROJECT}'s that is supported, "
-            f"got {name!a:.60}; use a Unet, a UPerNet, an FPN or a Segformer"
+            f"got {name!a:.60}; {USE}"
         )
     return known[name]
 
 
 def _check_encoder(path: Path, content: Mapping[str, Any], reader: Reader) -> None:
     encoder = content.get("encoder_name")
-    if isinstance(encoder, str) and encoder in _NAMES:
+    if isinstance(encoder, str) and encoder in ENCODER_NAMES:
         return
     if isinstance(encoder, str) and _LINEAR.fullmatch(encoder):
         raise linear(path)
@@ -167,7 +167,7 @@ def _check_told(path: Path, content: Mapping[str, Any], kind: ModelClass, made: 
     """What the configuration says of the network, against the weights."""
     sizes: MiTSizes = made.variant  # type: ignore[assignment]  # of families with this encoder
     name = content["encoder_name"]
-    widths, depths, mlp_ratios = ENCODERS[_NAMES[name]]
+    widths, depths, mlp_ratios = ENCODERS[ENCODER_NAMES[name]]
     found = {
         "classes": (content.get("classes"), made.num_classes),
         "encoder_name": (

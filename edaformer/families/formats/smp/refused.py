@@ -9,7 +9,7 @@ from pathlib import Path
 from edaformer.errors import CheckpointError
 from edaformer.families.formats.smp.names import PROJECT
 
-_USE = "use a Unet, a UPerNet, an FPN or a Segformer"
+USE = "use a Unet, a UPerNet, a DeepLabV3Plus, an FPN or a Segformer"
 _NOT_BUILT = "its decoder is not built here"
 # by a name that no other has, and why; a model's class is called so, too
 _OTHERS = {
@@ -50,4 +50,4 @@ def refuse_model(path: Path, name: str) -> None:
         CheckpointError: if it is one.
     """
     if name in _OTHERS:
-        raise CheckpointError(f"{path} is {PROJECT}'s {name}: {_OTHERS[name][1]}; {_USE}")
+        raise CheckpointError(f"{path} is {PROJECT}'s {name}: {_OTHERS[name][1]}; {USE}")
