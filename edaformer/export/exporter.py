@@ -38,6 +38,7 @@ from edaformer.export.verify import (
 )
 from edaformer.export.witness import FP32_SHARE, ask, witness_frames
 from edaformer.export.wrapper import Deployment
+from edaformer.families.architecture import Architecture
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.network import Network
 from edaformer.families.settings import reference_settings
@@ -121,6 +122,7 @@ def export_model(
     check_writable(path, *inputs)
     check_writable(witness_path(path), *inputs)
     _check_classes(checkpoint)
+    _check_size(checkpoint.variant, options)
     pictures = None if images is None else check_pictures(images.array, batch=True)
     _resize(checkpoint, options)
     images = _input_images(images, options, checkpoint.normalisation)
@@ -231,6 +233,17 @@ def _verify_another_size(probe: Probe, reference: Deployment, options: ExportOpt
             probe.run(batch)
         return
     verify(probe, reference, other, tolerance=options.tolerance)
+
+
+def _check_size(variant: Architecture, options: ExportOptions) -> None:
+    """A network that goes back to the image's size doubles maps whose sides were rounded up."""
+    largest = min(stride for _, stride in variant.kept_maps)
+    padded = options.geometry.padded
+    if variant.logits_stride < largest and any(side % ALIGN for side in padded):
+        raise InputError(
+            f"a {variant.title} upsamples to the image's size itself and takes multiples of {ALIGN}"
+            f" alone, got {format_size(padded)}; leave --align out, or give such a --size"
+        )
 
 
 def _check_classes(checkpoint: Checkpoint) -> None:

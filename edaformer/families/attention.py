@@ -48,11 +48,13 @@ class Attention(nn.Module):
 class MixMLP(nn.Module):
     """Linear -> ReLU -> depthwise 3x3 -> GELU -> Linear; the decoder's has no ReLU."""
 
-    def __init__(self, channels: int, hidden: int, *, relu: bool) -> None:
+    def __init__(self, channels: int, hidden: int, *, relu: bool, dilation: int = 1) -> None:
         super().__init__()
         self.fc1 = nn.Linear(channels, hidden)
         self.relu = relu
-        self.dwconv = nn.Conv2d(hidden, hidden, kernel_size=3, padding=1, groups=hidden)
+        self.dwconv = nn.Conv2d(
+            hidden, hidden, kernel_size=3, padding=dilation, dilation=dilation, groups=hidden
+        )
         self.fc2 = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:

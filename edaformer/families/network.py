@@ -24,10 +24,12 @@ class PatchEmbedding(nn.Module):
     """Overlapping patches: a strided convolution, then LayerNorm over channels."""
 
     def __init__(
-        self, channels_in: int, channels: int, *, kernel: int, stride: int, eps: float = 1e-5
-    ) -> None:
+        self, channels_in: int, channels: int, *, kernel: int, stride: int, eps: float = 1e-5,
+        dilation: int = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.proj = nn.Conv2d(channels_in, channels, kernel, stride, padding=kernel // 2)
+        padding = dilation * (kernel // 2)
+        self.proj = nn.Conv2d(channels_in, channels, kernel, stride, padding, dilation)
         self.norm = nn.LayerNorm(channels, eps=eps)
 
     def forward(self, feature: Tensor) -> tuple[Tensor, tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,17 @@ def _upernet(folder: Path) -> None:
              "depths": [1, 1, 1, 1], "mlp_ratios": [1, 1, 1, 1]}  # fmt: skip
     made = upernet(small, hidden_size=8, use_auxiliary_head=False)
     made.save_pretrained(folder / "model", max_shard_size="20KB")
+
+
+def _decoder(folder: Path) -> None:
+    """A small network of convolutions' decoder as segmentation_models_pytorch writes it."""
+    from edaformer.families.convolutional.unet import SMP, Unet
+    from tests.families.convolutional.smp_networks import UNET, save, their_state, tiny_network
+    from tests.families.segformer.formats.projects import HEADS_TOLD
+
+    sizes = replace(UNET, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(1, 1, 2, 2),
+                    decoder=Unet((8, 8, 8, 8, 8)), mlp_ratios=(1, 1, 1, 1))  # fmt: skip
+    save(folder / "m.pth", their_state(tiny_network(sizes), SMP.formats()[1]), meta=HEADS_TOLD)
 
 
 def _smp_folder(folder: Path) -> None:
@@ -398,6 +410,7 @@ READERS = (
     Reader("pth of FeedFormer", _feedformer, _read_checkpoint, {"*": (*PLAIN, *ZIPS)}),
     Reader("UPerNet's folder", _upernet, _read_checkpoint,
            {"model/*.json": (*JSONS, *JSONS, *PLAIN), "model/*.safetensors": (*PLAIN, *HEADERS)}),
+    Reader("pth of a decoder", _decoder, _read_checkpoint, {"*": (*PLAIN, *ZIPS)}, share=2),
     Reader("smp folder", _smp_folder, _read_checkpoint, {"model/*.json": (*JSONS, *PLAIN)},
            share=0.5),
     Reader("info of pth", lambda f: sound.lay_pth(f / "m.pth"), _info("m.pth"),

@@ -34,7 +34,8 @@ def pad_hidden(deployment: Deployment) -> int:
 def _pad(mlp: MixMLP, extra: int) -> None:
     mlp.fc1 = linear(_rows(mlp.fc1.weight, extra), _rows(mlp.fc1.bias, extra))
     assert mlp.dwconv.bias is not None
-    mlp.dwconv = depthwise(_rows(mlp.dwconv.weight, extra), _rows(mlp.dwconv.bias, extra))
+    weight, bias = (_rows(part, extra) for part in (mlp.dwconv.weight, mlp.dwconv.bias))
+    mlp.dwconv = depthwise(weight, bias, mlp.dwconv.dilation[0])
     mlp.fc2 = linear(functional.pad(mlp.fc2.weight, (0, extra)), mlp.fc2.bias)
 
 

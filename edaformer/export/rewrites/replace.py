@@ -37,12 +37,13 @@ def pointwise(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
     return _with(layer, weight[:, :, None, None], bias)
 
 
-def depthwise(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A depthwise 3x3 convolution, padded by 1, with these weights (channels, 1, 3, 3)."""
+def depthwise(weight: Tensor, bias: Tensor | None, dilation: int = 1) -> nn.Conv2d:
+    """A depthwise 3x3 convolution, its map's size kept, with these weights (channels, 1, 3, 3)."""
     channels = weight.shape[0]
     layer = nn.Conv2d(
-        channels, channels, 3, padding=1, groups=channels, bias=bias is not None, device="meta"
-    )
+        channels, channels, 3, padding=dilation, dilation=dilation, groups=channels,
+        bias=bias is not None, device="meta",
+    )  # fmt: skip
     return _with(layer, weight, bias)
 
 

@@ -14,7 +14,9 @@ from edaformer.families.formats.file import Decided, Make, Reader
 from edaformer.families.formats.heads import decide_heads, listed, part
 from edaformer.families.formats.naming import Format
 from edaformer.families.formats.shapes import Shapes, fitting
+from edaformer.families.formats.smp.refused import refuse_decoder, refused_decoder
 from edaformer.families.given import GIVEN, Given
+from edaformer.families.mit.sizes import DILATED_STRIDES, STRIDES
 
 _NAMES = {form: names for names in NAMES for form in names.formats()}
 
@@ -25,16 +27,26 @@ def reader(network: Make) -> Reader:
 
 
 def known_by(keys: Iterable[str]) -> bool:
-    """Whether any of these is the name of a decoder's weight."""
-    return any(names.signs.search(key) for key in keys for names in NAMES)
+    """Whether any of these is the name of a decoder's weight, of one that is refused too."""
+    names = tuple(keys)
+    return any(one.signs.search(key) for key in names for one in NAMES) or (
+        refused_decoder(names) is not None
+    )
 
 
 def _refuse(path: Path, keys: Collection[str]) -> None:
-    """One of the decoders over another encoder."""
+    """Another decoder, one of these as another network, or over another encoder."""
+    refuse_decoder(path, keys)
     forms = [form for form in _NAMES if form.known_by(keys)]
     anchored = any(form.anchor in keys for form in forms)
     if forms and (not anchored or any(map(FIRST_PVT.search, keys))):
         refuse_backbone(path, keys, forms[0].decoder)
+    for names in {_NAMES[form].title: _NAMES[form] for form in forms}.values():
+        if found := names.another(keys):
+            raise CheckpointError(
+                f"{path} is {names.title} and has {found}: that is another network, and it is not "
+                "supported; use one as it is by default"
+            )
 
 
 def decide(
@@ -62,7 +74,8 @@ def decide(
         sizes = ConvolutionalSizes(
             shapes.widths, shapes.depths, names.read(shapes.of), heads, shapes.ratios,
             shapes.mlp_ratios, shapes.patches, eps=told.eps if told else form.eps,
-            upsampling=cast(Literal[1, 4], names.upsampling),
+            upsampling=cast(Literal[1, 4], names.upsampling), dilated=names.dilated,
+            strides=DILATED_STRIDES if names.dilated else STRIDES,
         )  # fmt: skip
     options = ("--heads", listed(heads)) if origin == GIVEN else ()
     return Decided(sizes, (("heads", f"{listed(heads)} ({origin})"),), options)

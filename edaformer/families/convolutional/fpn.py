@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Literal
 
 from edaformer.errors import InputError
 from edaformer.families.convolutional.steps import Maps, Step, convolve, move
-from edaformer.families.formats.mit import MMSEG_MIT, RELEASED, released
+from edaformer.families.formats.mit import MMSEG_MIT, RELEASED
 from edaformer.families.formats.naming import Module
 from edaformer.families.formats.pairs import DecoderNames, convolved
-from edaformer.families.formats.pvt import timm
+from edaformer.families.formats.smp import names as smp_names
+from edaformer.families.formats.smp.folder import ModelClass
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,9 +139,9 @@ MMSEG = DecoderNames(
     read=_read,
 )  # fmt: skip
 SMP = DecoderNames(
-    title="segmentation_models_pytorch's FPN",
+    title=f"{smp_names.PROJECT}'s FPN",
     signs=re.compile(r"(^|\.)decoder\.seg_blocks\.\d\.block\.\d\.block\."),
-    encoders=(released("encoder."), timm("encoder.model.")),
+    encoders=smp_names.ENCODERS,
     heads=(
         Module("decoder.p5.", (f"{_FUSE}laterals.3",)),
         *(Module(f"decoder.p{stage + 2}.skip_conv.", (f"{_FUSE}laterals.{stage}",))
@@ -148,11 +149,22 @@ SMP = DecoderNames(
         *(module for stage, at in _BRANCHES for module in convolved(
             f"decoder.seg_blocks.{3 - stage}.block.{at}.block", f"{_FUSE}branches.{stage}.{at}",
             "0", "1")),
-        Module("segmentation_head.0.", ("decoder.classify",)),
+        smp_names.CLASSIFY,
     ),
-    decoder=("decoder.", "segmentation_head."),
-    unused=re.compile(r"classification_head\..+"),  # of aux_params: a label for the whole image
+    decoder=smp_names.DECODER,
+    unused=smp_names.UNUSED,
     read=_read_smp,
     upsampling=4,
 )  # fmt: skip
 NAMES = (MMSEG, SMP)
+SMP_CLASS = ModelClass(
+    "FPN",
+    supported={
+        "upsampling": (4,), "decoder_merge_policy": ("add",), "decoder_interpolation": ("nearest",),
+    },
+    told={
+        "decoder_pyramid_channels": lambda sizes: sizes.decoder.width,
+        "decoder_segmentation_channels": lambda sizes: sizes.decoder.channels,
+    },
+    unused=("decoder_dropout",),
+)  # fmt: skip

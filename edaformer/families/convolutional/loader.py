@@ -13,12 +13,20 @@ from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.convolutional import hugging
 from edaformer.families.convolutional.formats import known_by, reader
 from edaformer.families.convolutional.sizes import ConvolutionalSizes
+from edaformer.families.convolutional.table import SMP_CLASSES
 from edaformer.families.formats import adapted_file, adapted_folder
 from edaformer.families.formats.file import load_file
 from edaformer.families.formats.images import PREPROCESSOR
+from edaformer.families.formats.smp.folder import (
+    ADAPTED_KEY,
+    class_of,
+    is_smp_folder,
+    load_smp_folder,
+)
 from edaformer.families.given import Given
 from edaformer.families.reading import folder
 from edaformer.families.reading.keys import keys_of
+from edaformer.families.reading.training import ADAPTED
 from edaformer.isr import ISR
 
 if TYPE_CHECKING:
@@ -30,7 +38,9 @@ if TYPE_CHECKING:
 
 def owns(path: Path) -> bool:
     """Whether this is a file with a decoder's names, or a folder whose configuration says one."""
-    return known_by(keys_of(path)) if path.is_file() else hugging.is_upernet(path)
+    if path.is_file():
+        return known_by(keys_of(path))
+    return hugging.is_upernet(path) or _is_smp(path)
 
 
 def network(sizes: ConvolutionalSizes, num_classes: int, isr: ISR) -> ConvolutionalNetwork:
@@ -54,6 +64,8 @@ def load(path: Path, given: Given) -> Checkpoint:
     require("torch", "export")
     if path.is_file():
         return load_file(path, given, _READER)
+    if _is_smp(path):
+        return load_smp_folder(path, given, _READER, sha256(path), SMP_CLASSES)
     return hugging.load(path, given, _READER, sha256(path))
 
 
@@ -81,6 +93,12 @@ def save_adapted(
 ) -> None:
     """As ``families.table.save_adapted`` says, for this family."""
     if checkpoint.path.is_dir():
-        adapted_folder.save_adapted(checkpoint, state, record, path, _READER)
+        key = ADAPTED_KEY if _is_smp(checkpoint.path) else ADAPTED
+        adapted_folder.save_adapted(checkpoint, state, record, path, _READER, key=key)
     else:
         adapted_file.save_adapted(checkpoint, state, record, path, _READER)
+
+
+def _is_smp(path: Path) -> bool:
+    """Whether a folder is segmentation_models_pytorch's, of a class of these."""
+    return is_smp_folder(path) and class_of(path) in {one.name for one in SMP_CLASSES}

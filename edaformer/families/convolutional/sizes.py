@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from edaformer.families.convolutional.table import USUAL, AnyDecoder
+from edaformer.families.convolutional.table import USUAL, USUAL_DILATED, AnyDecoder
 from edaformer.families.mit.sizes import (
+    DILATED_STRIDES,
     ENCODERS,
     HEADS,
     MLP_RATIOS,
@@ -39,6 +40,7 @@ class ConvolutionalSizes(MiTSizes):
     # of LayerNorm: in blocks and at the ends of stages; after patch embeddings and reductions
     eps: tuple[float, float] = RELEASE_EPS
     upsampling: Literal[1, 4] = 1  # of the logits by the network itself, corner to corner
+    dilated: bool = False  # stage 4, in the place of its stride
     family: Literal["convolutional"] = "convolutional"
 
     def __post_init__(self) -> None:
@@ -78,7 +80,14 @@ NETWORKS = {
     f"{decoder.kind}-{name}": ConvolutionalSizes(*encoder[:2], decoder, mlp_ratios=encoder[2])
     for decoder in USUAL
     for name, encoder in ENCODERS.items()
-}  # as their projects make them; a file may have any other sizes
-CALLED = " or ".join(f"{decoder.kind}-ENCODER" for decoder in USUAL) + (
-    " with mit-b0 to mit-b5 or pvt-v2-b0 to pvt-v2-b4"
+} | {
+    f"{decoder.kind}-{name}": ConvolutionalSizes(*encoder[:2], decoder, dilated=True,
+                                                 strides=DILATED_STRIDES)
+    for decoder in USUAL_DILATED
+    for name, encoder in ENCODERS.items() if name.startswith("mit-")
+}  # fmt: skip  # as their projects make them; a file may have any other sizes
+_MIT = "mit-b0 to mit-b5"
+CALLED = (
+    f"{' or '.join(f'{decoder.kind}-ENCODER' for decoder in USUAL)} with {_MIT} or pvt-v2-b0 to "
+    f"pvt-v2-b4, {' or '.join(f'{decoder.kind}-ENCODER' for decoder in USUAL_DILATED)} with {_MIT}"
 )

@@ -59,6 +59,12 @@ def convolve(
     )
 
 
+def depthwise(name: str, area: int, channels: int) -> Step:
+    """A depthwise 3x3 convolution without a bias, over ``area`` positions."""
+    weights = 9 * channels
+    return Step(name, area * weights, weights, weights, area * channels, area * channels)
+
+
 def move(name: str, reads: int, writes: int) -> Step:
     """Pooling, resizing, adding or concatenating."""
     return Step(name, reads=reads, writes=writes)

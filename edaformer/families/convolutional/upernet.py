@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from edaformer.families.convolutional.steps import Maps, Step, convolve, move
@@ -18,6 +18,8 @@ from edaformer.families.formats.mit import MMSEG_MIT, RELEASED
 from edaformer.families.formats.naming import Module
 from edaformer.families.formats.pairs import DecoderNames, convolved
 from edaformer.families.formats.pvt import HUGGING_PVT
+from edaformer.families.formats.smp import names as smp
+from edaformer.families.formats.smp.folder import BATCHNORM, ModelClass
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from edaformer.families.mit.sizes import Four
 
 SCALES = (1, 2, 3, 6)  # sides of the pooled maps, in every project
+_FUSE = "decoder.fuse."
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def _read(of: Callable[[str], tuple[int, ...]]) -> UPerNet:
 
 def _heads(norm: str, classify: str) -> tuple[Module, ...]:
     """Transformers' and mmsegmentation's names, which differ in those of two modules."""
-    fuse, head = "decoder.fuse.", "decode_head."
+    fuse, head = _FUSE, "decode_head."
     one = (
         *((f"{head}psp_modules.{at}.1", f"{fuse}pyramid.{at}") for at in range(len(SCALES))),
         (f"{head}bottleneck", f"{fuse}bottleneck"),
@@ -98,6 +101,14 @@ def _heads(norm: str, classify: str) -> tuple[Module, ...]:
     )
 
 
+_SMP = (  # its names of convolutions, c3 first; ours
+    *((f"decoder.psp.blocks.{at}.1", f"{_FUSE}pyramid.{at}") for at in range(len(SCALES))),
+    ("decoder.psp.out_conv", f"{_FUSE}bottleneck"),
+    *((f"decoder.fpn_lateral_blocks.{at}.conv_norm_relu", f"{_FUSE}laterals.{2 - at}")
+      for at in range(3)),
+    *((f"decoder.fpn_conv_blocks.{at}", f"{_FUSE}smooth.{2 - at}") for at in range(3)),
+    ("decoder.fusion_block", f"{_FUSE}join"),
+)  # fmt: skip
 HUGGING = DecoderNames(
     title="transformers' UperNet",
     signs=re.compile(r"(^|\.)decode_head\.psp_modules\.\d\.1\.batch_norm\."),
@@ -116,4 +127,27 @@ MMSEG = DecoderNames(
     unused=re.compile(r"auxiliary_head\..+"),
     read=_read,
 )
-NAMES = (HUGGING, MMSEG)
+SMP = DecoderNames(
+    title=f"{smp.PROJECT}'s UPerNet",
+    signs=re.compile(r"(^|\.)decoder\.(fpn_lateral_blocks|fpn_conv_blocks|fusion_block)\."),
+    encoders=smp.ENCODERS,
+    heads=(
+        *(Module(f"decoder.feature_norms.{at}.", (f"decoder.fuse.norms.{at}",)) for at in range(4)),
+        *(module for theirs, ours in _SMP for module in convolved(theirs, ours, "0", "1")),
+        smp.CLASSIFY,
+    ),
+    decoder=smp.DECODER,
+    unused=smp.UNUSED,
+    read=lambda of: replace(_read(of), normed=True),
+    upsampling=4,
+    needed=(
+        ("decoder.feature_norms.3.weight", "an encoder_depth below 5"),
+        ("decoder.fusion_block.1.running_mean", "a decoder_use_norm other than 'batchnorm'"),
+    ),
+)
+NAMES = (HUGGING, MMSEG, SMP)
+SMP_CLASS = ModelClass(
+    "UPerNet",
+    supported={**BATCHNORM, "upsampling": (4,)},
+    told={"decoder_channels": lambda sizes: sizes.decoder.width},
+)

@@ -65,7 +65,8 @@ def pool(feature: Tensor, side: int) -> Tensor:
     """(B, C, H, W) -> (B, C, side, side), the means of windows as adaptive_avg_pool2d has them.
 
     Windows overlap where ``side`` does not divide H or W. As a matrix product: no opset of ONNX has
-    such pooling, and its decomposition gathers every window.
+    such pooling, and its decomposition gathers every window. Of tokens, whose channels TensorRT
+    need not pad, as it pads rows and columns.
     """
     down, across = (_windows(side, length) for length in (feature.shape[2], feature.shape[3]))
     windows = (down[:, None, :, None] * across[None, :, None, :]).reshape(side**2, -1)

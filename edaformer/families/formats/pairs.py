@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -35,6 +35,19 @@ class DecoderNames(Generic[D_co]):
     unused: re.Pattern[str]  # whole names of what is known and not part of the network
     read: Callable[[Callable[[str], tuple[int, ...]]], D_co]  # the sizes, off the shapes of weights
     upsampling: int = 1  # of the logits by the network itself, corner to corner
+    dilated: bool = False  # stage 4 does not halve its map, and dilates its convolutions instead
+    # names of weights that such a decoder has as another network, and what that is; and a weight
+    # that every one has, and what it is without
+    refused: tuple[tuple[re.Pattern[str], str], ...] = ()
+    needed: tuple[tuple[str, str], ...] = ()
+
+    def another(self, keys: Collection[str]) -> str | None:
+        """What such a decoder with these names of weights has that is not supported."""
+        for sign, what in self.refused:
+            if any(map(sign.search, keys)):
+                return what
+        lacking = (f"no {name}, as with {what}" for name, what in self.needed if name not in keys)
+        return next(lacking, None)
 
     def formats(self) -> tuple[Format, ...]:
         """One over each encoder."""

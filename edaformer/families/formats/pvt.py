@@ -39,7 +39,7 @@ def timm(prefix: str) -> EncoderNames:
     """As ``timm``'s pvt_v2.py names it with ``features_only``: ``stages_0.blocks.0.attn.kv``."""
     embeddings = [f"{prefix}patch_embed", *(f"{prefix}stages_{at}.downsample" for at in (1, 2, 3))]
     return EncoderNames(
-        anchor=f"{prefix}patch_embed.proj.weight",
+        anchor=f"{prefix}stages_1.downsample.proj.weight",  # its Swin has patch_embed, too
         block=f"{prefix}stages_{{i}}.blocks.{{b}}.",
         stages=(
             *(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from edaformer.errors import CheckpointError, InputError
 from edaformer.families.checkpoint import some
+from edaformer.families.formats.backbones import linear
 from edaformer.families.formats.naming import STAGES, Format, Naming
 from edaformer.families.mit.sizes import MAX_CLASSES, Four
 
@@ -105,17 +106,11 @@ class _Reading:
     def ratio(self, block: str) -> int:
         """The kernel of its sequence reduction; 1 where it has none."""
         module = f"{block}.attention.reduction.conv"
-        has = module in self.naming and self.naming.theirs(module) in self.tensors
-        if not has:
+        if module not in self.naming or self.naming.theirs(module) not in self.tensors:
             return 1
         kernel = self.shape(module, 4)[2]
         if kernel == 1:
-            raise CheckpointError(
-                f"{self.path} has the linear form of PVTv2 as its encoder (Li: "
-                f"{self.naming.theirs(module)} is 1x1), which pools keys to 7x7 whatever the "
-                "image, so that there is no ratio to raise; it is not supported, use a PVTv2 "
-                "without it"
-            )
+            raise linear(self.path)
         return kernel
 
     def misfit(self, found: str) -> CheckpointError:

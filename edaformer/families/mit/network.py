@@ -83,13 +83,14 @@ def _stage(sizes: MiTSizes, index: int, ratio: int) -> Stage:
         channels,
         kernel=sizes.patches[index],
         stride=sizes.strides[index],
+        dilation=sizes.dilations[index],
         eps=of_maps,
     )
     attention = {"heads": sizes.heads[index], "trained": sizes.ratios[index], "ratio": ratio}
     blocks = (
         Block(
             ReducedAttention(channels, **attention, eps=of_maps),
-            MixMLP(channels, sizes.hidden(index), relu=False),
+            MixMLP(channels, sizes.hidden(index), relu=False, dilation=sizes.dilations[index]),
             eps=of_blocks,
         )
         for _ in range(sizes.depths[index])

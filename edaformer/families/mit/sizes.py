@@ -19,6 +19,7 @@ RATIOS: Four = (8, 4, 2, 1)
 MLP_RATIOS: Four = (4, 4, 4, 4)
 PATCHES: Four = (7, 3, 3, 3)
 STRIDES: Four = (4, 2, 2, 2)
+DILATED_STRIDES: Four = (4, 2, 2, 1)  # where stage 4 dilates its convolutions instead
 _NARROW: Four = (32, 64, 160, 256)
 _WIDE: Four = (64, 128, 320, 512)
 WIDTHS = (_NARROW, _WIDE)  # of B0 to B5
@@ -69,6 +70,8 @@ class MiTSizes(Architecture):
     # of LayerNorm: in blocks and at the ends of stages; after patch embeddings and reductions
     eps: tuple[float, float]
 
+    dilated = False  # stage 4's convolutions, by 2, as where its stride has been taken away
+
     def check_encoder(self, title: str, *others: int) -> None:
         """Refuse numbers that no network has, ``others`` of the decoder's included.
 
@@ -98,6 +101,11 @@ class MiTSizes(Architecture):
         """Input pixels to a position of each stage's map."""
         first, second, third, fourth = accumulate(self.strides, mul)
         return first, second, third, fourth
+
+    @property
+    def dilations(self) -> Four:
+        """Of the convolutions of each stage."""
+        return (1, 1, 1, 2 if self.dilated else 1)
 
     @property
     def encoder_places(self) -> tuple[Place, ...]:

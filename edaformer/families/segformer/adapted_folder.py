@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.formats import adapted_folder
+from edaformer.families.formats.smp.folder import ADAPTED_KEY, is_smp_folder
 from edaformer.families.reading import folder
 from edaformer.families.reading.training import ADAPTED
-from edaformer.families.segformer.formats.smp_folder import ADAPTED_KEY, is_smp_folder
 from edaformer.families.segformer.loader import READER
 from edaformer.families.segformer.names import ANCHORS, Names
 

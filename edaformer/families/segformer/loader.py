@@ -17,13 +17,14 @@ from edaformer.errors import CheckpointError, require
 from edaformer.families.checkpoint import Checkpoint, Coverage, misfits
 from edaformer.families.formats.file import class_notes, load_file
 from edaformer.families.formats.images import PREPROCESSOR, read_preprocessing
+from edaformer.families.formats.smp.folder import is_smp_folder, load_smp_folder
 from edaformer.families.given import Given
 from edaformer.families.reading import folder
 from edaformer.families.reading.adapter import adapted
 from edaformer.families.reading.prefixes import renamed
 from edaformer.families.segformer.config import CONFIG, read_config
 from edaformer.families.segformer.formats.file import owns_file, reader
-from edaformer.families.segformer.formats.smp_folder import is_smp_folder, load_smp_folder
+from edaformer.families.segformer.formats.smp import CLASS
 from edaformer.families.segformer.names import ANCHORS, Names
 from edaformer.families.segformer.sizes import SegFormerSizes
 from edaformer.isr import ISR
@@ -70,7 +71,7 @@ def load(path: Path, given: Given) -> Checkpoint:
             f"{folder.WEIGHTS}, or merge it: model.merge_and_unload().save_pretrained(...)"
         )
     if is_smp_folder(path):
-        return load_smp_folder(path, given, READER, sha256(path))
+        return load_smp_folder(path, given, READER, sha256(path), (CLASS,))
     given.refuse_said(str(path), f"its {CONFIG} says it")
     config, images = read_config(path), read_preprocessing(path)
     names = Names(config.sizes)

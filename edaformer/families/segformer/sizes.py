@@ -1,4 +1,4 @@
-"""The sizes of a SegFormer: B0 to B5 (paper, table 6), and any other that a folder holds."""
+"""The sizes of a SegFormer: B0 to B5 (paper, table 6), over PVTv2, and any other on file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from edaformer.families.mit.sizes import (
+    ENCODERS,
     HEADS,
     MLP_RATIOS,
     PATCHES,
@@ -58,7 +59,8 @@ class SegFormerSizes(MiTSizes):
     @property
     def title(self) -> str:
         """``SegFormer-B0``, or ``SegFormer``."""
-        return self.name.replace("segformer", "SegFormer").replace("-b", "-B")
+        named = self.name.replace("segformer", "SegFormer").replace("-pvt-v2", "-PVTv2")
+        return named.replace("-b", "-B")
 
     @property
     def logits_stride(self) -> int:
@@ -84,6 +86,9 @@ class SegFormerSizes(MiTSizes):
 
 _DECODER_WIDTHS = {"b0": 256, "b1": 256}  # the others': 768
 SEGFORMERS = {
-    f"segformer-{name}": SegFormerSizes(widths, depths, _DECODER_WIDTHS.get(name, 768))
-    for name, (widths, depths) in VARIANTS.items()
-}
+    **{f"segformer-{name}": SegFormerSizes(widths, depths, _DECODER_WIDTHS.get(name, 768))
+       for name, (widths, depths) in VARIANTS.items()},
+    # segmentation_models_pytorch's over PVTv2; over PVTv2-B5 it is one over MiT-B5
+    **{f"segformer-{name}": SegFormerSizes(widths, depths, 256, mlp_ratios=mlp_ratios)
+       for name, (widths, depths, mlp_ratios) in ENCODERS.items() if name.startswith("pvt")},
+}  # fmt: skip

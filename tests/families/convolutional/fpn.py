@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.families.convolutional.hugging import SMALL, PooledKeys
-from tests.families.segformer.formats.smp import smp
+from tests.families.smp import smp
 from tests.tiny import shaken
 
 EPS = 1e-6, 1e-5  # of LayerNorm in the release's pvt_v2.py: in blocks and behind stages, elsewhere

@@ -228,7 +228,7 @@ def test_the_linear_form_of_pvt_is_refused(tmp_path: Path) -> None:
     """Its names, as transformers and the release have them, without a configuration."""
     state = mmseg_state(upernet({"linear_attention": True}))
     path = _save(tmp_path / "x.pth", state)
-    with pytest.raises(CheckpointError, match=r"linear form of PVTv2 .*pools keys to 7x7"):
+    with pytest.raises(CheckpointError, match=r"a linear PVTv2 \(Li\) .*pools keys to a fixed 7x7"):
         load_checkpoint(path, HEADS_GIVEN)
 
 

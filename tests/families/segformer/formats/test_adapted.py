@@ -12,7 +12,7 @@ from edaformer.errors import InputError
 from edaformer.families.given import Given, given
 from edaformer.families.table import check_output, load_checkpoint, save_adapted
 from tests.families.segformer.formats.projects import HEADS_TOLD, save, smallest_states
-from tests.families.segformer.formats.smp import smp, smp_model
+from tests.families.smp import ENCODERS, smp, smp_model
 from tests.families.test_adapted import RECORD, moved
 
 
@@ -52,14 +52,18 @@ def test_safetensors_of_a_project_stay_half(tmp_path: Path) -> None:
     assert all(torch.equal(after[key], value) for key, value in state.items())
 
 
-def test_a_folder_of_smp_is_one_that_smp_loads(tmp_path: Path) -> None:
-    smp_model().save_pretrained(tmp_path / "x")
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_folder_of_smp_is_one_that_smp_loads(encoder: str, tmp_path: Path) -> None:
+    smp_model(encoder=encoder).save_pretrained(tmp_path / "x")
     checkpoint, out = load_checkpoint(tmp_path / "x"), tmp_path / "y"
     check_output(checkpoint, out)
     save_adapted(checkpoint, moved(checkpoint), RECORD, out)
     loaded = load_checkpoint(out)
     assert (loaded.adapted, loaded.variant) == (RECORD, checkpoint.variant)
-    theirs, before = smp().from_pretrained(out).state_dict(), smp_model().state_dict()
+    theirs, before = (
+        smp().from_pretrained(out).state_dict(),
+        smp_model(encoder=encoder).state_dict(),
+    )
     assert theirs.keys() == before.keys()
     assert all(torch.equal(theirs[key], value + 1 if value.is_floating_point() else value)
                for key, value in before.items())  # fmt: skip

@@ -18,9 +18,9 @@ from tests.families.segformer.formats.projects import (
     nvlabs_state,
     save,
 )
-from tests.families.segformer.formats.smp import pool_smp, smp_model
 from tests.families.segformer.hugging import hugging_model
 from tests.families.segformer.pooled import pool
+from tests.families.smp import ENCODERS, pool_smp, smp_model
 
 HEADS = Given(heads=(1, 2, 5, 2))
 FACTORS = [(1, 1, 1, 1), (2, 2, 2, 2), (4, 3, 2, 1)]
@@ -81,10 +81,14 @@ def test_mmsegmentation_corner_to_corner(factors: tuple[int, ...], tmp_path: Pat
 
 
 @pytest.mark.parametrize("factors", FACTORS)
-def test_segmentation_models_pytorch(factors: tuple[int, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_segmentation_models_pytorch(
+    encoder: str, factors: tuple[int, ...], tmp_path: Path
+) -> None:
     size = (128, 160)  # it takes no other than multiples of 32
-    model = smp_model()
+    model = smp_model(encoder=encoder)
     torch.save(model.state_dict(), tmp_path / "x.pth")
     loaded = load_checkpoint(tmp_path / "x.pth")
+    assert loaded.coverage.used == len(model.state_dict())
     pool_smp(model, factors, size)
     assert apart(loaded, factors, model, size) <= 1e-4

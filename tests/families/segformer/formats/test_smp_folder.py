@@ -12,8 +12,8 @@ import torch
 from edaformer.errors import CheckpointError
 from edaformer.families.given import given, options_of
 from edaformer.families.table import checkpoint_sha256, load_checkpoint
-from tests.families.segformer.formats.smp import smp_model
 from tests.families.segformer.hugging import change_config
+from tests.families.smp import smp_model
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,17 @@ def test_a_folder_is_its_state_dict(folder: Path, tmp_path: Path) -> None:
     assert options_of(half) == ["--align-corners", "none"]
 
 
-def test_256_channels_are_b0(tmp_path: Path) -> None:
-    model = smp_model(decoder_segmentation_channels=256, classes=2, aux_params={"classes": 3})
+@pytest.mark.parametrize(
+    ("encoder", "name", "title"),
+    [("mit_b0", "segformer-b0", "SegFormer-B0"),
+     ("tu-pvt_v2_b0", "segformer-pvt-v2-b0", "SegFormer-PVTv2-B0")],
+)  # fmt: skip
+def test_256_channels_are_b0(encoder: str, name: str, title: str, tmp_path: Path) -> None:
+    model = smp_model(encoder=encoder, decoder_segmentation_channels=256, classes=2,
+                      aux_params={"classes": 3})  # fmt: skip
     model.save_pretrained(tmp_path)
     loaded = load_checkpoint(tmp_path)
-    assert loaded.variant.name == "segformer-b0"
+    assert (loaded.variant.name, loaded.variant.title) == (name, title)
     assert loaded.coverage.left_over == ("classification_head.3.bias",
                                          "classification_head.3.weight")  # fmt: skip
 
@@ -65,14 +71,20 @@ def test_an_activation_is_left_out(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"_model_class": "Unet"}, "expected _model_class 'Segformer' .*, got 'Unet'"),
+        ({"_model_class": "Unet"}, "has the argument 'decoder_segmentation_channels'"),
+        ({"_model_class": "MAnet"}, "segmentation_models_pytorch's MAnet: its decoder is not"),
+        ({"_model_class": "Net"}, "expected _model_class in .* got 'Net'; use a Unet"),
+        ({"_model_class": ["x"]}, "expected _model_class in"),
         ({"in_channels": 4}, "expected in_channels 3 .* got 4"),
         ({"upsampling": 8}, "expected upsampling 4"),
         ({"encoder_depth": 4}, "expected encoder_depth 5"),
         ({"encoder_name": "resnet34"}, "expected the encoder mit_b0 to mit_b5 .* got 'resnet34'"),
         ({"encoder_name": None}, "expected the encoder mit_b0 to mit_b5"),
         ({"encoder_name": "mit_b1"}, "says encoder_name 'mit_b1', and the weights"),
-        ({"encoder_name": "mit_b9"}, "says encoder_name 'mit_b9', and the weights"),
+        ({"encoder_name": "mit_b9"}, "expected the encoder .* got 'mit_b9'"),
+        ({"encoder_name": "tu-pvt_v2_b0"}, "says encoder_name 'tu-pvt_v2_b0', and the weights"),
+        ({"encoder_name": "tu-pvt_v2_b2_li"}, r"a linear PVTv2 \(Li\) as its encoder: it pools"),
+        ({"num_heads": [1, 1, 1, 1]}, "has the argument 'num_heads', which is not known here"),
         ({"classes": 6}, "says classes 6, and the weights beside it have 5"),
         ({"decoder_segmentation_channels": 8}, "says decoder_segmentation_channels 8"),
         ({"activation": "clamp"}, "expected activation in .* got 'clamp'"),

@@ -1,6 +1,6 @@
-"""segmentation_models_pytorch's own Segformer.
+"""segmentation_models_pytorch's own classes.
 
-Its package and timm import torchvision, of which SegFormer uses nothing: they are imported with an
+Its package and timm import torchvision, of which these use nothing: they are imported with an
 empty one in its place, which is taken away again.
 """
 
@@ -21,6 +21,8 @@ from torch import nn
 
 from tests.families.segformer.pooled import pool_tokens
 from tests.tiny import shaken
+
+ENCODERS = ("mit_b0", "tu-pvt_v2_b0")
 
 
 class _Anything(type):
@@ -77,11 +79,13 @@ def smp() -> Any:
         )  # fmt: skip
 
 
-def smp_model(seed: int = 0, **changes: Any) -> Any:
-    """Segformer on mit_b0, of five classes, with seeded weights."""
-    options = {"classes": 5, "decoder_segmentation_channels": 24, **changes}
-    made = smp().Segformer("mit_b0", encoder_weights=None, **options)
-    return shaken(made, seed)
+def smp_model(
+    seed: int = 0, *, kind: str = "Segformer", encoder: str = "mit_b0", **changes: Any
+) -> Any:
+    """One of its models, of five classes, with seeded weights."""
+    narrow = {"decoder_segmentation_channels": 24} if kind == "Segformer" else {}
+    options = {"classes": 5, **narrow, **changes}
+    return shaken(getattr(smp(), kind)(encoder, encoder_weights=None, **options), seed)
 
 
 class _PooledKeys(nn.Module):
@@ -98,7 +102,15 @@ class _PooledKeys(nn.Module):
 def pool_smp(model: Any, factors: Sequence[int], size: tuple[int, int]) -> None:
     """ISR on its own modules, for images of one size."""
     for stage, factor in enumerate(factors, start=1):
-        for block in getattr(model.encoder, f"block{stage}"):
-            stride = (2 << stage) * block.attn.sr_ratio
+        for block in _blocks(model.encoder, stage):
+            trained = block.attn.sr.kernel_size[0] if hasattr(block.attn.sr, "kernel_size") else 1
+            stride = min(2 << stage, model.encoder.output_stride) * trained
             reduced = (size[0] // stride, size[1] // stride)
             block.attn.kv = _PooledKeys(block.attn.kv, reduced, factor)
+
+
+def _blocks(encoder: Any, stage: int) -> Any:
+    """Of its own MiT, or of timm's PVTv2."""
+    if hasattr(encoder, "model"):
+        return getattr(encoder.model, f"stages_{stage - 1}").blocks
+    return getattr(encoder, f"block{stage}")

@@ -1,0 +1,1 @@
+"""Segmentation_models_pytorch: encoder, decoder and segmentation head; a state dict or a folder."""
