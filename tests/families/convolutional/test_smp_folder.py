@@ -25,6 +25,11 @@ from tests.families.test_adapted import RECORD, moved
 MODELS: dict[str, dict[str, Any]] = {
     "Unet": {"encoder": "tu-pvt_v2_b0", "decoder_channels": (32, 24, 16, 16, 8)},
     "UPerNet": {"encoder": "mit_b0", "decoder_channels": 24},
+    "FPN": {
+        "encoder": "mit_b0",
+        "decoder_pyramid_channels": 24,
+        "decoder_segmentation_channels": 32,
+    },
     "DeepLabV3Plus": {"encoder": "mit_b0", "decoder_channels": 24},
 }
 
