@@ -46,7 +46,7 @@ from edaformer.export.quantise.calibrate import Calibration
 from edaformer.export.quantise.parts import Part
 from edaformer.export.verify import natural_noise
 from edaformer.families.checkpoint import Checkpoint
-from edaformer.isr import BASE
+from edaformer.isr import BASE, ISR
 from edaformer.machine import backend
 from edaformer.machine.backend import Backend
 from tests.engines.tune.conftest import SIZE
@@ -385,9 +385,11 @@ def test_a_device_is_asked_where_it_can_be(bench: Bench, monkeypatch: pytest.Mon
             pooled = sum(np.log2(np.array(one.ratios) / BASE.ratios))
             quicker = {("mlp",): 2.0, ("attention",): -1.0}.get(parts_of(one), 0.0)
             times[one] = Latency((20 - pooled - quicker) * 1e-3, 7)
-        refused = {one: "it has no such kernel" for one in settings if "embed" in parts_of(one)}
+        refused = {one: "it has no such kernel" for one in settings
+                   if "embed" in parts_of(one) or one == refused_in_fp16}  # fmt: skip
         return Measured({one: t for one, t in times.items() if one not in refused}, refused)
 
+    refused_in_fp16 = ISR.parse("16,8,4,2-2,4,8")  # all there is: always on the front
     monkeypatch.setattr(costs_module, "measure_there", there)
     made = bench.tune(asked("attention", "mlp", "embed", builder=None), device=THERE)
     assert made.across == "latency"
@@ -400,6 +402,8 @@ def test_a_device_is_asked_where_it_can_be(bench: Bench, monkeypatch: pytest.Mon
     assert {point.latency_source for point in made.shown} == {"measured"}
     assert {parts_of(point.setting) for point in made.front} == {(), ("mlp",)}
     assert isr_of(made.pick.setting) == made.pick.isr
+    assert refused_in_fp16 in wanted
+    assert refused_in_fp16 not in {point.isr for point in made.front}
     print_tuning(made)
 
 
