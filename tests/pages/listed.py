@@ -136,7 +136,7 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
         "edaformer-tune edaformer_t_camvid.pth --data camvid:CamVid --size 360x480 "
         "--max-miou-drop 0.5": Reason.MINUTES,
         "edaformer-tune edaformer_t_camvid.pth --data camvid:CamVid --calibrate camvid:CamVid "
-        "--size 360x480 --precision int8 --max-miou-drop 0.5": Reason.MINUTES,
+        "--size 360x480 --precision fp8 --max-miou-drop 0.5": Reason.MINUTES,
         "edaformer-tune edaformer_t.pth --data camvid:CamVid --ladder 3": Reason.MINUTES,
     },
 }
