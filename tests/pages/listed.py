@@ -135,6 +135,8 @@ NOT_RUN: dict[str, dict[str, Reason]] = {
         "--calibrate camvid:CamVid": Reason.MINUTES,
         "edaformer-tune edaformer_t_camvid.pth --data camvid:CamVid --size 360x480 "
         "--max-miou-drop 0.5": Reason.MINUTES,
+        "edaformer-tune edaformer_t_camvid.pth --data camvid:CamVid --calibrate camvid:CamVid "
+        "--size 360x480 --precision fp8 --max-miou-drop 0.5": Reason.MINUTES,
         "edaformer-tune edaformer_t.pth --data camvid:CamVid --ladder 3": Reason.MINUTES,
     },
 }

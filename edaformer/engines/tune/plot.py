@@ -59,7 +59,8 @@ def front_png(result: Tuning) -> bytes:
     axes.set_xlabel(in_one_line(plot.label), parse_math=False)
     axes.set_ylabel("mIoU, points")
     title = in_one_line(f"{result.model}, {result.data}, {result.images} images")
-    axes.set_title(f"{title}\n{plot.said}", fontsize=10, parse_math=False)  # a $ is no formula
+    said = plot.said.replace("; ", ";\n", 1)  # a setting in eight bits is long
+    axes.set_title(f"{title}\n{said}", fontsize=10, parse_math=False)  # a $ is no formula
     axes.grid(visible=True, color=GRID)
     file = io.BytesIO()
     figure.savefig(file, format="png", backend="agg")

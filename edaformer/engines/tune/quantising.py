@@ -232,7 +232,7 @@ class Quantising:
             built = dict(costs.built)
             costs.built.clear()  # nothing stands beside base: the front is of what it was before
             return Crossed((), alone, built)
-        isrs = worth(max(1, MOST_EXPORTED // len(forms)))
+        isrs = [isr for isr in worth(MOST_EXPORTED // len(forms)) if isr not in costs.refused]
         paying = crossing.paying([*alone, *(self._at(isr, one) for isr in isrs for one in forms)])
         costed = filter(crossing.is_costed, dict.fromkeys((base, *isrs)))
         return Crossed(crossing.tried((*costed, *paying), spread), alone, costs.built)
