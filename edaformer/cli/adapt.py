@@ -136,7 +136,8 @@ def adapt(
         from edaformer.engines.adapt.adapt import STEPS, AdaptOptions
         from edaformer.engines.adapt.adapt import adapt as adapt_checkpoint
         from edaformer.engines.adapt.frames import find_frames
-        from edaformer.families.table import check_output, load_checkpoint
+        from edaformer.families.adapted_weights import check_output
+        from edaformer.families.table import load_checkpoint
 
         loaded = load_checkpoint(source, said)
         say_notes(loaded.notes)

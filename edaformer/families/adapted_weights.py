@@ -15,7 +15,7 @@ from edaformer.errors import InputError, require
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.reading.training import ADAPTED
 from edaformer.families.reading.weights import is_safetensors
-from edaformer.files import check_writable, write_whole
+from edaformer.files import check_new_folder, check_writable, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,9 @@ def check_output(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         InputError: naming the path and what to do.
     """
+    if checkpoint.path.is_dir():
+        check_new_folder(path)
+        return
     check_writable(path, checkpoint.path, weights=True)
     own = is_safetensors(checkpoint.path)
     if own != (path.suffix == _SAFETENSORS):

@@ -61,7 +61,6 @@ class Family:
     count_params: Callable[[Any, int], int]
     place_layers: Callable[[Any, Size, int, int], tuple[Layer, ...]]  # one place
     fixed_layers: Callable[[Any, int, Size], tuple[Layer, ...]]  # what no ratio changes
-    check_output: Callable[[Checkpoint, Path], None]  # where an adapted one would be written
     save_adapted: Callable[[Checkpoint, Mapping[str, Tensor], Adapted, Path], None]
     any_file: bool = False  # it owns every file that no other does, and says what is wrong with it
     called: str = ""  # how its variants' names are made, where there are too many for a sentence
@@ -79,7 +78,6 @@ FAMILIES = {
         count_params=edaformer_cost.count_params,
         place_layers=edaformer_layers.place_layers,
         fixed_layers=edaformer_layers.fixed_layers,
-        check_output=adapted_file.check_output,
         save_adapted=adapted_file.save_adapted,
         any_file=True,
     ),
@@ -93,7 +91,6 @@ FAMILIES = {
         count_params=feedformer_cost.count_params,
         place_layers=feedformer_layers.place_layers,
         fixed_layers=feedformer_layers.fixed_layers,
-        check_output=feedformer_loader.check_output,
         save_adapted=feedformer_loader.save_adapted,
     ),
     "convolutional": Family(
@@ -106,7 +103,6 @@ FAMILIES = {
         count_params=convolutional_cost.count_params,
         place_layers=convolutional_cost.place_layers,
         fixed_layers=convolutional_cost.fixed_layers,
-        check_output=convolutional_loader.check_output,
         save_adapted=convolutional_loader.save_adapted,
         called=CALLED,
     ),
@@ -120,7 +116,6 @@ FAMILIES = {
         count_params=segformer_cost.count_params,
         place_layers=segformer_layers.place_layers,
         fixed_layers=segformer_layers.fixed_layers,
-        check_output=segformer_adapted.check_output,
         save_adapted=segformer_adapted.save_adapted,
     ),
 }
@@ -233,15 +228,6 @@ def load_checkpoint(
     if found.fetched is not None:
         loaded = replace(loaded, hub=found.fetched.hub, sha256=found.fetched.sha256)
     return loaded if given is None else given.over(loaded)
-
-
-def check_output(checkpoint: Checkpoint, path: Path) -> None:
-    """Refuse a place where an adapted ``checkpoint`` cannot be written.
-
-    Raises:
-        InputError: naming the path and what to do.
-    """
-    FAMILIES[checkpoint.variant.family].check_output(checkpoint, path)
 
 
 def save_adapted(

@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 
 from edaformer.errors import InputError
 from edaformer.families.adapted import Adapted, read_adapted
+from edaformer.families.adapted_weights import check_output
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.given import Given
 from edaformer.families.reading.training import ADAPTED
-from edaformer.families.table import check_output, load_checkpoint, save_adapted
+from edaformer.families.table import load_checkpoint, save_adapted
 
 RECORD = Adapted(
     source="model.pth", source_sha256="a" * 64, isr=("16,8,4,1-1,2,4",), frames=9,

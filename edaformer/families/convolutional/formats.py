@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from edaformer.errors import CheckpointError, InputError
+from edaformer.errors import CheckpointError
 from edaformer.families.convolutional.sizes import ConvolutionalSizes
 from edaformer.families.convolutional.table import NAMES
 from edaformer.families.formats.backbones import FIRST_PVT, refuse_backbone
 from edaformer.families.formats.file import Decided, Make, Reader
-from edaformer.families.formats.heads import decide_heads, listed, part
+from edaformer.families.formats.heads import decide_heads, listed, refuse_aligned
 from edaformer.families.formats.naming import Format
 from edaformer.families.formats.shapes import Shapes, fitting
 from edaformer.families.formats.smp.refused import refuse_decoder, refused_decoder
@@ -59,15 +59,7 @@ def decide(
         CheckpointError: if its maps are resized in another way, or its shapes are none.
     """
     names = _NAMES[form]
-    if given.align_corners is not None:
-        raise InputError(
-            f"--align-corners is not for {path}: {names.title} says how it resizes; leave it out"
-        )
-    if part(model, "decode_head").get("align_corners") is True:
-        raise CheckpointError(
-            f"{path} was trained with align_corners=True, by the configuration in its meta; "
-            f"{names.title} is supported as it is by default, with align_corners=False"
-        )
+    refuse_aligned(path, names.title, model, given)
     heads, origin = decide_heads(path, shapes, model, given)
     told = given.sizes if isinstance(given.sizes, ConvolutionalSizes) else None
     with fitting(path, names.title):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from edaformer import files
 from edaformer.errors import require
-from edaformer.families import adapted_weights
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.convolutional import hugging
 from edaformer.families.convolutional.formats import known_by, reader
@@ -74,18 +73,6 @@ def sha256(path: Path) -> str:
     if path.is_file():
         return files.sha256(path)
     return folder.sha256(path, hugging.CONFIG, PREPROCESSOR)
-
-
-def check_output(checkpoint: Checkpoint, path: Path) -> None:
-    """Refuse what cannot be written, before any work is done for it.
-
-    Raises:
-        InputError: naming the path and what to do.
-    """
-    if checkpoint.path.is_dir():
-        files.check_new_folder(path)
-    else:
-        adapted_weights.check_output(checkpoint, path)
 
 
 def save_adapted(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edaformer.families.adapted_weights import check_output, write_adapted
+from edaformer.families.adapted_weights import write_adapted
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.edaformer.loader import ANCHORS, our_name
 from edaformer.families.reading.weights import read_weights
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edaformer.families.adapted import Adapted
-
-__all__ = ["check_output", "save_adapted"]
 
 
 def save_adapted(

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from edaformer.errors import CheckpointError, InputError
+from edaformer.errors import CheckpointError
 from edaformer.families.checkpoint import some
 from edaformer.families.feedformer.sizes import BRANCHES, FeedFormerSizes, Head
 from edaformer.families.formats.file import Decided, Make, Reader
-from edaformer.families.formats.heads import decide_heads, listed, part
+from edaformer.families.formats.heads import decide_heads, listed, refuse_aligned
 from edaformer.families.formats.mit import RELEASED
 from edaformer.families.formats.naming import Format, Module
 from edaformer.families.formats.shapes import Shapes, fitting
@@ -110,15 +110,7 @@ def decide(
         InputError: if the heads cannot be known, or for an option that is not for this network.
         CheckpointError: if its logits are upsampled in another way, or its shapes are none.
     """
-    if given.align_corners is not None:
-        raise InputError(
-            f"--align-corners is not for {path}: FeedFormer resizes by half pixels; leave it out"
-        )
-    if part(model, "decode_head").get("align_corners") is True:
-        raise CheckpointError(
-            f"{path} was trained with align_corners=True, by the configuration in its meta; "
-            "FeedFormer is supported as published, with align_corners=False"
-        )
+    refuse_aligned(path, "FeedFormer", model, given)
     heads, origin = decide_heads(path, shapes, model, given)
     with fitting(path, "FeedFormer"):
         sizes = FeedFormerSizes(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edaformer.errors import require
-from edaformer.families.adapted_weights import check_output
 from edaformer.families.checkpoint import Checkpoint
 from edaformer.families.feedformer.format import owns_file, reader
 from edaformer.families.feedformer.sizes import FeedFormerSizes
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from edaformer.families.adapted import Adapted
     from edaformer.families.feedformer.network import FeedFormer
 
-__all__ = ["check_output", "load", "network", "owns", "save_adapted", "sha256"]
+__all__ = ["load", "network", "owns", "save_adapted", "sha256"]
 
 
 def owns(path: Path) -> bool:

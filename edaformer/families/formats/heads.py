@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from edaformer.errors import InputError
+from edaformer.errors import CheckpointError, InputError
 from edaformer.families.formats.shapes import Shapes
 from edaformer.families.given import GIVEN, Given
 from edaformer.families.mit.sizes import HEADS, WIDTHS, Four, MiTSizes
@@ -52,6 +52,30 @@ def decide_heads(
             f"{listed(heads)} ({origin}); give --heads as its training did"
         )
     return heads, origin
+
+
+def refuse_aligned(path: Path, what: str, model: Mapping[str, Any], given: Given) -> None:
+    """For networks that say themselves how their maps are resized.
+
+    Args:
+        path: for messages.
+        what: the network is.
+        model: as for ``decide_heads``.
+        given: by a person, or an artifact.
+
+    Raises:
+        InputError: if a person says it.
+        CheckpointError: if the configuration says corner to corner.
+    """
+    if given.align_corners is not None:
+        raise InputError(
+            f"--align-corners is not for {path}: {what} says how it resizes; leave it out"
+        )
+    if part(model, "decode_head").get("align_corners") is True:
+        raise CheckpointError(
+            f"{path} was trained with align_corners=True, by the configuration in its meta; "
+            f"{what} is supported as published, with align_corners=False"
+        )
 
 
 def part(model: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from edaformer.errors import CheckpointError
+from edaformer.families.adapted_weights import check_output
 from edaformer.families.table import (
     FAMILIES,
-    check_output,
     checkpoint_sha256,
     load_checkpoint,
     owner,

@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from edaformer.errors import CheckpointError, InputError
+from edaformer.families.adapted_weights import check_output
 from edaformer.families.convolutional.sizes import NETWORKS, ConvolutionalSizes
 from edaformer.families.convolutional.upernet import UPerNet
 from edaformer.families.convolutional.upernet_network import pool as pooled
 from edaformer.families.given import Given, given
 from edaformer.families.table import (
     FAMILIES,
-    check_output,
     checkpoint_sha256,
     load_checkpoint,
     owner,

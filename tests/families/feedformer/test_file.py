@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from edaformer.errors import CheckpointError, InputError
+from edaformer.families.adapted_weights import check_output
 from edaformer.families.feedformer.sizes import FeedFormerSizes
 from edaformer.families.given import Given, given
 from edaformer.families.table import (
     FAMILIES,
-    check_output,
     load_checkpoint,
     owner,
     save_adapted,
@@ -84,7 +84,7 @@ def test_heads_are_asked_for(tmp_path: Path) -> None:
     path = save(tmp_path / "x.pth", tiny_state())
     with pytest.raises(InputError, match=r"how many heads attention has .* such as --heads"):
         load_checkpoint(path)
-    with pytest.raises(InputError, match="FeedFormer resizes by half pixels; leave it out"):
+    with pytest.raises(InputError, match="FeedFormer says how it resizes; leave it out"):
         load_checkpoint(path, given(heads="1,2,5,8", align_corners="all"))
 
 

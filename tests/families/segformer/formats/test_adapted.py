@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edaformer.errors import InputError
+from edaformer.families.adapted_weights import check_output
 from edaformer.families.given import Given, given
-from edaformer.families.table import check_output, load_checkpoint, save_adapted
+from edaformer.families.table import load_checkpoint, save_adapted
 from tests.families.segformer.formats.projects import HEADS_TOLD, save, smallest_states
 from tests.families.smp import ENCODERS, smp, smp_model
 from tests.families.test_adapted import RECORD, moved

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -19,7 +18,7 @@ from edaformer.families.segformer.sizes import SEGFORMERS
 from edaformer.families.table import load_checkpoint
 from tests.cli.test_commands import Run, run
 from tests.conftest import ROOT
-from tests.families.deployed import check_fused
+from tests.families.deployed import check_fused, write_noise
 from tests.families.segformer.formats.projects import mmseg_model, nvlabs_state, save, smp_state
 from tests.families.segformer.hugging import hugging_model
 
@@ -69,13 +68,6 @@ def test_from_the_file_to_labels(
     ran = run("tune", path, "--data", "scenes:2", "--size", "64x96", "--trust-labels", "--trials",
               "2", "--out", tmp_path / "tuned")  # fmt: skip
     assert ran.code == 0, ran.err
-
-
-def write_noise(path: Path) -> None:
-    from PIL import Image
-
-    pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
 
 
 @pytest.mark.slow
