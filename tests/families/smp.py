@@ -16,10 +16,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
-from tests.families.segformer.pooled import pool_tokens
+from tests.families.segformer.pooled import PooledKeys
 from tests.tiny import shaken
 
 ENCODERS = ("mit_b0", "tu-pvt_v2_b0")
@@ -88,17 +87,6 @@ def smp_model(
     return shaken(getattr(smp(), kind)(encoder, encoder_weights=None, **options), seed)
 
 
-class _PooledKeys(nn.Module):
-    """The layer of keys and values, of a pooled map."""
-
-    def __init__(self, layer: nn.Module, size: tuple[int, int], factor: int) -> None:
-        super().__init__()
-        self.layer, self.size, self.factor = layer, size, factor
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self.layer(pool_tokens(tokens, self.size, self.factor))
-
-
 def pool_smp(model: Any, factors: Sequence[int], size: tuple[int, int]) -> None:
     """ISR on its own modules, for images of one size."""
     for stage, factor in enumerate(factors, start=1):
@@ -106,7 +94,7 @@ def pool_smp(model: Any, factors: Sequence[int], size: tuple[int, int]) -> None:
             trained = block.attn.sr.kernel_size[0] if hasattr(block.attn.sr, "kernel_size") else 1
             stride = min(2 << stage, model.encoder.output_stride) * trained
             reduced = (size[0] // stride, size[1] // stride)
-            block.attn.kv = _PooledKeys(block.attn.kv, reduced, factor)
+            block.attn.kv = PooledKeys(block.attn.kv, reduced, factor)
 
 
 def _blocks(encoder: Any, stage: int) -> Any:

@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.families.convolutional.hugging import SMALL, PooledKeys
-from tests.families.smp import smp
+from tests.families.convolutional.hugging import SMALL
+from tests.families.smp import smp_model
 from tests.tiny import shaken
 
 EPS = 1e-6, 1e-5  # of LayerNorm in the release's pvt_v2.py: in blocks and behind stages, elsewhere
@@ -95,20 +95,5 @@ def mmseg_fpn(**sizes: Any) -> Mmseg:
 
 def smp_fpn(encoder: str = "mit_b0", **changes: Any) -> Any:
     """Of five classes with seeded weights; ``tu-`` encoders are timm's."""
-    options = {"classes": 5, "decoder_pyramid_channels": 48, "decoder_segmentation_channels": 64,
-               "encoder_weights": None, **changes}  # fmt: skip
-    return shaken(smp().FPN(encoder, **options))
-
-
-def pool_smp_fpn(model: Any, factors: Sequence[int], size: tuple[int, int]) -> None:
-    """ISR on its own modules, for images of one size: every stage's keys are a 32nd of it."""
-    encoder, reduced = model.encoder, (size[0] // 32, size[1] // 32)
-    for stage, factor in enumerate(factors):
-        of_timm = hasattr(encoder, "model")
-        blocks = (
-            getattr(encoder.model, f"stages_{stage}").blocks
-            if of_timm
-            else getattr(encoder, f"block{stage + 1}")
-        )
-        for block in blocks:
-            block.attn.kv = PooledKeys(block.attn.kv, reduced, factor)
+    options = {"decoder_pyramid_channels": 48, "decoder_segmentation_channels": 64, **changes}
+    return smp_model(kind="FPN", encoder=encoder, **options)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
-from tests.families.segformer.pooled import pool_tokens
+from tests.families.segformer.pooled import PooledKeys
 from tests.tiny import shaken
 
 WIDTHS, DEPTHS, HEADS, MLP_RATIOS = [16, 32, 80, 64], [2, 1, 1, 1], [1, 2, 5, 2], [4, 4, 2, 2]
@@ -39,17 +38,6 @@ def logits(model: Any, pixels: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         made: torch.Tensor = model.decode_head(model.backbone(pixels).feature_maps)
     return made
-
-
-class PooledKeys(nn.Module):
-    """The layer of keys or values, of a pooled map."""
-
-    def __init__(self, layer: nn.Module, size: tuple[int, int], factor: int) -> None:
-        super().__init__()
-        self.layer, self.size, self.factor = layer, size, factor
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self.layer(pool_tokens(tokens, self.size, self.factor))
 
 
 def pool(model: Any, factors: tuple[int, ...], size: tuple[int, int]) -> None:

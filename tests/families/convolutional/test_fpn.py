@@ -19,10 +19,11 @@ from edaformer.families.given import Given, given
 from edaformer.families.mit.sizes import MLP_RATIOS
 from edaformer.families.table import FAMILIES, count, load_checkpoint, owner, save_adapted
 from tests.families.convolutional import test_cost
-from tests.families.convolutional.fpn import mmseg_fpn, pool_smp_fpn, smp_fpn
+from tests.families.convolutional.fpn import mmseg_fpn, smp_fpn
 from tests.families.convolutional.hugging import pool
 from tests.families.convolutional.test_upernet import mmseg_state
 from tests.families.segformer.formats.projects import mmseg_model
+from tests.families.smp import pool_smp
 from tests.families.test_adapted import RECORD, moved
 
 SIZES = ConvolutionalSizes(
@@ -77,7 +78,7 @@ def test_maps_with_odd_sides_are_doubled_and_cut_down(mmseg: Path) -> None:
 def test_logits_are_those_of_smp(encoder: str, factors: tuple[int, ...], tmp_path: Path) -> None:
     theirs = smp_fpn(encoder)
     checkpoint = load_checkpoint(_save(tmp_path / "x.pth", theirs.state_dict()))
-    pool_smp_fpn(theirs, factors, (96, 160))
+    pool_smp(theirs, factors, (96, 160))
     assert _difference(theirs, checkpoint, factors, (96, 160)) <= TOLERANCE
 
 

@@ -38,3 +38,14 @@ def pool(hugging: Any, factors: tuple[int, ...]) -> None:
             own = attention.sequence_reduction if ratio > 1 else None
             attention.sequence_reduction = Pooled(own, ratio, factor)
             attention.sequence_reduction_ratio = 2  # above 1: it asks the reduction
+
+
+class PooledKeys(nn.Module):
+    """A layer of keys, values or both, of a pooled map."""
+
+    def __init__(self, layer: nn.Module, size: tuple[int, int], factor: int) -> None:
+        super().__init__()
+        self.layer, self.size, self.factor = layer, size, factor
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.layer(pool_tokens(tokens, self.size, self.factor))
