@@ -282,7 +282,7 @@ def test_bad_options(
           "--limit", "0"), 2, "at least 1"),
         (("validate", "{onnx}", "--checkpoint", "{onnx}", "--data", "folder:{data}"), 2,
          "expected a PyTorch (.pth) or safetensors checkpoint"),
-        (("info", "X"), 2, "expected a file or a variant (T, B, segformer-b0"),
+        (("info", "X"), 2, "expected a file or a variant (T, B, feedformer-b0"),
         (("info", "{onnx}", "--isr", "paper"), 2, "--isr is baked into"),
         (("info", "{plan}", "--size", "64x64"), 2, "--size is baked into"),
         (("info", "{checkpoint}", "--classes", "3"), 2, "--classes is for a bare variant"),

@@ -206,7 +206,8 @@ def test_b0_to_b5_need_no_word(name: str) -> None:
     variant = made.decided.sizes
     assert isinstance(variant, SegFormerSizes)
     assert (variant.name, made.num_classes, made.decided.options) == (name, 19, ())
-    assert variant.title == name.replace("segformer-b", "SegFormer-B")
+    over = "-PVTv2" if "pvt" in name else ""
+    assert variant.title == f"SegFormer{over}-{name[-2:].upper()}"
     assert replace(variant, eps=sizes.eps) == sizes
 
 
