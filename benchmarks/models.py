@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rewrites import write_page
+from rewrites import show
 from segformer import COLUMNS, line, row
 
 from edaformer.export.rewrites import defaults
@@ -59,10 +59,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="write them between this page's markers")
     page = parser.parse_args().page
     text = f"{savings()}\n{engines()}"
-    if page is None:
-        print(text, end="")
-    else:
-        write_page(page, text)
+    show(page, text)
 
 
 def savings() -> str:

@@ -205,6 +205,14 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def show(page: Path | None, tables: str) -> None:
+    """Print them, or write them between a page's markers."""
+    if page is None:
+        print(tables, end="")
+    else:
+        write_page(page, tables)
+
+
 def write_page(page: Path, tables: str) -> None:
     """Replace what stands between the page's two markers."""
     head, _, tail = between(page)

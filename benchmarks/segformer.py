@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rewrites import measure, write_page
+from rewrites import measure, show
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -46,10 +46,7 @@ def main() -> None:
     made = [f"TensorRT-RTX {rows[0]['version']}.\n", f"| {' | '.join(COLUMNS)} |"]
     made += [f"| {' | '.join(['---'] * 3 + ['---:'] * 7)} |", *map(line, rows)]
     text = "\n".join(made) + "\n"
-    if page is None:
-        print(text, end="")
-    else:
-        write_page(page, text)
+    show(page, text)
 
 
 def line(row: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from rewrites import write_page
+from rewrites import show
 from segformer import COLUMNS, line, row
 
 from edaformer.export.rewrites import defaults
@@ -40,10 +40,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="write them between this page's markers")
     page = parser.parse_args().page
     text = f"{savings()}\n{engines()}"
-    if page is None:
-        print(text, end="")
-    else:
-        write_page(page, text)
+    show(page, text)
 
 
 def network(decoder: str, encoder: str) -> Architecture | None:
